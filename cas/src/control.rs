@@ -1,0 +1,340 @@
+//! What the CAS asks of call control. The engine of the switch implements [`CallControl`]; it is called as a plain function, in the same
+//! step as the request that asks.
+
+use std::fmt;
+
+use crate::site::{DeviceId, Role, Site, UserId};
+use crate::time::{Now, Wall};
+
+/// One user's end of a call. The two ends of a call between users have different ids. Shown to clients as an opaque string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u64);
+
+impl fmt::Display for CallId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:x}", self.0)
+    }
+}
+
+/// Names an accepted command until its [`CallEvent::Completed`]. Unique while the switch runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// On whose behalf something is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// The user.
+    pub user: UserId,
+    /// His role at this instant.
+    pub role: Role,
+    /// The device he acts at, where he named one.
+    pub device: Option<DeviceId>,
+}
+
+/// What a client or a phone may ask of call control.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallCommand {
+    /// Rings the user's own phone, then calls `dest` (S59, S77).
+    MakeCall {
+        /// What to dial.
+        dest: String,
+        /// The name shown until the far end's is known (S60).
+        name_hint: Option<String>,
+        /// Which of the user's devices; `None`: the assigned one.
+        device: Option<DeviceId>,
+    },
+    /// Ends the user's part of a call (S66).
+    Drop(CallId),
+    /// Puts the user's own leg on hold (S63).
+    Hold(CallId),
+    /// Takes it off hold.
+    Unhold(CallId),
+    /// Sends DTMF to the far end (S69).
+    SendDigits(CallId, Vec<Digit>),
+}
+
+/// A DTMF event, RFC 4733 §3.2: 0-9, 10 `*`, 11 `#`, 12-15 A-D.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digit(u8);
+
+impl Digit {
+    /// `0`-`9`, `*`, `#`, `A`-`D` in either case.
+    pub fn from_char(c: char) -> Option<Digit> {
+        "0123456789*#ABCD".find(c.to_ascii_uppercase()).map(|event| Digit(event as u8))
+    }
+
+    /// The event number of RFC 4733.
+    pub fn event(self) -> u8 {
+        self.0
+    }
+}
+
+/// What became of an accepted command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Done within the step.
+    Done(Option<CallId>),
+    /// A [`CallEvent::Completed`] with this ticket follows, exactly one.
+    Pending(Ticket, Option<CallId>),
+}
+
+/// Why a command was not accepted, or what it came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The error code told to clients.
+    pub code: RefusalCode,
+    /// A sentence for the client's author.
+    pub text: String,
+}
+
+/// The errors of call control, numbered as in the CAS protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum RefusalCode {
+    /// The field has a bad value.
+    BadValue = 5,
+    /// Policy forbids it.
+    NotPermitted = 10,
+    /// No such call or device.
+    NotFound = 11,
+    /// Not possible in this state.
+    WrongState = 12,
+    /// Already gone.
+    Gone = 13,
+    /// The switch is full or ending.
+    Overloaded = 20,
+    /// No route to the number.
+    NoRoute = 21,
+    /// Device not registered.
+    NotRegistered = 22,
+    /// No answer in time.
+    NoAnswer = 23,
+    /// Busy.
+    Busy = 24,
+    /// Refused by the far end.
+    Declined = 25,
+    /// A limit is reached.
+    Limit = 40,
+    /// A fault of the switch.
+    Internal = 50,
+}
+
+/// What may be done with a call now. The names are the messages of topic `tel`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Actions {
+    /// [`CallCommand::Drop`] is accepted.
+    pub drop: bool,
+    /// [`CallCommand::Hold`] is accepted.
+    pub hold: bool,
+    /// [`CallCommand::Unhold`] is accepted.
+    pub unhold: bool,
+    /// [`CallCommand::SendDigits`] is accepted.
+    pub send_digits: bool,
+}
+
+impl Actions {
+    /// The message names, in a fixed order.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        [("drop", self.drop), ("hold", self.hold), ("unhold", self.unhold), ("send-digits", self.send_digits)]
+            .into_iter()
+            .filter_map(|(name, allowed)| allowed.then_some(name))
+    }
+}
+
+/// Where a user's end of a call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallState {
+    /// His own phone rings (make-call), or the far end has not rung yet.
+    Dialing,
+    /// The far end rings.
+    Ringing,
+    /// This user's phone rings.
+    Offering,
+    /// Talking.
+    Connected,
+    /// On hold by this user.
+    Held,
+}
+
+impl CallState {
+    /// As clients are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            CallState::Dialing => "dialing",
+            CallState::Ringing => "ringing",
+            CallState::Offering => "offering",
+            CallState::Connected => "connected",
+            CallState::Held => "held",
+        }
+    }
+}
+
+/// Who began the call, seen from the user's end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// This user called.
+    Out,
+    /// This user was called.
+    In,
+}
+
+/// The far end as the user sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartyInfo {
+    /// The number.
+    pub addr: String,
+    /// The name, from the store or the hint; may be empty.
+    pub name: String,
+    /// Where the far end stands.
+    pub state: CallState,
+}
+
+/// Why a call ended or changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// Somebody hung up.
+    Normal,
+    /// The caller gave up before the answer.
+    Cancelled,
+    /// Busy.
+    Busy,
+    /// Nobody answered in time.
+    NoAnswer,
+    /// The called party declined.
+    Declined,
+    /// The number leads nowhere.
+    NoRoute,
+    /// No device registered.
+    NotRegistered,
+    /// Answered at another of the user's devices.
+    AnsweredElsewhere,
+    /// A phone stopped answering.
+    Vanished,
+    /// The switch is ending or full.
+    Overloaded,
+    /// The two sides had no codec in common.
+    Incompatible,
+    /// Anything else the far end said.
+    Failed,
+}
+
+impl Cause {
+    /// As clients are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            Cause::Normal => "normal",
+            Cause::Cancelled => "cancelled",
+            Cause::Busy => "busy",
+            Cause::NoAnswer => "no-answer",
+            Cause::Declined => "declined",
+            Cause::NoRoute => "no-route",
+            Cause::NotRegistered => "not-registered",
+            Cause::AnsweredElsewhere => "answered-elsewhere",
+            Cause::Vanished => "vanished",
+            Cause::Overloaded => "overloaded",
+            Cause::Incompatible => "incompatible",
+            Cause::Failed => "failed",
+        }
+    }
+}
+
+/// A user's end of a call: one row of `get-calls`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallInfo {
+    /// Names this end.
+    pub id: CallId,
+    /// Whose end it is.
+    pub user: UserId,
+    /// The device it is at, once one has answered or was chosen.
+    pub device: Option<DeviceId>,
+    /// Where it stands.
+    pub state: CallState,
+    /// Who began.
+    pub direction: Direction,
+    /// The others.
+    pub parties: Vec<PartyInfo>,
+    /// When this end began.
+    pub started: Wall,
+}
+
+/// Which calls to show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallQuery {
+    /// Those of one user, oldest first.
+    OfUser(UserId),
+    /// One end.
+    One(CallId),
+}
+
+/// A device that is reachable now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RegistrationInfo {
+    /// The device.
+    pub device: DeviceId,
+    /// Its Contact, as it registered.
+    pub contact: String,
+    /// `udp` or `tcp`, and the address its requests come from.
+    pub source: String,
+    /// What it calls itself (User-Agent); may be empty.
+    pub agent: String,
+    /// When the binding ends.
+    pub expires: Wall,
+}
+
+/// The counts `switch status` shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EngineStatus {
+    /// Calls up now.
+    pub calls: usize,
+    /// Bindings held now.
+    pub registrations: usize,
+    /// SIP transactions open now.
+    pub transactions: usize,
+    /// Calls begun since the start.
+    pub calls_total: u64,
+}
+
+/// What the engine tells; the node hands it on to the CAS within the same step.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallEvent {
+    /// An end began or changed.
+    Changed(CallInfo, Option<Cause>),
+    /// An end is over: the last event of its id.
+    Ended {
+        /// The end.
+        call: CallId,
+        /// Whose it was.
+        user: UserId,
+        /// Why.
+        cause: Cause,
+        /// From its start; 0 where it was never answered.
+        duration_msec: u64,
+    },
+    /// An accepted command came to its end.
+    Completed(Ticket, Result<Option<CallId>, Refusal>),
+    /// A device became reachable or ceased to be (S131).
+    Device {
+        /// The device.
+        device: DeviceId,
+        /// Whether it has a binding now.
+        registered: bool,
+    },
+}
+
+/// Call control, as the CAS sees it.
+pub trait CallControl {
+    /// Does it, or says why not. A refusal changes nothing.
+    fn execute(&mut self, now: Now, site: &Site, who: &Principal, command: CallCommand) -> Result<Outcome, Refusal>;
+
+    /// What [`execute`](Self::execute) would accept for this call now, by the same decision.
+    fn allowed(&self, site: &Site, who: &Principal, call: CallId) -> Actions;
+
+    /// Calls as they are at this instant.
+    fn view(&self, site: &Site, who: &Principal, query: CallQuery) -> Vec<CallInfo>;
+
+    /// Devices reachable now, by device.
+    fn registrations(&self) -> Vec<RegistrationInfo>;
+
+    /// The counts of `switch status`.
+    fn status(&self) -> EngineStatus;
+}

@@ -1,0 +1,24 @@
+//! Where unpredictable bytes come from: the system in the running switch, a seed in the virtual world.
+
+/// A source of cryptographically strong bytes.
+pub trait Entropy {
+    /// Fills `out`.
+    fn fill(&mut self, out: &mut [u8]);
+}
+
+/// Ready-made draws from any [`Entropy`].
+impl dyn Entropy + '_ {
+    /// A number uniform over all of `u64`.
+    pub fn number(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    /// `bytes` random bytes as lower-case hexadecimal: tags, branches, session tokens.
+    pub fn token(&mut self, bytes: usize) -> String {
+        let mut raw = vec![0; bytes];
+        self.fill(&mut raw);
+        hex::encode(raw)
+    }
+}

@@ -1,0 +1,12 @@
+//! The Client Application Server: what a telephone user's clients ask for and are told.
+//!
+//! [`Cas`](crate::cas::Cas) answers messages without doing I/O: it is handed requests and events by the node that owns it, asks the
+//! call-control engine through [`CallControl`](control::CallControl) as a plain function, and queues [`cas::Output`]s. [`site`] is the
+//! data both sides read (users, devices, numbers); [`store`] keeps it; [`http`] is the only place that touches sockets.
+
+pub mod cas;
+pub mod control;
+pub mod entropy;
+pub mod site;
+pub mod store;
+pub mod time;

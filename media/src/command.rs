@@ -1,0 +1,185 @@
+//! What the engine asks of a worker, and what it is told.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+/// One telephone's end of a media stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegId(pub u64);
+
+/// An RTP port of the pool; its RTCP is one above (RFC 3550 §11).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Port(pub u16);
+
+/// What a worker is asked to do. Commands for a leg that does not exist are ignored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// A leg begins at a bound port. Nothing is accepted before the first [`Command::Update`]; what waited in the socket is thrown away.
+    Open {
+        /// Names it from here on.
+        leg: LegId,
+        /// Its socket.
+        port: Port,
+        /// Where its outgoing stream begins (RFC 3550 §5.1: random).
+        start: StreamStart,
+    },
+    /// What an offer/answer exchange settled. May come many times; the outgoing stream goes on without a break.
+    Update {
+        /// The leg.
+        leg: LegId,
+        /// The settled parameters.
+        stream: Stream,
+    },
+    /// From now on each of the two hears the other. Ends whatever either was joined to.
+    Bridge {
+        /// One.
+        a: LegId,
+        /// The other.
+        b: LegId,
+    },
+    /// From now on the leg hears itself.
+    Echo(LegId),
+    /// Sends DTMF towards this leg's telephone (RFC 4733), one digit after another, 100 ms each with 60 ms between; while a digit
+    /// lasts, the other party's sound is not sent. At most 64 digits wait.
+    SendDigits {
+        /// The leg whose telephone gets them.
+        leg: LegId,
+        /// Event numbers 0-15.
+        digits: Vec<u8>,
+    },
+    /// Ends a leg (with an RTCP BYE). Answered by [`Event::Closed`]; its port may be used again after that.
+    Close(LegId),
+}
+
+/// The random beginnings of an outgoing stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StreamStart {
+    /// Its synchronisation source.
+    pub ssrc: u32,
+    /// Its first sequence number.
+    pub sequence: u16,
+    /// Its first timestamp.
+    pub timestamp: u32,
+}
+
+/// What offer and answer settled for one leg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stream {
+    /// Where the telephone wants its RTP; `None`: nowhere (port 0, `c=0.0.0.0`).
+    pub remote: Option<SocketAddr>,
+    /// Where it wants its RTCP (`a=rtcp`, or the next port).
+    pub remote_rtcp: Option<SocketAddr>,
+    /// Whether the telephone wants to hear us.
+    pub send: bool,
+    /// Whether we want to hear the telephone. What it sends otherwise is counted and dropped.
+    pub receive: bool,
+    /// How payload types read in packets from the telephone.
+    pub incoming: PayloadMap,
+    /// How they are written in packets to the telephone. A packet whose codec is not here is not sent, and counted.
+    pub outgoing: PayloadMap,
+}
+
+/// Payload types and what they stand for; the first is the preferred one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PayloadMap(pub Vec<(u8, Codec)>);
+
+impl PayloadMap {
+    /// What a payload type stands for.
+    pub fn codec(&self, payload_type: u8) -> Option<Codec> {
+        self.0.iter().find(|(pt, _)| *pt == payload_type).map(|(_, codec)| *codec)
+    }
+
+    /// The payload type of a codec.
+    pub fn payload_type(&self, codec: Codec) -> Option<u8> {
+        self.0.iter().find(|(_, c)| *c == codec).map(|(pt, _)| *pt)
+    }
+}
+
+/// The codecs passed through.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Codec {
+    /// G.711 µ-law, 8000 Hz.
+    Pcmu,
+    /// G.711 A-law, 8000 Hz.
+    Pcma,
+    /// G.722; its RTP clock is 8000 Hz for historical reasons (RFC 3551 §4.5.2).
+    G722,
+    /// Opus, 48000 Hz (RFC 7587).
+    Opus,
+    /// DTMF and other events (RFC 4733) at an RTP clock rate.
+    TelephoneEvent {
+        /// In Hz: that of the audio codec beside it.
+        rate: u32,
+    },
+}
+
+impl Codec {
+    /// The RTP clock rate in Hz.
+    pub fn clock_rate(self) -> u32 {
+        match self {
+            Codec::Pcmu | Codec::Pcma | Codec::G722 => 8000,
+            Codec::Opus => 48000,
+            Codec::TelephoneEvent { rate } => rate,
+        }
+    }
+}
+
+/// What a worker tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// The telephone sent a DTMF event: once for each, when it ends.
+    Dtmf {
+        /// From this leg.
+        leg: LegId,
+        /// Event number 0-15.
+        digit: u8,
+        /// How long the key was held.
+        duration: Duration,
+    },
+    /// No RTP has come for a minute since the last (or since the first Update), and again for each further minute: the telephone may
+    /// have vanished.
+    Silent {
+        /// The leg.
+        leg: LegId,
+        /// For how long.
+        quiet: Duration,
+    },
+    /// A leg is closed: its last event.
+    Closed {
+        /// The leg.
+        leg: LegId,
+        /// The count of its whole life.
+        stats: LegStats,
+    },
+}
+
+/// What one leg saw. Counts of RTP packets unless told otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LegStats {
+    /// Taken from the telephone.
+    pub received: u64,
+    /// Their payload bytes.
+    pub received_bytes: u64,
+    /// Sent to the telephone.
+    pub sent: u64,
+    /// Their payload bytes.
+    pub sent_bytes: u64,
+    /// Missing from the telephone's sequence numbers.
+    pub lost: u64,
+    /// Came twice.
+    pub duplicate: u64,
+    /// Came after a later one.
+    pub reordered: u64,
+    /// Interarrival jitter (RFC 3550 §6.4.1) in microseconds.
+    pub jitter_us: u32,
+    /// Dropped: from an address that is not the telephone's.
+    pub strangers: u64,
+    /// Dropped: not RTP, or a payload type nobody agreed on, or sent while not wanted.
+    pub unusable: u64,
+    /// Last fraction lost that the telephone reported by RTCP, in 1/256.
+    pub reported_loss: u8,
+    /// Round-trip time from RTCP in microseconds; 0 while unknown.
+    pub round_trip_us: u32,
+    /// The address the leg is locked to, once it is.
+    pub peer: Option<SocketAddr>,
+}

@@ -1,0 +1,8 @@
+//! SIP as a protocol (RFC 3261 and what surrounds it), without I/O and without any idea of a telephone system.
+
+pub mod digest;
+pub mod header;
+pub mod message;
+pub mod sdp;
+pub mod uri;
+pub mod wire;
