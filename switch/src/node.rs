@@ -1,10 +1,14 @@
 //! The whole switch without I/O: the site, the engine and the CAS. Inputs go in, outputs are polled, time comes with each input.
 
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use bytes::Bytes;
 use cas::cas::{Job, Reply, Request, RequestId};
+use cas::entropy::Entropy;
+use cas::site::MachineKey;
 use cas::store;
+use cas::time::Now;
 
 /// A way to a peer: a UDP socket and the peer's address, or one stream connection (RFC 5626 §3: a flow).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -115,3 +119,38 @@ pub enum Output {
 /// A media thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct WorkerId(pub u8);
+
+/// The switch.
+pub struct Node {
+    _private: (),
+}
+
+impl Node {
+    /// A switch as the store holds it, with nothing begun. Outputs may be waiting at once.
+    pub fn new(
+        now: Now,
+        settings: Settings,
+        snapshot: &store::Snapshot,
+        key: MachineKey,
+        entropy: impl FnMut() -> Box<dyn Entropy>,
+    ) -> Node {
+        let _ = (now, settings, snapshot, key, entropy);
+        todo!()
+    }
+
+    /// One input, handled to its end: what it causes is in the outputs.
+    pub fn handle(&mut self, now: Now, input: Input) {
+        let _ = (now, input);
+        todo!()
+    }
+
+    /// The next output, in order.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        todo!()
+    }
+
+    /// When [`Input::Timeout`] is wanted.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        todo!()
+    }
+}
