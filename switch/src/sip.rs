@@ -1,8 +1,12 @@
 //! SIP as a protocol (RFC 3261 and what surrounds it), without I/O and without any idea of a telephone system.
 
+pub mod dialog;
 pub mod digest;
+pub mod flow;
 pub mod header;
 pub mod message;
 pub mod sdp;
+pub mod timer;
+pub mod transaction;
 pub mod uri;
 pub mod wire;
