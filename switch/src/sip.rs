@@ -2,6 +2,7 @@
 
 pub mod digest;
 pub mod header;
+mod lex;
 pub mod message;
 pub mod sdp;
 pub mod uri;
