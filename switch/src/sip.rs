@@ -4,6 +4,7 @@ pub mod dialog;
 pub mod digest;
 pub mod flow;
 pub mod header;
+mod lex;
 pub mod message;
 pub mod sdp;
 pub mod timer;
