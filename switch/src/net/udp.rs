@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::time::Duration;
 
 use bytes::Bytes;
 use nix::errno::Errno;
@@ -16,7 +17,9 @@ use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
 };
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::unix::AsyncFd;
+use tokio::io::Interest;
+use tokio::task::yield_now;
+use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use super::{BindError, Sink};
@@ -42,7 +45,7 @@ pub struct Udp {
 }
 
 struct Bound {
-    fd: AsyncFd<UdpSocket>,
+    inner: tokio::net::UdpSocket,
     address: SocketAddr,
 }
 
@@ -101,15 +104,25 @@ impl Udp {
     pub async fn serve(&self, index: usize, sink: Sink) {
         let socket = &self.sockets[index];
         loop {
-            let Ok(mut ready) = socket.fd.readable().await else {
+            if socket.inner.readable().await.is_err() {
                 // The runtime is shutting down.
                 return;
-            };
-            match self.drain_socket(socket, &sink) {
-                Drained::Empty => ready.clear_ready(),
-                Drained::More => tokio::task::yield_now().await,
-                // Only errors: whatever it is, it must not cost the whole thread.
-                Drained::Broken => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
+            }
+            let mut broken = false;
+            // Emptied, the socket is not asked again before the kernel tells of more: that is what WouldBlock says to the runtime.
+            let _ = socket.inner.try_io(Interest::READABLE, || match self.drain_socket(socket, &sink) {
+                Drained::Empty => Err(io::ErrorKind::WouldBlock.into()),
+                Drained::More => Ok(()),
+                Drained::Broken => {
+                    broken = true;
+                    Ok(())
+                }
+            });
+            if broken {
+                // Whatever it is, it must not cost the whole thread.
+                sleep(Duration::from_millis(10)).await;
+            } else {
+                yield_now().await;
             }
         }
     }
@@ -157,7 +170,7 @@ impl Udp {
             warn!(local = %flow.local, "no SIP socket has this address: a datagram was not sent");
             return;
         };
-        match send_message(&socket.fd, flow.local.ip(), scope(flow.local), flow.peer, bytes) {
+        match send_message(socket, flow.local, flow.peer, bytes) {
             Ok(()) => {}
             Err(Errno::EAGAIN | Errno::ENOBUFS) => count(&self.counts.full),
             Err(errno) => {
@@ -217,7 +230,7 @@ impl Bound {
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let address = socket.local_addr()?;
-        Ok(Bound { fd: AsyncFd::register(socket)?, address })
+        Ok(Bound { inner: tokio::net::UdpSocket::from_std(socket)?, address })
     }
 }
 
@@ -225,16 +238,9 @@ fn is_wildcard_of(bound: SocketAddr, local: SocketAddr) -> bool {
     bound.ip().is_unspecified() && bound.is_ipv4() == local.is_ipv4()
 }
 
-fn scope(address: SocketAddr) -> u32 {
-    match address {
-        SocketAddr::V6(address) => address.scope_id(),
-        SocketAddr::V4(_) => 0,
-    }
-}
-
 fn receive_message(socket: &Bound, data: &mut [u8], control: &mut [u8]) -> nix::Result<(Flow, usize)> {
     let mut parts = [IoSliceMut::new(data)];
-    let fd = socket.fd.as_raw_fd();
+    let fd = socket.inner.as_raw_fd();
     let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
     let peer = message.address.as_ref().and_then(to_socket_addr).ok_or(Errno::EAFNOSUPPORT)?;
     let mut local = socket.address;
@@ -256,25 +262,19 @@ fn receive_message(socket: &Bound, data: &mut [u8], control: &mut [u8]) -> nix::
     Ok((Flow { channel: Channel::Udp, local, peer }, message.bytes))
 }
 
-fn send_message(
-    socket: &AsyncFd<UdpSocket>,
-    from: IpAddr,
-    interface: u32,
-    to: SocketAddr,
-    bytes: &[u8],
-) -> nix::Result<()> {
+fn send_message(socket: &Bound, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> nix::Result<()> {
     let parts = [IoSlice::new(bytes)];
     let to = SockaddrStorage::from(to);
-    let fd = socket.as_raw_fd();
+    let fd = socket.inner.as_raw_fd();
     match from {
-        IpAddr::V4(from) => {
-            let source = libc::in_addr { s_addr: u32::from(from).to_be() };
+        SocketAddr::V4(from) => {
+            let source = libc::in_addr { s_addr: u32::from(*from.ip()).to_be() };
             let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: libc::in_addr { s_addr: 0 } };
             sendmsg(fd, &parts, &[ControlMessage::Ipv4PacketInfo(&info)], MsgFlags::MSG_DONTWAIT, Some(&to))?;
         }
-        IpAddr::V6(from) => {
-            let source = libc::in6_addr { s6_addr: from.octets() };
-            let info = libc::in6_pktinfo { ipi6_addr: source, ipi6_ifindex: interface };
+        SocketAddr::V6(from) => {
+            let source = libc::in6_addr { s6_addr: from.ip().octets() };
+            let info = libc::in6_pktinfo { ipi6_addr: source, ipi6_ifindex: from.scope_id() };
             sendmsg(fd, &parts, &[ControlMessage::Ipv6PacketInfo(&info)], MsgFlags::MSG_DONTWAIT, Some(&to))?;
         }
     }
