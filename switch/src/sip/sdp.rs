@@ -110,13 +110,26 @@ impl Session {
     }
 
     /// Writes an offer with these payloads. The version in `o=` rises exactly when the text differs from the one written before (RFC 3264 §8).
-    pub fn offer(&mut self, payloads: &PayloadMap, fmtp: &[(u8, String)], ptime: Option<u16>, direction: Direction) -> String {
+    pub fn offer(
+        &mut self,
+        payloads: &PayloadMap,
+        fmtp: &[(u8, String)],
+        ptime: Option<u16>,
+        direction: Direction,
+    ) -> String {
         todo!("{payloads:?}{fmtp:?}{ptime:?}{direction:?}")
     }
 
     /// Writes the answer to `offer`: its m= lines in its order, all but the audio refused; of the offer's payloads those whose codec is in
     /// `common`, with the offer's payload types, in the offer's order.
-    pub fn answer(&mut self, offer: &Description, common: &[Codec], fmtp: &[(u8, String)], ptime: Option<u16>, direction: Direction) -> Result<String, SdpError> {
+    pub fn answer(
+        &mut self,
+        offer: &Description,
+        common: &[Codec],
+        fmtp: &[(u8, String)],
+        ptime: Option<u16>,
+        direction: Direction,
+    ) -> Result<String, SdpError> {
         todo!("{offer:?}{common:?}{fmtp:?}{ptime:?}{direction:?}")
     }
 
