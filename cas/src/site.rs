@@ -180,8 +180,8 @@ pub struct Site {
     by_login: BTreeMap<String, UserId>,
     by_sip_user: BTreeMap<String, DeviceId>,
     by_address: BTreeMap<SocketAddr, DeviceId>,
-    devices_of: BTreeMap<UserId, BTreeSet<DeviceId>>,
-    numbers_of: BTreeMap<UserId, BTreeSet<Extension>>,
+    devices_of: BTreeSet<(UserId, DeviceId)>,
+    numbers_of: BTreeSet<(UserId, Extension)>,
     last_user: UserId,
     last_device: DeviceId,
 }
@@ -197,8 +197,8 @@ impl Site {
             by_login: BTreeMap::new(),
             by_sip_user: BTreeMap::new(),
             by_address: BTreeMap::new(),
-            devices_of: BTreeMap::new(),
-            numbers_of: BTreeMap::new(),
+            devices_of: BTreeSet::new(),
+            numbers_of: BTreeSet::new(),
             last_user: snapshot.last_user,
             last_device: snapshot.last_device,
         };
@@ -266,7 +266,10 @@ impl Site {
 
     /// The devices that ring for a user, by id.
     pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = &Device> {
-        self.devices_of.get(&user).into_iter().flatten().filter_map(|id| self.devices.get(id))
+        self.devices_of
+            .range((user, DeviceId(0))..)
+            .take_while(move |(owner, _)| *owner == user)
+            .filter_map(|(_, id)| self.devices.get(id))
     }
 
     /// The device that authenticates under this SIP user name. Indexed: asked for every REGISTER and INVITE.
@@ -291,7 +294,8 @@ impl Site {
 
     /// The first number that leads to this user: what others see as his extension.
     pub fn extension_of(&self, user: UserId) -> Option<&Extension> {
-        self.numbers_of.get(&user)?.first()
+        let (owner, number) = self.numbers_of.range((user, Extension(String::new()))..).next()?;
+        (*owner == user).then_some(number)
     }
 
     fn put_user(&mut self, user: User) {
@@ -306,11 +310,13 @@ impl Site {
     fn remove_user(&mut self, id: UserId) {
         let Some(user) = self.users.remove(&id) else { return };
         self.by_login.remove(&user.login);
-        for device in self.devices_of.remove(&id).into_iter().flatten() {
+        let devices: Vec<DeviceId> = self.devices_of(id).map(|device| device.id).collect();
+        for device in devices {
+            self.devices_of.remove(&(id, device));
             self.devices.entry(device).and_modify(|device| device.user = None);
         }
-        for number in self.numbers_of.remove(&id).into_iter().flatten() {
-            self.numbers.remove(&number);
+        while let Some(number) = self.extension_of(id).cloned() {
+            self.remove_number(&number);
         }
     }
 
@@ -322,7 +328,7 @@ impl Site {
             Access::Address(address) => self.by_address.insert(canonical(*address), device.id),
         };
         if let Some(user) = device.user {
-            self.devices_of.entry(user).or_default().insert(device.id);
+            self.devices_of.insert((user, device.id));
         }
         self.devices.insert(device.id, device);
     }
@@ -333,24 +339,22 @@ impl Site {
             Access::Digest { sip_user, .. } => self.by_sip_user.remove(sip_user),
             Access::Address(address) => self.by_address.remove(&canonical(*address)),
         };
-        if let Some(devices) = device.user.and_then(|user| self.devices_of.get_mut(&user)) {
-            devices.remove(&id);
+        if let Some(user) = device.user {
+            self.devices_of.remove(&(user, id));
         }
     }
 
     fn put_number(&mut self, number: Extension, target: Target) {
         self.remove_number(&number);
         if let Target::User(user) = target {
-            self.numbers_of.entry(user).or_default().insert(number.clone());
+            self.numbers_of.insert((user, number.clone()));
         }
         self.numbers.insert(number, target);
     }
 
     fn remove_number(&mut self, number: &Extension) {
-        if let Some(Target::User(user)) = self.numbers.remove(number)
-            && let Some(numbers) = self.numbers_of.get_mut(&user)
-        {
-            numbers.remove(number);
+        if let Some(Target::User(user)) = self.numbers.remove(number) {
+            self.numbers_of.remove(&(user, number.clone()));
         }
     }
 }

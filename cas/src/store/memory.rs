@@ -270,7 +270,8 @@ impl<K: Ord + Clone, V: Clone> Table<K, V> {
     }
 
     fn remove_where(&mut self, gone: impl Fn(&V) -> bool) {
-        self.before.extend(self.rows.extract_if(.., |_, value| gone(value)).map(|(key, value)| (key, Some(value))));
+        let keys: Vec<K> = self.rows.iter().filter(|(_, value)| gone(value)).map(|(key, _)| key.clone()).collect();
+        keys.iter().for_each(|key| self.remove(key));
     }
 
     fn change(&mut self, concerned: impl Fn(&V) -> bool, change: impl Fn(&mut V)) {
