@@ -198,6 +198,14 @@ impl Udp {
         Some(local)
     }
 
+    /// The address that a phone elsewhere would type: ours on the way to the outside, where there is one.
+    pub fn outward(&self) -> Option<SocketAddr> {
+        // Addresses of documentation (RFC 5737, RFC 3849): routed like any other, and nothing is sent.
+        let outside =
+            [(Ipv4Addr::new(192, 0, 2, 1), 9).into(), (Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1), 9).into()];
+        outside.into_iter().find_map(|peer| self.local_for(peer)).or_else(|| self.addresses().first().copied())
+    }
+
     fn socket_for(&self, local: SocketAddr) -> Option<&Bound> {
         let same_port = || self.sockets.iter().filter(|socket| socket.address.port() == local.port());
         same_port()
