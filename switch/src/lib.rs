@@ -2,5 +2,6 @@
 //!
 //! Start at [`node`]: the whole switch without I/O. [`control`] is the thread that feeds it, [`engine`] the half that handles calls.
 
+pub mod demo;
 pub mod node;
 pub mod sip;
