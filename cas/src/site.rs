@@ -4,15 +4,45 @@
 //! A user, a device and a number are three things: users are assigned to devices, a user may have several, and numbers name users,
 //! services or (later) groups and orbits.
 
-use std::collections::BTreeMap;
+mod extension;
+mod secret;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
-use crate::store::Snapshot;
+pub use self::extension::{Extension, ExtensionError};
+pub use self::secret::{MachineKey, Sealed};
+use crate::store::{Change, Snapshot};
+
+/// The name of each variant in the store, in messages and on the command line, and the way back.
+macro_rules! named {
+    ($type:ident { $($variant:ident = $name:literal),* $(,)? }) => {
+        impl $type {
+            /// As it is written in the store, in messages and on the command line.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($type::$variant => $name,)*
+                }
+            }
+
+            /// What [`name`](Self::name) wrote.
+            pub fn from_name(name: &str) -> Option<$type> {
+                match name {
+                    $($name => Some($type::$variant),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+pub(crate) use named;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident;)*) => {$(
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(pub u64);
     )*};
 }
@@ -24,10 +54,6 @@ ids! {
     DeviceId;
 }
 
-/// What a person dials: digits, `*` and `#`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Extension(pub String);
-
 /// What a user may do by default.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
@@ -36,6 +62,8 @@ pub enum Role {
     /// Users, devices and numbers as well.
     Admin,
 }
+
+named!(Role { User = "user", Admin = "admin" });
 
 /// A person, or the administrator (who has neither number nor device).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +97,8 @@ pub enum DigestPolicy {
     Both,
 }
 
+named!(DigestPolicy { Md5 = "md5", Sha256 = "sha256", Both = "both" });
+
 /// A telephone, softphone or gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -100,26 +130,6 @@ pub enum Access {
     Address(SocketAddr),
 }
 
-/// Bytes sealed under the machine key: nonce, then ciphertext and tag.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Sealed(pub Vec<u8>);
-
-impl std::fmt::Debug for Sealed {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Sealed(…)")
-    }
-}
-
-/// The key of this machine, kept beside the store (mode 0600): seals what must not be read from a stolen database.
-#[derive(Clone)]
-pub struct MachineKey(pub [u8; 32]);
-
-impl std::fmt::Debug for MachineKey {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("MachineKey(…)")
-    }
-}
-
 /// What a number leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
@@ -136,20 +146,97 @@ pub enum Feature {
     Echo,
 }
 
-/// The data of one site.
-#[derive(Clone, Debug)]
+named!(Feature { Echo = "echo" });
+
+impl User {
+    /// First and last name as others see them; the login where there is neither.
+    pub fn display_name(&self) -> String {
+        let name = format!("{} {}", self.first, self.last);
+        match name.trim() {
+            "" => self.login.clone(),
+            name => name.to_owned(),
+        }
+    }
+
+    /// A whole name as first and last: the last word is the last name, a single word the first.
+    pub fn split_name(name: &str) -> (String, String) {
+        let words: Vec<&str> = name.split_whitespace().collect();
+        match words.as_slice() {
+            [] => (String::new(), String::new()),
+            [first] => ((*first).to_owned(), String::new()),
+            [first @ .., last] => (first.join(" "), (*last).to_owned()),
+        }
+    }
+}
+
+/// The data of one site. Every look-up is by an index, none by a search.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Site {
     /// The digest realm, fixed at first start so that a changed domain breaks no phone.
     pub realm: String,
     users: BTreeMap<UserId, User>,
     devices: BTreeMap<DeviceId, Device>,
     numbers: BTreeMap<Extension, Target>,
+    by_login: BTreeMap<String, UserId>,
+    by_sip_user: BTreeMap<String, DeviceId>,
+    by_address: BTreeMap<SocketAddr, DeviceId>,
+    devices_of: BTreeSet<(UserId, DeviceId)>,
+    numbers_of: BTreeSet<(UserId, Extension)>,
+    last_user: UserId,
+    last_device: DeviceId,
 }
 
 impl Site {
     /// The site as the store holds it.
     pub fn new(snapshot: &Snapshot) -> Site {
-        todo!("{snapshot:?}")
+        let mut site = Site {
+            realm: snapshot.realm.clone(),
+            users: BTreeMap::new(),
+            devices: BTreeMap::new(),
+            numbers: BTreeMap::new(),
+            by_login: BTreeMap::new(),
+            by_sip_user: BTreeMap::new(),
+            by_address: BTreeMap::new(),
+            devices_of: BTreeSet::new(),
+            numbers_of: BTreeSet::new(),
+            last_user: snapshot.last_user,
+            last_device: snapshot.last_device,
+        };
+        snapshot.users.iter().for_each(|user| site.put_user(user.clone()));
+        snapshot.devices.iter().for_each(|device| site.put_device(device.clone()));
+        snapshot.numbers.iter().for_each(|(number, target)| site.put_number(number.clone(), target.clone()));
+        site
+    }
+
+    /// Takes over what the store has confirmed. Changes to other storages are left to those who keep them.
+    pub fn apply(&mut self, changes: &[Change]) {
+        for change in changes {
+            match change {
+                Change::PutUser(user) => self.put_user(user.clone()),
+                Change::RemoveUser(id) => self.remove_user(*id),
+                Change::PutDevice(device) => self.put_device(device.clone()),
+                Change::RemoveDevice(id) => self.remove_device(*id),
+                Change::PutNumber(number, target) => self.put_number(number.clone(), target.clone()),
+                Change::RemoveNumber(number) => self.remove_number(number),
+                Change::PutBinding(_)
+                | Change::RemoveBinding { .. }
+                | Change::PutHistory(_)
+                | Change::PutSubscription(_)
+                | Change::RemoveSubscription(_) => {}
+            }
+        }
+    }
+
+    /// An id for a new user. It is taken with the call: two users being added at once get different ones.
+    pub fn next_user(&mut self) -> UserId {
+        self.last_user.0 += 1;
+        self.last_user
+    }
+
+    /// An id for a new device, likewise.
+    pub fn next_device(&mut self) -> DeviceId {
+        self.last_device.0 += 1;
+        self.last_device
     }
 
     /// One user.
@@ -164,7 +251,7 @@ impl Site {
 
     /// The user who logs in under this name.
     pub fn user_by_login(&self, login: &str) -> Option<&User> {
-        self.users.values().find(|user| user.login == login)
+        self.by_login.get(login).and_then(|id| self.users.get(id))
     }
 
     /// One device.
@@ -179,26 +266,100 @@ impl Site {
 
     /// The devices that ring for a user, by id.
     pub fn devices_of(&self, user: UserId) -> impl Iterator<Item = &Device> {
-        self.devices.values().filter(move |device| device.user == Some(user))
+        self.devices_of
+            .range((user, DeviceId(0))..)
+            .take_while(move |(owner, _)| *owner == user)
+            .filter_map(|(_, id)| self.devices.get(id))
     }
 
     /// The device that authenticates under this SIP user name. Indexed: asked for every REGISTER and INVITE.
     pub fn device_by_sip_user(&self, sip_user: &str) -> Option<&Device> {
-        todo!("{sip_user}")
+        self.by_sip_user.get(sip_user).and_then(|id| self.devices.get(id))
     }
 
     /// The gateway at this address. Indexed: asked for every request.
     pub fn gateway_at(&self, address: SocketAddr) -> Option<&Device> {
-        todo!("{address}")
+        self.by_address.get(&canonical(address)).and_then(|id| self.devices.get(id))
     }
 
     /// What a dialled number leads to.
     pub fn target(&self, number: &str) -> Option<&Target> {
-        todo!("{number}")
+        self.numbers.get(number)
+    }
+
+    /// Numbers in their order.
+    pub fn numbers(&self) -> impl Iterator<Item = (&Extension, &Target)> {
+        self.numbers.iter()
     }
 
     /// The first number that leads to this user: what others see as his extension.
     pub fn extension_of(&self, user: UserId) -> Option<&Extension> {
-        todo!("{user:?}")
+        let (owner, number) = self.numbers_of.range((user, Extension(String::new()))..).next()?;
+        (*owner == user).then_some(number)
     }
+
+    fn put_user(&mut self, user: User) {
+        self.last_user = self.last_user.max(user.id);
+        if let Some(old) = self.users.get(&user.id) {
+            self.by_login.remove(&old.login);
+        }
+        self.by_login.insert(user.login.clone(), user.id);
+        self.users.insert(user.id, user);
+    }
+
+    fn remove_user(&mut self, id: UserId) {
+        let Some(user) = self.users.remove(&id) else { return };
+        self.by_login.remove(&user.login);
+        let devices: Vec<DeviceId> = self.devices_of(id).map(|device| device.id).collect();
+        for device in devices {
+            self.devices_of.remove(&(id, device));
+            self.devices.entry(device).and_modify(|device| device.user = None);
+        }
+        while let Some(number) = self.extension_of(id).cloned() {
+            self.remove_number(&number);
+        }
+    }
+
+    fn put_device(&mut self, device: Device) {
+        self.remove_device(device.id);
+        self.last_device = self.last_device.max(device.id);
+        match &device.access {
+            Access::Digest { sip_user, .. } => self.by_sip_user.insert(sip_user.clone(), device.id),
+            Access::Address(address) => self.by_address.insert(canonical(*address), device.id),
+        };
+        if let Some(user) = device.user {
+            self.devices_of.insert((user, device.id));
+        }
+        self.devices.insert(device.id, device);
+    }
+
+    fn remove_device(&mut self, id: DeviceId) {
+        let Some(device) = self.devices.remove(&id) else { return };
+        match &device.access {
+            Access::Digest { sip_user, .. } => self.by_sip_user.remove(sip_user),
+            Access::Address(address) => self.by_address.remove(&canonical(*address)),
+        };
+        if let Some(user) = device.user {
+            self.devices_of.remove(&(user, id));
+        }
+    }
+
+    fn put_number(&mut self, number: Extension, target: Target) {
+        self.remove_number(&number);
+        if let Target::User(user) = target {
+            self.numbers_of.insert((user, number.clone()));
+        }
+        self.numbers.insert(number, target);
+    }
+
+    fn remove_number(&mut self, number: &Extension) {
+        if let Some(Target::User(user)) = self.numbers.remove(number) {
+            self.numbers_of.remove(&(user, number.clone()));
+        }
+    }
+}
+
+/// An IPv4 peer of a socket that serves both families comes as `::ffff:a.b.c.d`: the same gateway.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
 }

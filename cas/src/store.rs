@@ -1,17 +1,27 @@
 //! What is kept: the storage traits, and the requests that travel to the thread that owns them.
 //!
-//! The node never touches a disk. It queues a [`Request`]; the store thread joins many of them into one commit and answers each with a
-//! [`Reply`]. A change that a client or phone is told of is told after its `Reply::Written`.
+//! The node never touches a disk. It queues a [`Request`]; the [store thread](thread) joins many of them into one commit and answers each
+//! with a [`Reply`]. A change that a client or phone is told of is told after its `Reply::Written`.
+//!
+//! Each kind of data is behind a trait of its own; a [`Store`] joins them, so that one [`Request::Write`] may touch several and is still
+//! all or nothing. Two drivers, [`sqlite`] and [`memory`], pass the same tests.
+
+pub mod folder;
+pub mod memory;
+pub mod sqlite;
+#[cfg(test)]
+mod tests;
+pub mod thread;
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use crate::control::CallId;
-use crate::site::{Device, DeviceId, Extension, Target, User, UserId};
+use crate::site::{Device, DeviceId, Extension, Target, User, UserId, named};
 use crate::time::Wall;
 
 /// Everything read at the start.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Snapshot {
     /// The digest realm, fixed at first start.
     pub realm: String,
@@ -25,6 +35,10 @@ pub struct Snapshot {
     pub bindings: Vec<BindingRecord>,
     /// Subscriptions of sessions that were neither logged out nor abandoned.
     pub subscriptions: Vec<SubscriptionRecord>,
+    /// The highest id a user was ever given: none is given twice.
+    pub last_user: UserId,
+    /// The highest id a device was ever given.
+    pub last_device: DeviceId,
 }
 
 /// A registered contact (RFC 3261 §10.3), as it survives a restart.
@@ -92,6 +106,8 @@ pub enum HistoryKind {
     Missed,
 }
 
+named!(HistoryKind { Placed = "placed", Received = "received", Missed = "missed" });
+
 /// A subscription, as it survives a restart: kept by user, client and device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionRecord {
@@ -137,11 +153,19 @@ pub struct HistoryQuery {
     pub before: Option<Wall>,
     /// Only those begun after.
     pub after: Option<Wall>,
-    /// At most so many.
+    /// At most so many, and never more than [`MAX_HISTORY`].
     pub max: usize,
 }
 
-/// One change; `Put` makes or replaces.
+/// The most records that one [`Request::History`] yields.
+pub const MAX_HISTORY: usize = 1000;
+
+/// One change. `Put` makes or replaces; removing what is not there is no error.
+///
+/// Removing a user leaves his devices unassigned and removes his numbers, history and subscriptions; removing a device removes its bindings
+/// and subscriptions. A login, a SIP user name and a gateway's address are unique: a `Put` that would take one from another record is
+/// an error, as is one that names a user or device that is not there. A call record alone may come after its user has gone, and goes the
+/// way of his others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each names the record it changes")]
 pub enum Change {
@@ -178,3 +202,176 @@ impl fmt::Display for StoreError {
 }
 
 impl std::error::Error for StoreError {}
+
+/// The refusals both drivers give alike.
+mod refusal {
+    use super::StoreError;
+
+    pub(super) fn login_taken() -> StoreError {
+        StoreError("another user has this login".to_owned())
+    }
+
+    pub(super) fn sip_user_taken() -> StoreError {
+        StoreError("another device has this SIP user name".to_owned())
+    }
+
+    pub(super) fn address_taken() -> StoreError {
+        StoreError("another gateway has this address".to_owned())
+    }
+
+    pub(super) fn dangling() -> StoreError {
+        StoreError("the record names a user or device that is not there".to_owned())
+    }
+
+    pub(super) fn damaged(error: &rusqlite::Error) -> StoreError {
+        StoreError(format!("the database is damaged ({error}): restore it from a backup"))
+    }
+}
+
+/// Users, devices and numbers.
+pub trait Directory {
+    /// Users by id.
+    fn users(&self) -> Result<Vec<User>, StoreError>;
+    /// Devices by id.
+    fn devices(&self) -> Result<Vec<Device>, StoreError>;
+    /// Numbers in their order.
+    fn numbers(&self) -> Result<Vec<(Extension, Target)>, StoreError>;
+    /// The highest ids ever given.
+    fn last_ids(&self) -> Result<(UserId, DeviceId), StoreError>;
+    /// [`Change::PutUser`]
+    fn put_user(&mut self, user: &User) -> Result<(), StoreError>;
+    /// [`Change::RemoveUser`]
+    fn remove_user(&mut self, id: UserId) -> Result<(), StoreError>;
+    /// [`Change::PutDevice`]
+    fn put_device(&mut self, device: &Device) -> Result<(), StoreError>;
+    /// [`Change::RemoveDevice`]
+    fn remove_device(&mut self, id: DeviceId) -> Result<(), StoreError>;
+    /// [`Change::PutNumber`]
+    fn put_number(&mut self, number: &Extension, target: &Target) -> Result<(), StoreError>;
+    /// [`Change::RemoveNumber`]
+    fn remove_number(&mut self, number: &Extension) -> Result<(), StoreError>;
+}
+
+/// What was settled once for the site.
+pub trait Configuration {
+    /// The digest realm.
+    fn realm(&self) -> Result<String, StoreError>;
+}
+
+/// Bindings of the registrar.
+pub trait Registrations {
+    /// All bindings, by device and contact.
+    fn bindings(&self) -> Result<Vec<BindingRecord>, StoreError>;
+    /// [`Change::PutBinding`]
+    fn put_binding(&mut self, binding: &BindingRecord) -> Result<(), StoreError>;
+    /// [`Change::RemoveBinding`]
+    fn remove_binding(&mut self, device: DeviceId, contact: &str) -> Result<(), StoreError>;
+    /// Removes those that ended at this instant or before.
+    fn remove_ended_bindings(&mut self, now: Wall) -> Result<(), StoreError>;
+}
+
+/// Call history.
+pub trait History {
+    /// [`Request::History`]
+    fn records(&self, query: &HistoryQuery) -> Result<Vec<HistoryRecord>, StoreError>;
+    /// [`Change::PutHistory`]
+    fn put_record(&mut self, record: &HistoryRecord) -> Result<(), StoreError>;
+}
+
+/// Subscriptions of CAS clients.
+pub trait Subscriptions {
+    /// Subscriptions by id.
+    fn subscriptions(&self) -> Result<Vec<SubscriptionRecord>, StoreError>;
+    /// [`Change::PutSubscription`]
+    fn put_subscription(&mut self, subscription: &SubscriptionRecord) -> Result<(), StoreError>;
+    /// [`Change::RemoveSubscription`]
+    fn remove_subscription(&mut self, id: u64) -> Result<(), StoreError>;
+}
+
+/// All storages, and the transaction over them. Outside of this module, use [`run`] and [`snapshot`].
+pub trait Store: Directory + Configuration + Registrations + History + Subscriptions {
+    /// Begins a transaction.
+    fn begin(&mut self) -> Result<(), StoreError>;
+    /// Within it, marks the point that [`undo`](Self::undo) returns to.
+    fn mark(&mut self) -> Result<(), StoreError>;
+    /// Keeps what was changed since the mark.
+    fn keep(&mut self) -> Result<(), StoreError>;
+    /// Undoes what was changed since the mark.
+    fn undo(&mut self) -> Result<(), StoreError>;
+    /// Ends the transaction: all of it survives a power cut from here on.
+    fn commit(&mut self) -> Result<(), StoreError>;
+    /// Ends the transaction, if there is one, as if it had never begun.
+    fn abandon(&mut self);
+    /// Brings everything into its final place and closes.
+    fn close(self: Box<Self>) -> Result<(), StoreError>;
+}
+
+/// Everything the switch starts from. Bindings that ended while it was down are removed.
+pub fn snapshot(store: &mut dyn Store, now: Wall) -> Result<Snapshot, StoreError> {
+    store.remove_ended_bindings(now)?;
+    let (last_user, last_device) = store.last_ids()?;
+    Ok(Snapshot {
+        realm: store.realm()?,
+        users: store.users()?,
+        devices: store.devices()?,
+        numbers: store.numbers()?,
+        bindings: store.bindings()?,
+        subscriptions: store.subscriptions()?,
+        last_user,
+        last_device,
+    })
+}
+
+/// Does all the requests, in order, in one commit. A request that fails changes nothing and leaves the others alone; where the commit
+/// itself fails, none of them is done.
+pub fn run<'a>(
+    store: &mut dyn Store,
+    requests: impl IntoIterator<Item = &'a Request> + Clone,
+) -> Vec<Result<Reply, StoreError>> {
+    commit(store, requests.clone()).unwrap_or_else(|error| {
+        store.abandon();
+        requests.into_iter().map(|_| Err(error.clone())).collect()
+    })
+}
+
+/// The outer error ends the transaction, those within only their request.
+fn commit<'a>(
+    store: &mut dyn Store,
+    requests: impl IntoIterator<Item = &'a Request>,
+) -> Result<Vec<Result<Reply, StoreError>>, StoreError> {
+    store.begin()?;
+    let mut replies = Vec::new();
+    for request in requests {
+        replies.push(match request {
+            Request::Write(changes) => write(store, changes)?,
+            Request::History(query) => store.records(query).map(Reply::History),
+        });
+    }
+    store.commit()?;
+    Ok(replies)
+}
+
+fn write(store: &mut dyn Store, changes: &[Change]) -> Result<Result<Reply, StoreError>, StoreError> {
+    store.mark()?;
+    match changes.iter().try_for_each(|change| apply(store, change)) {
+        Ok(()) => store.keep().map(|()| Ok(Reply::Written)),
+        // Where the change has ended the transaction (a full disk), its own error tells why, not that of the undo.
+        Err(error) => store.undo().map_err(|_| error.clone()).map(|()| Err(error)),
+    }
+}
+
+fn apply(store: &mut dyn Store, change: &Change) -> Result<(), StoreError> {
+    match change {
+        Change::PutUser(user) => store.put_user(user),
+        Change::RemoveUser(id) => store.remove_user(*id),
+        Change::PutDevice(device) => store.put_device(device),
+        Change::RemoveDevice(id) => store.remove_device(*id),
+        Change::PutNumber(number, target) => store.put_number(number, target),
+        Change::RemoveNumber(number) => store.remove_number(number),
+        Change::PutBinding(binding) => store.put_binding(binding),
+        Change::RemoveBinding { device, contact } => store.remove_binding(*device, contact),
+        Change::PutHistory(record) => store.put_record(record),
+        Change::PutSubscription(subscription) => store.put_subscription(subscription),
+        Change::RemoveSubscription(id) => store.remove_subscription(*id),
+    }
+}

@@ -1,0 +1,203 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::process::{Command, Stdio};
+
+use super::*;
+use crate::entropy::Entropy;
+use crate::store::folder::FolderError;
+use crate::store::tests::{REALM, everything, leads_to, of_user, open, record, site, user, write};
+use crate::store::{Change, History, Reply, Request, run};
+
+struct Counting(u8);
+
+impl Entropy for Counting {
+    fn fill(&mut self, out: &mut [u8]) {
+        for byte in out {
+            self.0 = self.0.wrapping_add(1);
+            *byte = self.0;
+        }
+    }
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn the_realm_is_that_of_the_first_start() {
+    let folder = tempfile::tempdir().unwrap();
+    drop(open(folder.path()));
+    let mut store = Sqlite::open(Folder::open(folder.path()).unwrap(), "other.example").unwrap();
+    assert_eq!(everything(&mut store).realm, REALM);
+}
+
+#[test]
+fn a_folder_is_open_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let error = Folder::open(folder.path()).unwrap_err().to_string();
+    let lock = folder.path().join("switch.lock");
+    let pid = std::process::id();
+    assert_eq!(error, format!("the data folder is in use: {} is locked by process {pid}", lock.display()));
+    drop(store);
+    Folder::open(folder.path()).unwrap();
+}
+
+#[test]
+fn the_lock_of_a_killed_process_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let lock = folder.path().join("switch.lock");
+    fs::write(&lock, "1\n").unwrap();
+    let script = r#"exec 9<"$0"; flock -n 9 && echo locked && exec sleep 600"#;
+    let mut holder = Command::new("sh").args(["-c", script]).arg(&lock).stdout(Stdio::piped()).spawn().unwrap();
+    let mut told = [0; 7];
+    std::io::Read::read_exact(&mut holder.stdout.take().unwrap(), &mut told).unwrap();
+    assert!(matches!(Folder::open(folder.path()), Err(FolderError::InUse { holder: Some(1), .. })));
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    Folder::open(folder.path()).unwrap();
+}
+
+#[test]
+fn folder_and_files_are_for_their_owner_alone() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("a/data");
+    let folder = Folder::open(&path).unwrap();
+    folder.machine_key(&mut Counting(0)).unwrap();
+    let mut store = Sqlite::open(folder, REALM).unwrap();
+    write(&mut store, &site()).unwrap();
+    assert_eq!(mode(&path), 0o700);
+    for file in ["machine.key", "switch.lock", "switch.db", "switch.db-wal"] {
+        assert_eq!(mode(&path.join(file)), 0o600, "{file}");
+    }
+}
+
+#[test]
+fn the_machine_key_is_made_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Folder::open(folder.path()).unwrap().machine_key(&mut Counting(0)).unwrap();
+    let again = Folder::open(folder.path()).unwrap().machine_key(&mut Counting(99)).unwrap();
+    assert_eq!((key.0[0], key.0), (1, again.0));
+}
+
+#[test]
+fn a_damaged_machine_key_is_told_and_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("machine.key");
+    for damaged in ["", "abc", &"0".repeat(63), &"g".repeat(64)] {
+        fs::write(&path, damaged).unwrap();
+        let error = Folder::open(folder.path()).unwrap().machine_key(&mut Counting(0)).unwrap_err().to_string();
+        assert!(error.contains("machine.key is damaged: expected 64 hexadecimal digits"), "{error}");
+        assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn a_folder_that_cannot_be_made_is_told() {
+    let parent = tempfile::tempdir().unwrap();
+    let path = parent.path().join("file");
+    fs::write(&path, "").unwrap();
+    let error = Folder::open(&path).unwrap_err().to_string();
+    assert!(error.starts_with(&format!("cannot use {}: ", path.display())), "{error}");
+}
+
+#[test]
+fn a_database_of_a_newer_version_is_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    store.connection.pragma_update(None, "user_version", 99).unwrap();
+    drop(store);
+    let error = Sqlite::open(Folder::open(folder.path()).unwrap(), REALM).unwrap_err();
+    assert_eq!(error, OpenError::Newer { path: folder.path().join("switch.db"), found: 99, known: KNOWN });
+    assert!(error.to_string().contains("written by a newer version of the switch"), "{error}");
+}
+
+#[test]
+fn every_version_comes_up_to_this_one() {
+    for version in 1..=KNOWN {
+        let folder = tempfile::tempdir().unwrap();
+        let old = Connection::open(folder.path().join(FILE)).unwrap();
+        MIGRATIONS[..version as usize].iter().for_each(|sql| old.execute_batch(sql).unwrap());
+        old.pragma_update(None, "user_version", version).unwrap();
+        old.execute_batch("INSERT INTO user VALUES (1, '501', '', '', NULL, 'user', '', NULL)").unwrap();
+        drop(old);
+        let mut store = open(folder.path());
+        assert_eq!(everything(&mut store).users[0].login, "501", "from version {version}");
+        write(&mut store, &[Change::PutHistory(record(1, 1, 1))]).unwrap();
+    }
+}
+
+#[test]
+fn a_file_that_is_no_database_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join(FILE), "no database at all, ".repeat(1000)).unwrap();
+    let error = Sqlite::open(Folder::open(folder.path()).unwrap(), REALM).unwrap_err().to_string();
+    assert!(
+        error.contains("switch.db: the database is damaged") && error.contains("restore it from a backup"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_column_that_makes_no_sense_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    write(&mut store, &site()).unwrap();
+    store.connection.execute_batch("UPDATE user SET role = 'king'").unwrap();
+    let error = crate::store::snapshot(&mut store, crate::time::Wall(0)).unwrap_err().to_string();
+    assert!(error.contains("the database is damaged") && error.contains("\"king\""), "{error}");
+}
+
+#[test]
+fn a_full_disk_is_told_and_undoes_its_commit() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    write(&mut store, &site()).unwrap();
+    let before = everything(&mut store);
+    let pages: u32 = store.connection.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+    store.connection.pragma_update(None, "max_page_count", pages).unwrap();
+    let large = crate::site::User { first: "x".repeat(100_000), ..user(9, "509") };
+    assert_eq!(
+        write(&mut store, &[leads_to("503", 1), Change::PutUser(large)]),
+        Err(StoreError("the disk is full".to_owned()))
+    );
+    assert_eq!(everything(&mut store), before);
+
+    store.connection.pragma_update(None, "max_page_count", pages + 100).unwrap();
+    let request = Request::Write(vec![Change::PutHistory(record(1, 1, 1))]);
+    assert_eq!(run(&mut store, &[request]), [Ok(Reply::Written)]);
+}
+
+#[test]
+fn every_commit_is_synced() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let pragma = |name| store.connection.pragma_query_value(None, name, |row| row.get::<_, rusqlite::types::Value>(0));
+    assert_eq!(pragma("journal_mode").unwrap(), "wal".to_owned().into());
+    assert_eq!(pragma("synchronous").unwrap(), 2.into(), "2 is FULL");
+    assert_eq!(pragma("foreign_keys").unwrap(), 1.into());
+}
+
+#[test]
+fn history_is_read_by_its_index_and_not_sorted() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = open(folder.path());
+    let mut plan = Vec::new();
+    let sql = "EXPLAIN QUERY PLAN SELECT * FROM history WHERE user = 1 AND started > -1 AND started < 9 ORDER BY started DESC, call DESC";
+    let mut statement = store.connection.prepare(sql).unwrap();
+    let mut rows = statement.query([]).unwrap();
+    while let Some(row) = rows.next().unwrap() {
+        plan.push(row.get::<_, String>("detail").unwrap());
+    }
+    assert_eq!(plan, ["SEARCH history USING INDEX history_user_started (user=? AND started>? AND started<?)"]);
+    assert_eq!(store.records(&of_user(1)), Ok(Vec::new()));
+}
+
+#[test]
+fn closing_leaves_no_log_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    write(&mut store, &site()).unwrap();
+    Box::new(store).close().unwrap();
+    assert!(!folder.path().join("switch.db-wal").exists());
+}
