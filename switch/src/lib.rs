@@ -5,6 +5,7 @@
 pub mod clock;
 pub mod config;
 pub mod console;
+pub mod control;
 pub mod entropy;
 pub mod helpers;
 pub mod log;
