@@ -1,1 +1,3 @@
-//! x
+//! The harness: what the scenarios in `tests/` are played with.
+
+pub mod world;
