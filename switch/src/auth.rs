@@ -205,7 +205,8 @@ fn offers(policy: DigestPolicy) -> &'static [Algorithm] {
 
 /// The credentials for our realm; those for others are skipped (RFC 3261 §22.3). A proxy's header is taken as well.
 fn credentials(request: &Request, realm: &str) -> Result<Option<Credentials>, String> {
-    let fields = request.headers.iter().filter(|(name, _)| matches!(name, Name::Authorization | Name::ProxyAuthorization));
+    let fields =
+        request.headers.iter().filter(|(name, _)| matches!(name, Name::Authorization | Name::ProxyAuthorization));
     for (_, value) in fields {
         let claims = Credentials::parse(value).map_err(|error| error.text)?;
         if let Some(claims) = claims.filter(|claims| claims.realm == realm) {

@@ -2,21 +2,21 @@
 //!
 //! Start at [`node`]: the whole switch without I/O. [`control`] is the thread that feeds it, [`engine`] the half that handles calls.
 
-<<<<<<< HEAD
 mod auth;
 mod call;
-mod endpoint;
-pub mod engine;
-mod metrics;
-=======
 pub mod clock;
 pub mod config;
 pub mod console;
+pub mod control;
+pub mod demo;
+mod endpoint;
+pub mod demo;
+pub mod engine;
 pub mod entropy;
 pub mod helpers;
 pub mod log;
+mod metrics;
 pub mod net;
->>>>>>> store
 pub mod node;
 mod ports;
 mod registrar;

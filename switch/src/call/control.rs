@@ -138,7 +138,10 @@ impl Engine {
                 let Some(info) = self.table.call(no).and_then(|call| info(call, side)) else { continue };
                 let role = at.site.user(info.user).map_or(cas::site::Role::User, |user| user.role);
                 let owner = Principal { user: info.user, role, device: None };
-                let told = (info, self.allowed(at.site, &owner, self.table.call(no).map_or(CallId(0), |call| call.party(side).id)));
+                let told = (
+                    info,
+                    self.allowed(at.site, &owner, self.table.call(no).map_or(CallId(0), |call| call.party(side).id)),
+                );
                 let Some(call) = self.table.call_mut(no) else { continue };
                 let party = call.party_mut(side);
                 if party.told.as_ref() != Some(&told) {
@@ -169,11 +172,8 @@ fn info(call: &Call, side: Side) -> Option<CallInfo> {
         Side::Caller => Direction::Out,
         Side::Callee => Direction::In,
     };
-    let parties = vec![PartyInfo {
-        addr: other.identity.number.clone(),
-        name: other.identity.name.clone(),
-        state: other.seen(),
-    }];
+    let parties =
+        vec![PartyInfo { addr: other.identity.number.clone(), name: other.identity.name.clone(), state: other.seen() }];
     Some(CallInfo {
         id: party.id,
         user: party.identity.user?,

@@ -75,8 +75,7 @@ impl Engine {
             return Err(Failure::new(Cause::Overloaded).refusal());
         }
         let number: String = dest.chars().filter(|c| !" -()./".contains(*c)).collect();
-        let destination =
-            route::destination(at.site, &number).ok_or_else(|| Failure::new(Cause::NoRoute).refusal())?;
+        let destination = route::destination(at.site, &number).ok_or_else(|| Failure::new(Cause::NoRoute).refusal())?;
         if let Destination::User(user) = destination
             && self.contacts(at.site, user).is_empty()
         {

@@ -63,10 +63,7 @@ pub(crate) enum PartyState {
         rung: bool,
     },
     /// Answered.
-    Up {
-        leg: LegId,
-        hold: Hold,
-    },
+    Up { leg: LegId, hold: Hold },
     /// A service of the switch stands in for a phone.
     Service(Feature),
 }

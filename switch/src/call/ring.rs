@@ -21,7 +21,7 @@ use crate::sip::uri::{Host, Params, Scheme, Uri};
 #[derive(Clone, Debug)]
 pub(crate) struct Offer {
     pub(crate) payloads: PayloadMap,
-    pub(crate) fmtp: Vec<(u8, String)>,
+    pub(crate) fmtp: Vec<(Codec, String)>,
     pub(crate) ptime: Option<u16>,
 }
 

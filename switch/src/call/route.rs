@@ -90,7 +90,8 @@ impl Engine {
     pub(crate) fn device_contacts(&self, site: &Site, device: DeviceId) -> Vec<Contact> {
         match site.device(device).map(|device| &device.access) {
             Some(Access::Address(peer)) => {
-                let number = site.device(device).and_then(|device| device.user).and_then(|user| site.extension_of(user));
+                let number =
+                    site.device(device).and_then(|device| device.user).and_then(|user| site.extension_of(user));
                 let local = self.gateways.get(peer).copied().flatten();
                 let contact = local.map(|local| Contact {
                     device,

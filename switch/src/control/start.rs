@@ -100,7 +100,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let store = start_store(database, tell.clone()).map_err(StartError::Thread)?;
     let helpers = start_helpers(tell).map_err(StartError::Thread)?;
     let settings = settings(config, media.ports());
-    let node = Node::new(now, settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
+    let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
     let parts = Parts { node, udp, tcp, media, store, helpers };
     Ok(Opened { parts, answers, http: http.into_inner(), console, ready, empty: snapshot.users.is_empty() })
 }

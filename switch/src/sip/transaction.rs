@@ -293,14 +293,7 @@ impl<O: Copy + Default> Transactions<O> {
     }
 
     /// Sends a request: its Via is added here. `branch` is random, without the cookie. Not for ACK.
-    pub fn request(
-        &mut self,
-        io: &mut Io<'_>,
-        flow: Flow,
-        mut request: Request,
-        branch: &str,
-        owner: O,
-    ) -> ClientTx {
+    pub fn request(&mut self, io: &mut Io<'_>, flow: Flow, mut request: Request, branch: &str, owner: O) -> ClientTx {
         let branch = format!("{MAGIC_COOKIE}{branch}");
         request.headers.push_front(Name::Via, via(&flow, &branch));
         self.open_client(io, flow, &request, branch, owner)
