@@ -10,7 +10,6 @@ pub mod console;
 pub mod control;
 pub mod demo;
 mod endpoint;
-pub mod demo;
 pub mod engine;
 pub mod entropy;
 pub mod helpers;

@@ -116,7 +116,7 @@ impl World {
         change(&mut settings);
         let mut store = site::store(&key);
         let node = site::node(now, &settings, &mut store, &key, random.next_u64());
-        let plane = Plane::new(&settings.ports, now.mono, random.next_u64());
+        let plane = Plane::new(&settings.ports, now.mono);
         let mut world = World {
             seed,
             step: 0,
@@ -478,7 +478,7 @@ impl World {
         self.replies.clear();
         self.forget_sessions();
         self.stopped = false;
-        self.plane = Plane::new(&self.settings.ports, self.now.mono, self.random.next_u64());
+        self.plane = Plane::new(&self.settings.ports, self.now.mono);
         let entropy = self.random.next_u64();
         self.node = site::node(self.now, &self.settings, &mut self.store, &self.key, entropy);
         self.drain();

@@ -71,7 +71,7 @@ fn user(id: u64, login: &str, role: Role) -> User {
 pub(super) fn node(now: Now, settings: &Settings, store: &mut Memory, key: &MachineKey, seed: u64) -> Node {
     let snapshot = store::snapshot(store, now.wall).expect("a store in memory can be read");
     let mut seeds = ChaCha20Rng::seed_from_u64(seed);
-    Node::new(now, settings.clone(), &snapshot, key.clone(), move || {
+    Node::new(now, settings, &snapshot, key.clone(), move || {
         Box::new(Seeded(ChaCha20Rng::seed_from_u64(seeds.next_u64())))
     })
 }
