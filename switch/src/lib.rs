@@ -2,6 +2,7 @@
 //!
 //! Start at [`node`]: the whole switch without I/O. [`control`] is the thread that feeds it, [`engine`] the half that handles calls.
 
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod console;
