@@ -1,0 +1,183 @@
+//! Events: encoded once for all who see the same, numbered for each session, kept until they are acknowledged.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde_json::json;
+
+use crate::time::Now;
+use crate::wire::{Fields, json};
+
+/// An event without its number. Cloning shares the encoded bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct Event {
+    /// Up to and including `"sequence-id":`.
+    head: Bytes,
+    /// All that follows the number.
+    tail: Bytes,
+}
+
+impl Event {
+    pub(crate) fn new(now: Now, topic: &str, message: &str, fields: &Fields) -> Event {
+        let head = format!(
+            "{{\"topic\":{},\"message\":{},\"timestamp\":{},\"sequence-id\":",
+            json!(topic),
+            json!(message),
+            now.wall.0
+        );
+        let members = json::encode(fields);
+        let tail = match fields.is_empty() {
+            true => members.slice(1..),
+            false => [b",", &members[1..]].concat().into(),
+        };
+        Event { head: head.into(), tail }
+    }
+
+    fn write(&self, number: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.head);
+        out.extend_from_slice(number.to_string().as_bytes());
+        out.extend_from_slice(&self.tail);
+    }
+}
+
+/// The events of one session that its client may not have yet.
+///
+/// Numbers count up from 1 without a gap. A client that tells `after` acknowledges by it; one that never does has what an earlier answer carried.
+/// When the ring is full, what it holds is lost: the next event is a `session/resync-evt` that tells how many, and numbering goes on.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    /// Numbered consecutively, the last one [`Ring::last`].
+    events: VecDeque<Event>,
+    last: u64,
+    /// The last one that an answer carried.
+    delivered: u64,
+    limit: usize,
+}
+
+impl Ring {
+    pub(crate) fn new(limit: usize) -> Ring {
+        Ring { events: VecDeque::new(), last: 0, delivered: 0, limit: limit.max(2) }
+    }
+
+    /// The number of the last event queued; 0 before the first.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// Queues. `true` where the ring overflowed.
+    pub(crate) fn push(&mut self, now: Now, event: Event) -> bool {
+        let overflowed = self.events.len() >= self.limit;
+        if overflowed {
+            let lost = json!({"lost": self.events.len()});
+            let fields = lost.as_object().cloned().unwrap_or_default();
+            self.events.clear();
+            self.append(Event::new(now, "session", "resync-evt", &fields));
+        }
+        self.append(event);
+        overflowed
+    }
+
+    fn append(&mut self, event: Event) {
+        self.last += 1;
+        self.events.push_back(event);
+    }
+
+    /// The client has all up to `after`; without it, all that was delivered.
+    pub(crate) fn acknowledge(&mut self, after: Option<u64>) {
+        let after = after.unwrap_or(self.delivered);
+        while !self.events.is_empty() && self.first() <= after {
+            self.events.pop_front();
+        }
+    }
+
+    /// Whether there is anything to deliver.
+    pub(crate) fn is_waiting(&self) -> bool {
+        !self.events.is_empty()
+    }
+
+    /// All that waits, as one JSON array.
+    pub(crate) fn deliver(&mut self) -> Bytes {
+        let first = self.first();
+        let mut out = vec![b'['];
+        for (number, event) in (first..).zip(&self.events) {
+            if number > first {
+                out.push(b',');
+            }
+            event.write(number, &mut out);
+        }
+        out.push(b']');
+        self.delivered = self.last;
+        out.into()
+    }
+
+    fn first(&self) -> u64 {
+        self.last + 1 - self.events.len() as u64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::time::Wall;
+
+    fn push(ring: &mut Ring, n: u64) -> bool {
+        let now = Now { mono: Instant::now(), wall: Wall(1000) };
+        let fields = json!({"n": n});
+        ring.push(now, Event::new(now, "tel", "call-evt", fields.as_object().unwrap()))
+    }
+
+    fn deliver(ring: &mut Ring) -> Vec<(u64, Option<u64>)> {
+        let events: Vec<Value> = serde_json::from_slice(&ring.deliver()).unwrap();
+        events.iter().map(|event| (event["sequence-id"].as_u64().unwrap(), event["n"].as_u64())).collect()
+    }
+
+    #[test]
+    fn events_are_numbered_from_one_without_a_gap_and_kept_until_acknowledged() {
+        let mut ring = Ring::new(8);
+        (1..=3).for_each(|n| assert!(!push(&mut ring, n)));
+        assert_eq!(deliver(&mut ring), [(1, Some(1)), (2, Some(2)), (3, Some(3))]);
+        ring.acknowledge(Some(1));
+        push(&mut ring, 4);
+        assert_eq!(deliver(&mut ring), [(2, Some(2)), (3, Some(3)), (4, Some(4))]);
+        ring.acknowledge(Some(99));
+        assert!(!ring.is_waiting());
+        assert_eq!(ring.deliver(), "[]");
+        push(&mut ring, 5);
+        assert_eq!(deliver(&mut ring), [(5, Some(5))]);
+    }
+
+    #[test]
+    fn a_client_that_never_tells_after_hears_each_event_once() {
+        let mut ring = Ring::new(8);
+        push(&mut ring, 1);
+        ring.acknowledge(None);
+        assert_eq!(deliver(&mut ring), [(1, Some(1))]);
+        push(&mut ring, 2);
+        ring.acknowledge(None);
+        assert_eq!(deliver(&mut ring), [(2, Some(2))]);
+    }
+
+    #[test]
+    fn an_overflow_is_told_once_and_numbering_goes_on() {
+        let mut ring = Ring::new(4);
+        (1..=4).for_each(|n| assert!(!push(&mut ring, n)));
+        assert!(push(&mut ring, 5));
+        push(&mut ring, 6);
+        assert_eq!(deliver(&mut ring), [(5, None), (6, Some(5)), (7, Some(6))]);
+        let text = String::from_utf8(ring.deliver().to_vec()).unwrap();
+        assert_eq!(text.matches("resync-evt").count(), 1);
+        assert!(text.contains("\"lost\":4"));
+    }
+
+    #[test]
+    fn an_event_without_members_is_well_formed() {
+        let now = Now { mono: Instant::now(), wall: Wall(7) };
+        let mut ring = Ring::new(4);
+        ring.push(now, Event::new(now, "session", "x", &Fields::new()));
+        assert_eq!(ring.deliver(), r#"[{"topic":"session","message":"x","timestamp":7,"sequence-id":1}]"#);
+    }
+}

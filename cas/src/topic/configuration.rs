@@ -1,0 +1,322 @@
+//! Topic `config`, for administrators and the control socket: users with their first device and number.
+//!
+//! A change is checked, stored, and then made in memory, in this order; the reply follows. Messages of this kind are done one after the other.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::telephony::device_id;
+use super::{Context, Outcome, Progress, Waiting};
+use crate::cas::{Output, Work};
+use crate::session::SessionKey;
+use crate::site::{Access, Device, DeviceId, DigestPolicy, Extension, Role, Site, Target, User, UserId};
+use crate::store::{Change, Request};
+use crate::wire::rows::Rows;
+use crate::wire::{Code, Failure, Fields, json};
+
+/// The administrator who is no telephone user.
+const ADMIN: &str = "admin";
+const MAX_NAME: usize = 100;
+const MAX_SECRET: usize = 128;
+/// Characters of a secret made here, 5 bits each.
+const PASSWORD_LENGTH: usize = 16;
+
+/// What `add-user` waits with while a helper hashes.
+pub(crate) struct NewUser {
+    user: User,
+    /// The number and the first device.
+    telephone: Option<(Extension, Device)>,
+    /// What was made here is told once.
+    reply: Fields,
+}
+
+/// A change of the site under way to the store.
+pub(crate) struct SiteWrite {
+    pub(super) changes: Vec<Change>,
+    /// Sessions that end with it.
+    pub(super) ends: Vec<SessionKey>,
+    /// A user who is no more.
+    pub(super) gone: Option<UserId>,
+    pub(super) reply: Fields,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct AddUser {
+    ext: String,
+    name: Option<String>,
+    password: Option<String>,
+    sip_secret: Option<String>,
+    pin: Option<String>,
+    email: Option<String>,
+    role: Option<String>,
+    digest: Option<String>,
+    address: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct DeleteUser {
+    ext: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct SetSipSecret {
+    ext: String,
+    sip_secret: Option<String>,
+    /// Which of the user's devices; the first that has a secret, by default.
+    device: Option<String>,
+}
+
+pub(super) fn add_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: AddUser = json::members(fields)?;
+    let extension = match request.ext.as_str() {
+        ADMIN => None,
+        ext => Some(Extension::parse_user(ext).map_err(|error| Failure::bad("ext", error.to_string()))?),
+    };
+    let mut reply = Fields::new();
+    let password = given_or_made(cx, "password", request.password.as_deref(), check_password, &mut reply)?;
+    let user = new_user(cx, &request, extension.is_none())?;
+    let telephone = extension.map(|ext| new_telephone(cx, &request, ext, user.id, &mut reply)).transpose()?;
+    let passwords: Vec<String> = std::iter::once(password).chain(request.pin).collect();
+    let salts = passwords.iter().map(|_| cx.core.salt()).collect();
+    let new = NewUser { user, telephone, reply };
+    Ok(Progress::Help(Work::Hash { passwords, salts }, Waiting::NewUser(Box::new(new))))
+}
+
+fn new_user(cx: &mut Context<'_>, request: &AddUser, is_admin: bool) -> Result<User, Failure> {
+    if cx.site.user_by_login(&request.ext).is_some() || cx.site.target(&request.ext).is_some() {
+        return Err(taken("ext", format!("{} is taken", request.ext)));
+    }
+    let name = request.name.as_deref().or(is_admin.then_some("Administrator"));
+    let name = name.ok_or_else(|| Failure::missing("name"))?.trim();
+    if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
+        return Err(Failure::bad("name", format!("name is 1 to {MAX_NAME} characters")));
+    }
+    if request
+        .pin
+        .as_ref()
+        .is_some_and(|pin| !(4..=16).contains(&pin.len()) || !pin.bytes().all(|b| b.is_ascii_digit()))
+    {
+        return Err(Failure::bad("pin", "pin is 4 to 16 digits"));
+    }
+    let role = match request.role.as_deref() {
+        None if is_admin => Role::Admin,
+        None => Role::User,
+        Some(role) => Role::from_name(role).ok_or_else(|| Failure::bad("role", "role is user or admin"))?,
+    };
+    let (first, last) = User::split_name(name);
+    let email = request.email.as_deref().map(check_email).transpose()?;
+    let id = cx.site.next_user();
+    let login = request.ext.clone();
+    Ok(User { id, login, first, last, email, role, password_hash: String::new(), pin_hash: None })
+}
+
+/// The number, and a device of the same name: by digest, or a gateway known by its address.
+fn new_telephone(
+    cx: &mut Context<'_>,
+    request: &AddUser,
+    extension: Extension,
+    user: UserId,
+    reply: &mut Fields,
+) -> Result<(Extension, Device), Failure> {
+    let policy = request.digest.as_deref().map(|name| {
+        DigestPolicy::from_name(name).ok_or_else(|| Failure::bad("digest", "digest is md5, sha256 or both"))
+    });
+    let access = match &request.address {
+        Some(address) => gateway(cx.site, request, address)?,
+        None => {
+            if cx.site.device_by_sip_user(&extension.0).is_some() {
+                return Err(taken("ext", format!("a device has the SIP user name {extension}")));
+            }
+            let secret = given_or_made(cx, "sip-secret", request.sip_secret.as_deref(), check_sip_secret, reply)?;
+            digest(cx, &extension.0, &secret, policy.transpose()?)
+        }
+    };
+    let device = Device { id: cx.site.next_device(), user: Some(user), access };
+    Ok((extension, device))
+}
+
+fn gateway(site: &Site, request: &AddUser, address: &str) -> Result<Access, Failure> {
+    if request.sip_secret.is_some() || request.digest.is_some() {
+        return Err(Failure::bad("address", "a gateway is known by its address: it has neither sip-secret nor digest"));
+    }
+    let bad = |_| Failure::bad("address", "address is IP:PORT, as in 192.0.2.1:5060 or [2001:db8::1]:5060");
+    let address: SocketAddr = address.parse().map_err(bad)?;
+    match site.gateway_at(address) {
+        Some(_) => Err(taken("address", format!("there is a gateway at {address}"))),
+        None => Ok(Access::Address(address)),
+    }
+}
+
+fn digest(cx: &mut Context<'_>, sip_user: &str, secret: &str, policy: Option<DigestPolicy>) -> Access {
+    let mut nonce = [0; 12];
+    cx.core.entropy.fill(&mut nonce);
+    Access::digest(&cx.core.key, nonce, sip_user, &cx.site.realm, secret, policy)
+}
+
+/// The secrets of a new user are hashed: it goes to the store.
+pub(super) fn hashed(cx: &mut Context<'_>, new: NewUser, hashes: Vec<String>) -> Outcome {
+    let NewUser { mut user, telephone, mut reply } = new;
+    let mut hashes = hashes.into_iter();
+    let Some(password_hash) = hashes.next() else { return Err(cx.core.fault("a password was not hashed")) };
+    user.password_hash = password_hash;
+    user.pin_hash = hashes.next();
+    reply.insert("user-id".into(), user.id.0.to_string().into());
+    reply.insert("user".into(), user.login.as_str().into());
+    let target = Target::User(user.id);
+    let mut changes = vec![Change::PutUser(user)];
+    if let Some((extension, device)) = telephone {
+        reply.insert("device".into(), device.id.0.to_string().into());
+        changes.extend([Change::PutDevice(device), Change::PutNumber(extension, target)]);
+    }
+    Ok(store(SiteWrite { changes, ends: Vec::new(), gone: None, reply }))
+}
+
+fn store(write: SiteWrite) -> Progress {
+    Progress::Store(Request::Write(write.changes.clone()), Waiting::Site(Box::new(write)))
+}
+
+/// The store has it: memory follows, and the engine is told.
+pub(super) fn written(cx: &mut Context<'_>, write: SiteWrite) -> Progress {
+    cx.site.apply(&write.changes);
+    if let Some(user) = write.gone {
+        cx.core.kept.forget(user);
+    }
+    for session in write.ends {
+        cx.core.end_session(cx.now, session);
+    }
+    cx.core.outputs.push_back(Output::SiteChanged);
+    Progress::Done(write.reply)
+}
+
+/// Removes the user, his numbers and devices; his sessions and subscriptions end.
+pub(super) fn delete_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: DeleteUser = json::members(fields)?;
+    let user = known_user(cx.site, &request.ext)?;
+    let is_last = || !cx.site.users().any(|other| other.role == Role::Admin && other.id != user.id);
+    if user.role == Role::Admin && is_last() {
+        return Err(Failure::new(Code::WRONG_STATE, "the last administrator cannot be removed"));
+    }
+    let id = user.id;
+    let numbers = cx.site.numbers().filter(|(_, target)| **target == Target::User(id));
+    let mut changes: Vec<Change> = numbers.map(|(number, _)| Change::RemoveNumber(number.clone())).collect();
+    changes.extend(cx.site.devices_of(id).map(|device| Change::RemoveDevice(device.id)));
+    changes.push(Change::RemoveUser(id));
+    let ends = cx.core.sessions.of_user(id);
+    Ok(store(SiteWrite { changes, ends, gone: Some(id), reply: Fields::new() }))
+}
+
+pub(super) fn set_sip_secret(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: SetSipSecret = json::members(fields)?;
+    let user = known_user(cx.site, &request.ext)?.id;
+    let wanted = request.device.map(|id| device_id(cx.site, &id)).transpose()?;
+    let (mut device, sip_user, policy) = digest_device(cx.site, user, wanted)
+        .ok_or_else(|| Failure::not_found(format!("{} has no such device with a secret", request.ext)))?;
+    let mut reply = Fields::new();
+    let secret = given_or_made(cx, "sip-secret", request.sip_secret.as_deref(), check_sip_secret, &mut reply)?;
+    device.access = digest(cx, &sip_user, &secret, policy);
+    reply.insert("device".into(), device.id.0.to_string().into());
+    let changes = vec![Change::PutDevice(device)];
+    Ok(store(SiteWrite { changes, ends: Vec::new(), gone: None, reply }))
+}
+
+/// The first of a user's devices that has a secret, or the wanted one.
+fn digest_device(
+    site: &Site,
+    user: UserId,
+    wanted: Option<DeviceId>,
+) -> Option<(Device, String, Option<DigestPolicy>)> {
+    let mut devices = site.devices_of(user).filter(|device| wanted.is_none_or(|wanted| device.id == wanted));
+    devices.find_map(|device| match &device.access {
+        Access::Digest { sip_user, policy, .. } => Some((device.clone(), sip_user.clone(), *policy)),
+        Access::Address(_) => None,
+    })
+}
+
+pub(super) fn get_users(cx: &mut Context<'_>, _: Fields) -> Outcome {
+    let mut rows = Rows::new(&["user-id", "user", "first", "last", "email", "role", "devices"]);
+    for user in cx.site.users() {
+        rows.push(vec![
+            user.id.0.to_string().into(),
+            user.login.as_str().into(),
+            user.first.as_str().into(),
+            user.last.as_str().into(),
+            user.email.as_deref().into(),
+            user.role.name().into(),
+            devices(cx.site, user.id),
+        ]);
+    }
+    Ok(Progress::Done(Fields::from_iter([("users".to_owned(), rows.into())])))
+}
+
+fn devices(site: &Site, user: UserId) -> Value {
+    let mut rows = Rows::new(&["device", "sip-user", "digest", "address"]);
+    for device in site.devices_of(user) {
+        let (sip_user, policy, address) = match &device.access {
+            Access::Digest { sip_user, policy, .. } => (Some(sip_user.as_str()), policy.map(DigestPolicy::name), None),
+            Access::Address(address) => (None, None, Some(address.to_string())),
+        };
+        rows.push(vec![device.id.0.to_string().into(), sip_user.into(), policy.into(), address.into()]);
+    }
+    rows.into()
+}
+
+fn known_user<'a>(site: &'a Site, ext: &str) -> Result<&'a User, Failure> {
+    let not_found = || Failure { field: Some("ext".into()), ..Failure::not_found(format!("there is no user {ext}")) };
+    site.user_by_login(ext).ok_or_else(not_found)
+}
+
+/// What was given, checked; else a random one, which the reply tells this once.
+fn given_or_made(
+    cx: &mut Context<'_>,
+    field: &str,
+    given: Option<&str>,
+    check: fn(&str, &str) -> Result<(), Failure>,
+    reply: &mut Fields,
+) -> Result<String, Failure> {
+    if let Some(given) = given {
+        return check(field, given).map(|()| given.to_owned());
+    }
+    let made = random_secret(cx);
+    reply.insert(field.to_owned(), made.as_str().into());
+    Ok(made)
+}
+
+/// 80 bits in letters and digits that are not mistaken for one another when typed into a phone.
+fn random_secret(cx: &mut Context<'_>) -> String {
+    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    let mut bytes = [0; PASSWORD_LENGTH];
+    cx.core.entropy.fill(&mut bytes);
+    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
+}
+
+/// Any text that is not too long to be hashed.
+pub(super) fn check_password(field: &str, password: &str) -> Result<(), Failure> {
+    match (1..=MAX_SECRET).contains(&password.len()) {
+        true => Ok(()),
+        false => Err(Failure::bad(field, format!("{field} is 1 to {MAX_SECRET} bytes"))),
+    }
+}
+
+fn check_sip_secret(field: &str, secret: &str) -> Result<(), Failure> {
+    match (1..=MAX_SECRET).contains(&secret.len()) && secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        true => Ok(()),
+        false => Err(Failure::bad(field, format!("{field} is 1 to {MAX_SECRET} visible ASCII characters"))),
+    }
+}
+
+fn check_email(email: &str) -> Result<String, Failure> {
+    let parts = email.split_once('@').filter(|(local, domain)| !local.is_empty() && !domain.is_empty());
+    match parts.is_some() && email.len() <= 254 && !email.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        true => Ok(email.to_owned()),
+        false => Err(Failure::bad("email", "email is an address as in name@example.com")),
+    }
+}
+
+fn taken(field: &str, text: String) -> Failure {
+    Failure { field: Some(field.to_owned()), ..Failure::new(Code::CONFLICT, text) }
+}

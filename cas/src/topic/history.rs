@@ -1,0 +1,89 @@
+//! Topic `history`: records of placed, received and missed calls (S112-S116), read by the store thread.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::telephony::device_id;
+use super::{Context, Outcome, Progress, Waiting};
+use crate::site::DeviceId;
+use crate::store::{HistoryKind, HistoryQuery, HistoryRecord, MAX_HISTORY, Request};
+use crate::time::Wall;
+use crate::wire::rows::Rows;
+use crate::wire::{Failure, Fields, json};
+
+const DEFAULT_MAX: usize = 100;
+
+const COLUMNS: &[&str] =
+    &["rec-id", "type", "addr", "name", "started", "duration-msec", "device", "call-id", "note", "actions"];
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct GetRecs {
+    by: Option<By>,
+    /// Which device, `by` device; without it the one the session stands at.
+    device: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    max: Option<usize>,
+    /// Begun before this instant, ms since 1970.
+    before: Option<u64>,
+    /// Begun after it.
+    after: Option<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum By {
+    User,
+    Device,
+}
+
+pub(super) fn get_recs(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: GetRecs = json::members(fields)?;
+    let who = cx.principal()?;
+    let device = match request.by {
+        Some(By::Device) => Some(own_device(cx, request.device.as_deref(), who.device)?),
+        Some(By::User) | None => None,
+    };
+    let kind = |name: String| {
+        HistoryKind::from_name(&name).ok_or_else(|| Failure::bad("type", "type is placed, received or missed"))
+    };
+    let query = HistoryQuery {
+        user: who.user,
+        device,
+        kind: request.kind.map(kind).transpose()?,
+        before: request.before.map(Wall),
+        after: request.after.map(Wall),
+        max: request.max.unwrap_or(DEFAULT_MAX).min(MAX_HISTORY),
+    };
+    Ok(Progress::Store(Request::History(query), Waiting::Records))
+}
+
+fn own_device(cx: &Context<'_>, named: Option<&str>, at: Option<DeviceId>) -> Result<DeviceId, Failure> {
+    match named {
+        Some(id) => device_id(cx.site, id),
+        None => at.ok_or_else(|| Failure::missing("device")),
+    }
+}
+
+/// The store's answer as rows, newest first.
+pub(super) fn reply(records: &[HistoryRecord]) -> Progress {
+    let mut rows = Rows::new(COLUMNS);
+    for record in records {
+        let id = record.call.to_string();
+        rows.push(vec![
+            id.as_str().into(),
+            record.kind.name().into(),
+            record.addr.as_str().into(),
+            record.name.as_str().into(),
+            record.started.0.into(),
+            record.duration_msec.into(),
+            record.device.map(|device| device.0.to_string()).into(),
+            id.into(),
+            record.note.as_str().into(),
+            // Nothing can be done with a record yet: notes and deletion are messages to come.
+            Value::Array(Vec::new()),
+        ]);
+    }
+    Progress::Done(Fields::from_iter([("recs".to_owned(), rows.into())]))
+}

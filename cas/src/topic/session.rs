@@ -1,0 +1,71 @@
+//! Topic `session`: the session itself, and its user's password.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::configuration::{SiteWrite, check_password};
+use super::{Context, Outcome, Progress, Waiting};
+use crate::cas::Work;
+use crate::store::{Change, Request};
+use crate::subscription;
+use crate::wire::{Failure, Fields, json};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct ChangePassword {
+    old_password: String,
+    new_password: String,
+}
+
+pub(super) fn get_state(cx: &mut Context<'_>, _: Fields) -> Outcome {
+    let who = cx.principal()?;
+    let (Some(session), Some(user)) = (cx.core.sessions.get(cx.session()?), cx.site.user(who.user)) else {
+        return Err(Failure::ended());
+    };
+    Ok(Progress::Done(Fields::from_iter([
+        ("user-id".to_owned(), user.id.0.to_string().into()),
+        ("user".to_owned(), user.login.as_str().into()),
+        ("name".to_owned(), user.display_name().into()),
+        ("user-role".to_owned(), user.role.name().into()),
+        ("app-id".to_owned(), session.client.app_id.as_str().into()),
+        ("device".to_owned(), session.client.device.map(|device| device.0.to_string()).into()),
+        ("idle-timeout".to_owned(), cx.core.settings.idle.as_secs().into()),
+        ("pending".to_owned(), json!(session.pending)),
+        ("subscriptions".to_owned(), subscription::summary(session)),
+    ])))
+}
+
+/// Being asked is enough: any request keeps the session.
+pub(super) fn keep_alive(cx: &mut Context<'_>, _: Fields) -> Outcome {
+    cx.session()?;
+    Ok(Progress::Done(Fields::new()))
+}
+
+/// The old password is checked first; the user's other sessions end with it.
+pub(super) fn change_password(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: ChangePassword = json::members(fields)?;
+    check_password("new-password", &request.new_password)?;
+    let who = cx.principal()?;
+    let hash = cx.site.user(who.user).map(|user| user.password_hash.clone()).unwrap_or_default();
+    let work = Work::Verify { hash, password: request.old_password };
+    Ok(Progress::Help(work, Waiting::OldPassword { new: request.new_password }))
+}
+
+pub(super) fn verified(cx: &mut Context<'_>, new: String) -> Outcome {
+    let salts = vec![cx.core.salt()];
+    Ok(Progress::Help(Work::Hash { passwords: vec![new], salts }, Waiting::NewPassword))
+}
+
+pub(super) fn hashed(cx: &mut Context<'_>, hashes: Vec<String>) -> Outcome {
+    let who = cx.principal()?;
+    let key = cx.session()?;
+    let (Some(user), Some(password_hash)) = (cx.site.user(who.user), hashes.into_iter().next()) else {
+        return Err(cx.core.fault("a password was not hashed"));
+    };
+    let mut user = user.clone();
+    user.password_hash = password_hash;
+    let others = cx.core.sessions.of_user(who.user).into_iter().filter(|other| *other != key).collect();
+    let changes = vec![Change::PutUser(user)];
+    let write = SiteWrite { changes: changes.clone(), ends: others, gone: None, reply: Fields::new() };
+    Ok(Progress::Store(Request::Write(changes), Waiting::Site(Box::new(write))))
+}

@@ -1,0 +1,124 @@
+//! Topic `subscribe`: what the session is told of (S49-S56). A write is answered once the store has it.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Context, Outcome, Progress, Waiting};
+use crate::store::{Change, Request, SubscriptionRecord};
+use crate::subscription::{self, Row, check_room};
+use crate::wire::{Failure, Fields, json};
+
+/// What `subscribe-events` waits with.
+pub(crate) struct Addition {
+    /// What the store was given.
+    records: Vec<SubscriptionRecord>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct SubscribeEvents {
+    subscribe: Vec<Value>,
+}
+
+/// By id, several ids, or the rows that were subscribed to.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Unsubscribe {
+    sub_id: Option<String>,
+    #[serde(default)]
+    sub_ids: Vec<String>,
+    #[serde(default)]
+    unsubscribe: Vec<Value>,
+}
+
+pub(super) fn subscribe_events(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: SubscribeEvents = json::members(fields)?;
+    let rows = request.subscribe.iter().map(|row| Row::parse("subscribe", row)).collect::<Result<Vec<_>, _>>()?;
+    rows.iter().try_for_each(|row| row.check("subscribe"))?;
+    let key = cx.session()?;
+    let Some(session) = cx.core.sessions.get(key) else { return Err(Failure::ended()) };
+    let mut new: Vec<Row> = Vec::new();
+    for row in rows {
+        if !session.subscriptions.values().any(|record| row.is(record)) && !new.contains(&row) {
+            new.push(row);
+        }
+    }
+    check_room(session, new.len())?;
+    let client = session.client.clone();
+    let records: Vec<SubscriptionRecord> = new
+        .into_iter()
+        .map(|row| SubscriptionRecord {
+            id: cx.core.next_subscription(),
+            user: client.user,
+            app_id: client.app_id.clone(),
+            device: client.device,
+            topic: row.topic,
+            kind: row.kind,
+            args: row.args,
+        })
+        .collect();
+    if records.is_empty() {
+        return subscribed(cx, Addition { records });
+    }
+    let changes = records.iter().cloned().map(Change::PutSubscription).collect();
+    Ok(Progress::Store(Request::Write(changes), Waiting::Subscribe(Addition { records })))
+}
+
+/// The store has it: from this instant on the session is told, and the snapshot is cut at the same.
+pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Outcome {
+    let surplus: Vec<Change> = addition.records.iter().map(|record| Change::RemoveSubscription(record.id)).collect();
+    let session = match cx.session() {
+        Ok(session) => session,
+        Err(failure) => {
+            // The session ended meanwhile, and its subscriptions with it.
+            cx.core.write(surplus);
+            return Err(failure);
+        }
+    };
+    let who = cx.principal()?;
+    let snapshot = subscription::snapshot(cx.now, cx.site, cx.control, &who);
+    if let Some(session) = cx.core.sessions.get_mut(session) {
+        session.subscriptions.extend(addition.records.into_iter().map(|record| (record.id, record)));
+    }
+    cx.core.sessions.push(cx.now, session, snapshot);
+    list(cx, Fields::new())
+}
+
+pub(super) fn unsubscribe(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: Unsubscribe = json::members(fields)?;
+    if request.sub_id.is_none() && request.sub_ids.is_empty() && request.unsubscribe.is_empty() {
+        return Err(Failure::missing("sub-id"));
+    }
+    let rows = request.unsubscribe.iter().map(|row| Row::parse("unsubscribe", row)).collect::<Result<Vec<_>, _>>()?;
+    let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(Failure::ended()) };
+    let not_found = |field: &str| Failure {
+        field: Some(field.to_owned()),
+        ..Failure::not_found("there is no such subscription in this session")
+    };
+    let mut ids = Vec::new();
+    for id in request.sub_id.iter().chain(&request.sub_ids) {
+        let known = id.parse().ok().filter(|known: &u64| session.subscriptions.contains_key(known));
+        ids.push(known.ok_or_else(|| not_found("sub-id"))?);
+    }
+    for row in rows {
+        let known = session.subscriptions.iter().find(|(_, record)| row.is(record)).map(|(id, _)| *id);
+        ids.push(known.ok_or_else(|| not_found("unsubscribe"))?);
+    }
+    let changes = ids.iter().copied().map(Change::RemoveSubscription).collect();
+    Ok(Progress::Store(Request::Write(changes), Waiting::Unsubscribe(ids)))
+}
+
+/// The store has it: no event after this instant.
+pub(super) fn unsubscribed(cx: &mut Context<'_>, ids: &[u64]) -> Outcome {
+    let key = cx.session()?;
+    if let Some(session) = cx.core.sessions.get_mut(key) {
+        session.subscriptions.retain(|id, _| !ids.contains(id));
+    }
+    list(cx, Fields::new())
+}
+
+pub(super) fn list(cx: &mut Context<'_>, _: Fields) -> Outcome {
+    let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(Failure::ended()) };
+    let summary = subscription::summary(session);
+    Ok(Progress::Done(Fields::from_iter([("subscriptions".to_owned(), summary)])))
+}

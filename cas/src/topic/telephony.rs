@@ -1,0 +1,198 @@
+//! Topic `tel`: call control (S59-S77). Each message is one [`CallCommand`]; what happens to the calls comes back as [`CallEvent`](crate::control::CallEvent)s.
+
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Context, Outcome, Progress};
+use crate::control::{
+    Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, Cause, Digit, Direction, Outcome as Executed,
+    PartyInfo, Principal,
+};
+use crate::event::Event;
+use crate::site::{Access, Device, DeviceId, Site, UserId};
+use crate::time::Now;
+use crate::wire::rows::{self, Rows};
+use crate::wire::{Code, Failure, Fields, json};
+
+/// Commands of one session that call control has accepted and not completed.
+const MAX_PENDING: usize = 64;
+/// What may be dialled, and the hint shown with it.
+const MAX_TEXT: usize = 128;
+/// Digits in one `send-digits`.
+const MAX_DIGITS: usize = 64;
+
+const CALL_COLUMNS: &[&str] = &["call-id", "state", "direction", "device", "parties", "started", "actions"];
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct MakeCall {
+    dest: String,
+    name_hint: Option<String>,
+    device: Option<String>,
+    /// The flow it guides comes with transfer and conference; phones in the field send it with every call (S61).
+    #[serde(rename = "guided-conf-transfer")]
+    _guided: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct OneCall {
+    call_id: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct SendDigits {
+    call_id: String,
+    digits: String,
+}
+
+pub(super) fn make_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: MakeCall = json::members(fields)?;
+    let dest = request.dest.trim();
+    if dest.is_empty() || dest.len() > MAX_TEXT {
+        return Err(Failure::bad("dest", format!("dest is a number or an address of at most {MAX_TEXT} bytes")));
+    }
+    let hint = request.name_hint.filter(|hint| !hint.trim().is_empty());
+    if hint.as_ref().is_some_and(|hint| hint.len() > MAX_TEXT || hint.chars().any(char::is_control)) {
+        return Err(Failure::bad("name-hint", format!("name-hint is a name of at most {MAX_TEXT} bytes")));
+    }
+    let device = request.device.map(|id| device_id(cx.site, &id)).transpose()?;
+    execute(cx, CallCommand::MakeCall { dest: dest.to_owned(), name_hint: hint, device })
+}
+
+pub(super) fn drop_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: OneCall = json::members(fields)?;
+    execute(cx, CallCommand::Drop(call_id(&request.call_id)?))
+}
+
+pub(super) fn hold(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: OneCall = json::members(fields)?;
+    execute(cx, CallCommand::Hold(call_id(&request.call_id)?))
+}
+
+pub(super) fn unhold(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: OneCall = json::members(fields)?;
+    execute(cx, CallCommand::Unhold(call_id(&request.call_id)?))
+}
+
+pub(super) fn send_digits(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: SendDigits = json::members(fields)?;
+    let digits: Option<Vec<Digit>> = request.digits.chars().take(MAX_DIGITS + 1).map(Digit::from_char).collect();
+    let digits = digits.filter(|digits| (1..=MAX_DIGITS).contains(&digits.len()));
+    let bad = || Failure::bad("digits", format!("digits are 1 to {MAX_DIGITS} of 0-9, *, #, A-D"));
+    execute(cx, CallCommand::SendDigits(call_id(&request.call_id)?, digits.ok_or_else(bad)?))
+}
+
+pub(super) fn get_calls(cx: &mut Context<'_>, _: Fields) -> Outcome {
+    let who = cx.principal()?;
+    let calls = calls(cx.site, cx.control, &who);
+    Ok(Progress::Done(Fields::from_iter([("calls".to_owned(), calls)])))
+}
+
+fn execute(cx: &mut Context<'_>, command: CallCommand) -> Outcome {
+    let who = cx.principal()?;
+    let session = cx.session()?;
+    if cx.core.sessions.get(session).is_some_and(|session| session.pending >= MAX_PENDING) {
+        return Err(Failure::new(Code::OVERLOADED, format!("{MAX_PENDING} commands of this session are pending")));
+    }
+    Ok(match cx.control.execute(cx.now, cx.site, &who, command)? {
+        Executed::Done(call) => Progress::Done(with_call(Fields::new(), call)),
+        Executed::Pending(ticket, call) => Progress::Pending(ticket, call),
+    })
+}
+
+/// Adds `call-id` where there is one.
+pub(crate) fn with_call(mut fields: Fields, call: Option<CallId>) -> Fields {
+    if let Some(call) = call {
+        fields.insert("call-id".into(), call.to_string().into());
+    }
+    fields
+}
+
+/// Ids are opaque: one that was never given is not found, whatever it looks like.
+fn call_id(text: &str) -> Result<CallId, Failure> {
+    let id = u64::from_str_radix(text, 16).ok().map(CallId).filter(|id| id.to_string() == text);
+    id.ok_or_else(|| Failure { field: Some("call-id".into()), ..Failure::not_found("there is no such call") })
+}
+
+/// Likewise.
+pub(crate) fn device_id(site: &Site, text: &str) -> Result<DeviceId, Failure> {
+    let id = text.parse().ok().map(DeviceId).filter(|id| id.0.to_string() == text && site.device(*id).is_some());
+    id.ok_or_else(|| Failure { field: Some("device".into()), ..Failure::not_found("there is no such device") })
+}
+
+/// All calls of a user, as rows.
+pub(crate) fn calls(site: &Site, control: &dyn CallControl, who: &Principal) -> Value {
+    let mut rows = Rows::new(CALL_COLUMNS);
+    for call in control.view(site, who, CallQuery::OfUser(who.user)) {
+        rows.push(call_row(&call, control.allowed(site, who, call.id)));
+    }
+    rows.into()
+}
+
+fn call_row(call: &CallInfo, actions: Actions) -> Vec<Value> {
+    let direction = match call.direction {
+        Direction::Out => "out",
+        Direction::In => "in",
+    };
+    vec![
+        call.id.to_string().into(),
+        call.state.name().into(),
+        direction.into(),
+        call.device.map(|device| device.0.to_string()).into(),
+        parties(&call.parties),
+        call.started.0.into(),
+        actions.names().map(Value::from).collect(),
+    ]
+}
+
+fn parties(parties: &[PartyInfo]) -> Value {
+    let mut rows = Rows::new(&["addr", "name", "state"]);
+    for party in parties {
+        rows.push(vec![party.addr.as_str().into(), party.name.as_str().into(), party.state.name().into()]);
+    }
+    rows.into()
+}
+
+/// A call began or changed.
+pub(crate) fn call_event(now: Now, call: &CallInfo, actions: Actions, cause: Option<Cause>) -> Event {
+    let mut fields = rows::as_object(CALL_COLUMNS, call_row(call, actions));
+    if let Some(cause) = cause {
+        fields.insert("cause".into(), cause.name().into());
+    }
+    Event::new(now, "tel", "call-evt", &fields)
+}
+
+/// A call is over.
+pub(crate) fn call_ended_event(now: Now, call: CallId, cause: Cause, duration_msec: u64) -> Event {
+    let mut fields = with_call(Fields::new(), Some(call));
+    fields.insert("cause".into(), cause.name().into());
+    fields.insert("duration-msec".into(), duration_msec.into());
+    Event::new(now, "tel", "call-ended-evt", &fields)
+}
+
+const DEVICE_COLUMNS: &[&str] = &["device", "sip-user", "registered"];
+
+/// All devices of a user, as rows.
+pub(crate) fn devices(site: &Site, control: &dyn CallControl, user: UserId) -> Value {
+    let registered: Vec<DeviceId> = control.registrations().into_iter().map(|binding| binding.device).collect();
+    let mut rows = Rows::new(DEVICE_COLUMNS);
+    for device in site.devices_of(user) {
+        rows.push(device_row(device, registered.contains(&device.id)));
+    }
+    rows.into()
+}
+
+fn device_row(device: &Device, registered: bool) -> Vec<Value> {
+    let sip_user = match &device.access {
+        Access::Digest { sip_user, .. } => sip_user.as_str().into(),
+        Access::Address(_) => Value::Null,
+    };
+    vec![device.id.0.to_string().into(), sip_user, registered.into()]
+}
+
+/// A device became reachable or ceased to be (S131).
+pub(crate) fn device_event(now: Now, device: &Device, registered: bool) -> Event {
+    Event::new(now, "tel", "device-evt", &rows::as_object(DEVICE_COLUMNS, device_row(device, registered)))
+}
