@@ -5,5 +5,23 @@
 //! [`Event`]s, both plain data; it never sees a packet.
 
 pub mod command;
+pub mod net;
+
+mod bridge;
+mod clock;
+pub mod codec;
+mod dtmf;
+mod egress;
+mod latch;
+mod legs;
+mod plane;
+mod reception;
+mod rtcp;
+mod rtp;
+mod stream;
+pub mod tone;
+mod worker;
 
 pub use command::*;
+pub use plane::Plane;
+pub use worker::Worker;

@@ -1,1 +1,10 @@
-//! x
+//! What the scenarios in `tests/tests` share.
+//!
+//! Real telephones around the real program: [`process`] runs the switch, [`baresip`] the telephones, [`curl`] is a CAS client, [`wire`] listens to what goes
+//! over the wire. Each is a child process that ends with its value.
+
+pub mod baresip;
+pub mod curl;
+pub mod process;
+pub mod wav;
+pub mod wire;
