@@ -508,7 +508,9 @@ impl Drop for World {
 fn help(work: Work) -> Finding {
     match work {
         Work::Verify { hash, password } => Finding::Verified(hash == site::hash(&password)),
-        Work::Hash { passwords, .. } => Finding::Hashed(passwords.iter().map(|password| site::hash(password)).collect()),
+        Work::Hash { passwords, .. } => {
+            Finding::Hashed(passwords.iter().map(|password| site::hash(password)).collect())
+        }
     }
 }
 
