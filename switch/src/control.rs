@@ -19,11 +19,11 @@ use std::time::Instant;
 
 use cas::cas::{Finding, Reply, Request, RequestId, Work};
 use cas::store::thread::StoreThread;
+use media::Plane;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::sleep_until;
 use tracing::warn;
 
-use self::media_line::MediaLine;
 use crate::clock;
 use crate::helpers::Pool;
 use crate::net::Sink;
@@ -32,7 +32,7 @@ use crate::net::udp::Udp;
 use crate::node::{Channel, Input, Node, Output, StoreUser};
 
 mod first_users;
-mod media_line;
+mod media_events;
 mod running;
 mod signals;
 mod start;
@@ -50,9 +50,11 @@ pub struct Control {
     node: RefCell<Node>,
     /// Inputs that an output gave rise to on the spot.
     answers: RefCell<VecDeque<Input>>,
+    /// A step with whatever a socket hears.
+    sink: Sink,
     udp: Udp,
     tcp: Rc<Tcp>,
-    media: RefCell<MediaLine>,
+    media: RefCell<Plane>,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
     clients: RefCell<BTreeMap<RequestId, oneshot::Sender<Reply>>>,
@@ -66,9 +68,17 @@ struct Parts {
     node: Node,
     udp: Udp,
     tcp: Listeners,
-    media: MediaLine,
+    media: Plane,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
+}
+
+/// What other threads tell the control thread.
+struct Told {
+    /// Of the store and the helpers.
+    answers: mpsc::Receiver<Input>,
+    /// Of the media plane.
+    events: mpsc::Receiver<media::Event>,
 }
 
 /// When the node wants to be told that time passed.
@@ -95,18 +105,22 @@ impl Alarm {
 impl Control {
     fn new(parts: Parts) -> Rc<Control> {
         let Parts { node, udp, tcp, media, store, helpers } = parts;
-        Rc::new_cyclic(|control| Control {
-            node: RefCell::new(node),
-            answers: RefCell::default(),
-            udp,
-            tcp: Rc::new(Tcp::new(tcp, Limits::default(), sink(control.clone()))),
-            media: RefCell::new(media),
-            store,
-            helpers,
-            clients: RefCell::default(),
-            next_request: Cell::new(1),
-            alarm: Alarm::default(),
-            stopped: Notify::new(),
+        Rc::new_cyclic(|control| {
+            let sink = sink(control.clone());
+            Control {
+                node: RefCell::new(node),
+                answers: RefCell::default(),
+                udp,
+                tcp: Rc::new(Tcp::new(tcp, Limits::default(), Rc::clone(&sink))),
+                sink,
+                media: RefCell::new(media),
+                store,
+                helpers,
+                clients: RefCell::default(),
+                next_request: Cell::new(1),
+                alarm: Alarm::default(),
+                stopped: Notify::new(),
+            }
         })
     }
 
@@ -133,7 +147,7 @@ impl Control {
             Output::Connect(id, peer) => self.tcp.connect(id, peer),
             Output::Close(id) => self.tcp.close(id),
             Output::Resolve(peer) => self.answer(Input::Resolved(peer, self.udp.local_for(peer))),
-            Output::Media(worker, command) => self.media.borrow_mut().send(worker, command),
+            Output::Media(_, command) => self.media.borrow_mut().command(command),
             Output::Store(user, id, request) => {
                 if let Err(((user, id), error)) = self.store.submit((user, id), request) {
                     self.answer(Input::Stored(user, id, Err(error)));
@@ -171,30 +185,27 @@ impl Control {
         Asked { control: Rc::clone(self), id, reply }
     }
 
-    fn sip_first(self: &Rc<Control>) {
-        self.udp.drain(&self.sink());
+    fn sip_first(&self) {
+        self.udp.drain(&self.sink);
         if self.alarm.due() {
             self.step(Input::Timeout);
         }
     }
 
-    fn sink(self: &Rc<Control>) -> Sink {
-        sink(Rc::downgrade(self))
-    }
-
     /// Does what the node wants from its first moment on, and starts a task for each socket and one for the timers. Must run in a
     /// `LocalSet`.
-    fn begin(self: &Rc<Control>, answers: mpsc::Receiver<Input>) {
+    fn begin(self: &Rc<Control>, told: Told) {
         self.step(Input::Timeout);
         for index in 0..self.udp.addresses().len() {
             let control = Rc::clone(self);
-            tokio::task::spawn_local(async move { control.udp.serve(index, control.sink()).await });
+            tokio::task::spawn_local(async move { control.udp.serve(index, &control.sink).await });
         }
         for index in 0..self.tcp.listeners() {
             tokio::task::spawn_local(Rc::clone(&self.tcp).serve(index));
         }
         tokio::task::spawn_local(Rc::clone(self).keep_time());
-        tokio::task::spawn_local(Rc::clone(self).hear(answers));
+        tokio::task::spawn_local(Rc::clone(self).hear(told.answers, |input| input));
+        tokio::task::spawn_local(Rc::clone(self).hear(told.events, Input::Media));
     }
 
     async fn keep_time(self: Rc<Control>) {
@@ -213,12 +224,12 @@ impl Control {
         }
     }
 
-    /// Hands on what the store, the helpers and the media workers tell, a batch at a time.
-    async fn hear(self: Rc<Control>, mut answers: mpsc::Receiver<Input>) {
+    /// Hands on what another thread tells, a batch at a time, until it has ended.
+    async fn hear<T>(self: Rc<Control>, mut told: mpsc::Receiver<T>, to_input: fn(T) -> Input) {
         let mut batch = Vec::with_capacity(BATCH);
-        while answers.recv_many(&mut batch, BATCH).await > 0 {
-            for input in batch.drain(..) {
-                self.step(input);
+        while told.recv_many(&mut batch, BATCH).await > 0 {
+            for told in batch.drain(..) {
+                self.step(to_input(told));
             }
         }
     }

@@ -13,8 +13,8 @@ use cas::cas::{Finding, Job, Work};
 /// Threads: argon2 takes a core for some 20 ms, and a small machine has two.
 pub const THREADS: usize = 2;
 
-/// Jobs that may wait: at two threads, about a second's worth.
-pub const QUEUE: usize = 128;
+/// Jobs that may wait: more than the CAS has logins under way.
+pub const QUEUE: usize = 512;
 
 /// The threads and the queue before them. Dropped, it lets them finish what waits and joins them.
 pub struct Pool {

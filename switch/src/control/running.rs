@@ -106,9 +106,9 @@ async fn serve(
     tell_ready: &SyncSender<Result<Ready, StartError>>,
     stop: &Notify,
 ) -> Result<Rc<Control>, StartError> {
-    let Opened { parts, answers, http, console, mut ready, empty } = opened;
+    let Opened { parts, told, http, console, mut ready, empty } = opened;
     let control = Control::new(parts);
-    control.begin(answers);
+    control.begin(told);
     if empty && first_users == FirstUsers::Make {
         ready.first_users = Some(super::first_users::make(&control, &ready).await?);
     }

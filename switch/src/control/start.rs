@@ -13,9 +13,8 @@ use cas::store::{self, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
-use super::Parts;
 use super::first_users::{SeedError, Seeded};
-use super::media_line::MediaLine;
+use super::{Parts, Told, media_events};
 use crate::clock;
 use crate::config::Config;
 use crate::console::{Console, ConsoleError};
@@ -24,7 +23,7 @@ use crate::helpers::{self, Pool};
 use crate::net::BindError;
 use crate::net::tcp::Listeners;
 use crate::net::udp::Udp;
-use crate::node::{Input, Node, Settings, StoreUser, WorkerId};
+use crate::node::{Input, Node, Settings, StoreUser};
 
 /// Answers of other threads that may wait; the store and the helpers wait when there are more.
 const ANSWERS: usize = 16 << 10;
@@ -65,7 +64,7 @@ impl fmt::Display for Ready {
 /// All that was opened, before the first step.
 pub(super) struct Opened {
     pub(super) parts: Parts,
-    pub(super) answers: mpsc::Receiver<Input>,
+    pub(super) told: Told,
     pub(super) http: Vec<TcpListener>,
     pub(super) console: Console,
     pub(super) ready: Ready,
@@ -96,23 +95,24 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     };
 
     let (tell, answers) = mpsc::channel(ANSWERS);
-    let media = MediaLine::start(&config.media, tell.clone()).map_err(StartError::Media)?;
+    let (media, events) = media_events::start(&config.media).map_err(StartError::Media)?;
     let store = start_store(database, tell.clone()).map_err(StartError::Thread)?;
     let helpers = start_helpers(tell).map_err(StartError::Thread)?;
     let settings = settings(config, media.ports());
     let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
     let parts = Parts { node, udp, tcp, media, store, helpers };
-    Ok(Opened { parts, answers, http: http.into_inner(), console, ready, empty: snapshot.users.is_empty() })
+    let told = Told { answers, events };
+    Ok(Opened { parts, told, http: http.into_inner(), console, ready, empty: snapshot.users.is_empty() })
 }
 
-fn settings(config: &Config, ports: Vec<(WorkerId, media::Port)>) -> Settings {
+fn settings(config: &Config, ports: &[media::Port]) -> Settings {
     Settings {
         domain: config.sip.domain.clone(),
         digest: config.sip.digest,
         media_address: config.media.address,
         // A call has two legs, each with a port of its own.
         max_calls: ports.len() / 2,
-        ports,
+        ports: ports.iter().map(|&port| (media_events::WORKER, port)).collect(),
         max_transactions: TRANSACTIONS,
         max_bindings: BINDINGS,
         cas: cas::cas::Settings::default(),
@@ -130,7 +130,7 @@ fn start_helpers(tell: mpsc::Sender<Input>) -> io::Result<Pool> {
     Pool::start(
         helpers::THREADS,
         helpers::QUEUE,
-        |_| todo!(),
+        |_| cas::cas::Finding::Verified(false),
         move |id, finding| {
             let _ = tell.blocking_send(Input::Helped(id, finding));
         },

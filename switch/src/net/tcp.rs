@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
 use self::stream::Stream;
-use super::{BindError, Sink};
+use super::{BindError, Sink, bind_all};
 use crate::node::{Channel, Flow, Input, StreamId};
 
 mod stream;
@@ -151,8 +151,7 @@ impl Listeners {
     /// # Errors
     /// An address cannot be bound; those bound so far are given back.
     pub fn bind(setting: &'static str, addresses: &[SocketAddr]) -> Result<Listeners, BindError> {
-        let bind = |&address: &SocketAddr| listen(address).map_err(|source| BindError { setting, address, source });
-        addresses.iter().map(bind).collect::<Result<_, _>>().map(Listeners)
+        bind_all(setting, addresses, listen).map(Listeners)
     }
 
     /// The addresses bound, with the ports the system chose where 0 was asked for.

@@ -22,7 +22,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::{BindError, Sink};
+use super::{BindError, Sink, bind_all};
 use crate::node::{Channel, Flow, Input};
 
 /// Datagrams taken from one socket before others get their turn.
@@ -82,10 +82,7 @@ impl Udp {
     /// # Errors
     /// An address cannot be bound; those bound so far are given back.
     pub fn bind(addresses: &[SocketAddr]) -> Result<Udp, BindError> {
-        let sockets = addresses
-            .iter()
-            .map(|&address| Bound::new(address).map_err(|source| BindError { setting: "[sip] udp", address, source }))
-            .collect::<Result<_, _>>()?;
+        let sockets = bind_all("[sip] udp", addresses, Bound::new)?;
         let buffer = RefCell::new(Buffers { data: vec![0; LONGEST], control: [0; CONTROL_ROOM] });
         Ok(Udp { sockets, buffer, counts: Counts::default() })
     }
@@ -101,28 +98,24 @@ impl Udp {
     }
 
     /// Hands on what socket `index` hears, for ever.
-    pub async fn serve(&self, index: usize, sink: Sink) {
+    pub async fn serve(&self, index: usize, sink: &Sink) {
         let socket = &self.sockets[index];
         loop {
             if socket.inner.readable().await.is_err() {
                 // The runtime is shutting down.
                 return;
             }
-            let mut broken = false;
+            let mut drained = Drained::Empty;
             // Emptied, the socket is not asked again before the kernel tells of more: that is what WouldBlock says to the runtime.
-            let _ = socket.inner.try_io(Interest::READABLE, || match self.drain_socket(socket, &sink) {
-                Drained::Empty => Err(io::ErrorKind::WouldBlock.into()),
-                Drained::More => Ok(()),
-                Drained::Broken => {
-                    broken = true;
-                    Ok(())
-                }
+            let _ = socket.inner.try_io(Interest::READABLE, || {
+                drained = self.drain_socket(socket, sink);
+                if drained == Drained::Empty { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
             });
-            if broken {
+            match drained {
+                Drained::Empty => {}
+                Drained::More => yield_now().await,
                 // Whatever it is, it must not cost the whole thread.
-                sleep(Duration::from_millis(10)).await;
-            } else {
-                yield_now().await;
+                Drained::Broken => sleep(Duration::from_millis(10)).await,
             }
         }
     }
@@ -215,6 +208,7 @@ impl Udp {
 }
 
 /// How a turn at a socket ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Drained {
     Empty,
     More,

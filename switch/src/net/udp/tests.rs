@@ -96,7 +96,7 @@ fn a_burst_is_taken_in_order_across_turns() {
         let heard = Heard::default();
         let served = {
             let (udp, sink) = (std::rc::Rc::clone(&udp), heard.sink());
-            async move { udp.serve(0, sink).await }
+            async move { udp.serve(0, &sink).await }
         };
         let all = async {
             while heard.0.borrow().len() < sent.len() {
