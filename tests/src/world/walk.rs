@@ -39,7 +39,7 @@ impl World {
             let phone = world.add_phone(handset);
             world.register(phone);
         }
-        for user in site::USERS.into_iter().take(0) {
+        for user in site::USERS.into_iter().take(3) {
             world.log_in(user);
         }
         world.weather = Weather::random(&mut world.random);
@@ -117,7 +117,7 @@ impl World {
             67..68 => self.cut_a_stream(),
             68..69 => self.restart(),
             69..70 => self.weather = Weather::random(&mut self.random),
-            _ => drop(client),
+            _ => self.act_as_client(client),
         }
     }
 
