@@ -42,7 +42,7 @@ pub(super) struct View {
     pub(super) complete: bool,
     /// By call-id, the last that was told.
     pub(super) calls: BTreeMap<String, Map<String, Value>>,
-    ended: BTreeSet<String>,
+    pub(super) ended: BTreeSet<String>,
     /// Requests whose completion is awaited, by `response`.
     pub(super) pending: BTreeMap<u64, String>,
     completed: BTreeMap<u64, Value>,
