@@ -128,7 +128,8 @@ impl World {
             let user = users.iter().find(|user| user.login == client.user).expect("clients are users' clients");
             let query = HistoryQuery { user: user.id, device: None, kind: None, before: None, after: None, max: 1000 };
             let records = self.store.records(&query).expect("a store in memory can be read");
-            let lost = client.view.ended.iter().find(|id| !records.iter().any(|record| record.call.to_string() == **id));
+            let lost =
+                client.view.ended.iter().find(|id| !records.iter().any(|record| record.call.to_string() == **id));
             if let Some(id) = lost {
                 self.fail(&format!("the call {id} of {} left no record", client.user));
             }

@@ -130,7 +130,7 @@ impl World {
             (Status::Ringing, 6..8) => drop(self.reject(phone, 486)),
             (Status::Talking { held: false }, 0..4) => drop(self.hold(phone)),
             (Status::Talking { held: true }, 0..5) => drop(self.resume(phone)),
-            (Status::Talking { .. }, 5..7) => drop(self.dial_digits(phone, "4#")),
+            (Status::Talking { held: false }, 4..6) => drop(self.dial_digits(phone, "4#")),
             (Status::Calling { .. }, 0..7) => {}
             _ => drop(self.hang_up(phone)),
         }
