@@ -22,8 +22,8 @@ use attempts::Attempts;
 
 /// How long a nonce is good for.
 const NONCE_LIFE: Duration = Duration::from_secs(300);
-/// Nonces whose counts are remembered; a nonce beyond is good for one request more than it should be, no worse.
-const NONCES: usize = 20_000;
+/// Nonces whose counts are remembered. Beyond, the oldest are forgotten, and with them all as old: those are stale from then on.
+const NONCES: usize = 1_000_000;
 /// HA1 of nobody: what the credentials of an unknown user are compared with.
 const NOBODY: &str = "00000000000000000000000000000000";
 
@@ -40,12 +40,18 @@ pub(crate) enum Verdict {
     Malformed(Response),
 }
 
+/// When a nonce was made, in milliseconds since the start, and its serial number: older ones are less.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct NonceId(u64, u32);
+
 /// The gate.
 pub(crate) struct Gate {
     /// Makes nonces that need not be stored.
     key: [u8; 32],
     /// The highest nonce count used, against replay (RFC 7616 §3.4).
-    counts: BTreeMap<String, (u32, Instant)>,
+    counts: BTreeMap<NonceId, u32>,
+    /// Nonces up to this one are stale, whatever their age.
+    forgotten: NonceId,
     attempts: Attempts,
     epoch: Instant,
     /// Nonces made: no two are alike, so that one phone's counting does not disturb another's.
@@ -54,7 +60,14 @@ pub(crate) struct Gate {
 
 impl Gate {
     pub(crate) fn new(now: Now, key: [u8; 32]) -> Gate {
-        Gate { key, counts: BTreeMap::new(), attempts: Attempts::default(), epoch: now.mono, serial: 0 }
+        Gate {
+            key,
+            counts: BTreeMap::new(),
+            forgotten: NonceId::default(),
+            attempts: Attempts::default(),
+            epoch: now.mono,
+            serial: 0,
+        }
     }
 
     /// Checks a request that begins something. `registered_from` tells whether a device has a binding from an address: such an address is never slowed down.
@@ -82,20 +95,21 @@ impl Gate {
             return Verdict::Challenge(self.challenge(now, site, default, request, false));
         };
         let device = site.device_by_sip_user(&claims.username);
+        let (source, user) = (flow.peer.ip(), claims.username.as_str());
+        let at_home = device.is_some_and(|device| registered_from(device.id, source));
+        if let Some(delay) = self.attempts.penalty(now.mono, source, user).filter(|_| !at_home) {
+            // Not even looked at: otherwise the answers would come late, but the guesses would not.
+            return Verdict::Refused(self.challenge(now, site, default, request, false), delay);
+        }
         match self.judge(now, device, default, &claims, request) {
             Judgement::Right(device) => {
-                self.attempts.forget(flow.peer.ip(), &claims.username);
+                self.attempts.forget(source, user);
                 Verdict::Device(device)
             }
             Judgement::Stale => Verdict::Challenge(self.challenge(now, site, default, request, true)),
             Judgement::Wrong => {
                 let response = self.challenge(now, site, default, request, false);
-                let at_home = device.is_some_and(|device| registered_from(device.id, flow.peer.ip()));
-                let delay = if at_home {
-                    Duration::ZERO
-                } else {
-                    self.attempts.failed(now.mono, flow.peer.ip(), &claims.username)
-                };
+                let delay = if at_home { Duration::ZERO } else { self.attempts.failed(now.mono, source, user) };
                 Verdict::Refused(response, delay)
             }
         }
@@ -123,7 +137,7 @@ impl Gate {
                 false => Judgement::Stale,
             },
             // A wrong response under a nonce that is not ours, or no longer, says nothing of the secret (RFC 7616 §3.3, stale).
-            _ if !self.is_own(now, &claims.nonce) => Judgement::Stale,
+            _ if self.own(now, &claims.nonce).is_none() => Judgement::Stale,
             _ => Judgement::Wrong,
         }
     }
@@ -145,7 +159,7 @@ impl Gate {
     /// Milliseconds since the start, a serial number, and proof that it was us who wrote them.
     fn nonce(&mut self, now: Now) -> String {
         self.serial = self.serial.wrapping_add(1);
-        self.seal(&format!("{:016x}{:08x}", (now.mono - self.epoch).as_millis() as u64, self.serial))
+        self.seal(&format!("{:016x}{:08x}", self.millis(now), self.serial))
     }
 
     fn seal(&self, stem: &str) -> String {
@@ -154,37 +168,45 @@ impl Gate {
         format!("{stem}{}", hex::encode(&mac.finalize().into_bytes()[..16]))
     }
 
-    fn is_own(&self, now: Now, nonce: &str) -> bool {
-        let Some(stem) = nonce.get(..24) else { return false };
+    /// Which of our nonces it is, if it is one and young enough.
+    fn own(&self, now: Now, nonce: &str) -> Option<NonceId> {
+        let stem = nonce.get(..24)?;
         let own: bool = self.seal(stem).as_bytes().ct_eq(nonce.as_bytes()).into();
-        let Ok(millis) = u64::from_str_radix(&stem[..16], 16) else { return false };
-        let age = (now.mono - self.epoch).checked_sub(Duration::from_millis(millis));
-        own && age.is_some_and(|age| age <= NONCE_LIFE)
+        if !own {
+            return None;
+        }
+        let id =
+            NonceId(u64::from_str_radix(stem.get(..16)?, 16).ok()?, u32::from_str_radix(stem.get(16..)?, 16).ok()?);
+        (id > self.forgotten && id.0 >= self.millis(now).saturating_sub(NONCE_LIFE.as_millis() as u64)).then_some(id)
     }
 
-    /// Whether the nonce is ours, young, and not used with this count before.
+    fn millis(&self, now: Now) -> u64 {
+        (now.mono - self.epoch).as_millis() as u64
+    }
+
+    /// Whether the nonce is ours, young, and not used with this count before. Without a count (RFC 2069) it is good for one request.
     fn use_nonce(&mut self, now: Now, claims: &Credentials) -> bool {
-        if !self.is_own(now, &claims.nonce) {
+        let Some(id) = self.own(now, &claims.nonce) else { return false };
+        let count = match &claims.auth {
+            None => 1,
+            Some((_, count)) => match u32::from_str_radix(count, 16) {
+                Ok(count) => count,
+                Err(_) => return false,
+            },
+        };
+        if self.counts.get(&id).is_some_and(|highest| count <= *highest) {
             return false;
         }
-        let Some((_, count)) = &claims.auth else { return true };
-        let Ok(count) = u32::from_str_radix(count, 16) else { return false };
-        if self.counts.len() >= NONCES {
-            self.counts.retain(|_, (_, used)| now.mono - *used <= NONCE_LIFE);
-        }
-        match self.counts.get_mut(&claims.nonce) {
-            Some((highest, _)) if count <= *highest => false,
-            Some(entry) => {
-                *entry = (count, now.mono);
-                true
+        self.counts.insert(id, count);
+        let dead = self.millis(now).saturating_sub(NONCE_LIFE.as_millis() as u64);
+        while let Some((&oldest, _)) = self.counts.first_key_value() {
+            if oldest.0 >= dead && self.counts.len() <= NONCES {
+                break;
             }
-            None => {
-                if self.counts.len() < NONCES {
-                    self.counts.insert(claims.nonce.clone(), (count, now.mono));
-                }
-                true
-            }
+            self.forgotten = oldest;
+            self.counts.remove(&oldest);
         }
+        true
     }
 }
 

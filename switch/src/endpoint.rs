@@ -45,6 +45,8 @@ pub enum Timer {
     Binding(DeviceId),
     /// Nobody has answered a call.
     NoAnswer(CallNo),
+    /// An offer that met the phone's own is made again (RFC 3261 §14.1).
+    Reoffer(LegId),
     /// The running calls have had their ten seconds.
     Stop,
 }
@@ -62,6 +64,7 @@ pub(crate) struct Endpoint {
     pub(crate) entropy: Box<dyn Entropy>,
     sends: VecDeque<(Flow, Bytes)>,
     connects: VecDeque<(StreamId, SocketAddr)>,
+    closes: VecDeque<StreamId>,
     streams: BTreeMap<StreamId, Stream>,
     next_stream: u64,
 }
@@ -84,6 +87,7 @@ impl Endpoint {
             entropy,
             sends: VecDeque::new(),
             connects: VecDeque::new(),
+            closes: VecDeque::new(),
             streams: BTreeMap::new(),
             next_stream: 0,
         }
@@ -97,6 +101,12 @@ impl Endpoint {
     pub(crate) fn respond(&mut self, now: Instant, tx: ServerTx, response: &Response) {
         let (transactions, mut io) = self.io(now);
         transactions.respond(&mut io, tx, response);
+    }
+
+    /// Answers a request and keeps nothing of it.
+    pub(crate) fn refuse(&mut self, now: Instant, tx: ServerTx, response: &Response) {
+        let (transactions, mut io) = self.io(now);
+        transactions.refuse(&mut io, tx, response);
     }
 
     /// Sends a request as a transaction of its own.
@@ -191,6 +201,15 @@ impl Endpoint {
             }
             _ => flow,
         }
+    }
+
+    /// Ends a stream, once what is to be sent on it is sent.
+    pub(crate) fn close(&mut self, stream: StreamId) {
+        self.closes.push_back(stream);
+    }
+
+    pub(crate) fn poll_close(&mut self) -> Option<StreamId> {
+        self.closes.pop_front()
     }
 
     pub(crate) fn poll_connect(&mut self) -> Option<(StreamId, SocketAddr)> {

@@ -162,7 +162,7 @@ impl Engine {
                 Frame::Ping => self.endpoint.send(flow, Bytes::from_static(b"\r\n")),
                 Frame::Lost(parsed) => {
                     self.parsed(at, flow, parsed);
-                    self.outputs.push_back(Output::Close(stream));
+                    self.endpoint.close(stream);
                     break;
                 }
             }
@@ -231,7 +231,7 @@ impl Engine {
                 }
                 Timer::LateAnswer(tx) => {
                     if let Some(response) = self.late.remove(&tx) {
-                        self.endpoint.respond(at.now.mono, tx, &response);
+                        self.endpoint.refuse(at.now.mono, tx, &response);
                     }
                 }
                 Timer::Binding(device) => {
@@ -239,6 +239,7 @@ impl Engine {
                     self.unbound(device, changes, gone);
                 }
                 Timer::NoAnswer(no) => self.no_answer(at, no),
+                Timer::Reoffer(leg) => self.settled(at, leg),
                 Timer::Stop => self.stop_timer(at),
             }
         }
@@ -356,7 +357,7 @@ impl Engine {
             }
             Indication::Ack(ack) => self.acknowledged(at, &ack),
             Indication::Cancel(_, Owner::Invite(leg), _) => self.cancelled(at, leg),
-            Indication::Cancel(..) => {}
+            Indication::Cancel(tx, ..) => self.cancelled_while_late(at, tx),
             Indication::Response(owner, response) => match owner {
                 Owner::Invite(leg) => self.invite_response(at, leg, &response),
                 Owner::Reinvite(leg) => self.reinvite_response(at, leg, &response),
@@ -370,10 +371,21 @@ impl Engine {
         }
     }
 
+    /// §9.2: a CANCEL for an INVITE whose refusal is still held back.
+    fn cancelled_while_late(&mut self, at: At<'_>, tx: ServerTx) {
+        if let Some(mut response) = self.late.remove(&tx) {
+            self.endpoint.timers.cancel(Timer::LateAnswer(tx));
+            response.status = Status(487);
+            Status(487).phrase().clone_into(&mut response.reason);
+            response.headers.remove(&Name::WwwAuthenticate);
+            self.endpoint.respond(at.now.mono, tx, &response);
+        }
+    }
+
     fn unanswered(&mut self, at: At<'_>, owner: Owner, why: Unanswered) {
         match owner {
             Owner::Invite(leg) => self.invite_unanswered(at, leg, why),
-            Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg, why),
+            Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg),
             Owner::Probe(leg) => self.probe_unanswered(at, leg),
             Owner::Bye(leg) => drop(self.table.remove_leaving(leg)),
             Owner::Nobody => {}
@@ -383,7 +395,7 @@ impl Engine {
     /// A new request. The order of the checks is RFC 3261 §8.2's and §16.3's: scheme, hops, extensions; then who, then where to.
     fn requested(&mut self, at: At<'_>, tx: ServerTx, request: Request, flow: Flow) {
         if let Some(response) = refused_at_the_door(&request) {
-            return self.endpoint.respond(at.now.mono, tx, &response);
+            return self.endpoint.refuse(at.now.mono, tx, &response);
         }
         let tag = request.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
         if let Some(tag) = tag {
@@ -393,19 +405,19 @@ impl Engine {
             Method::Options => {
                 let mut response = request.response(Status(200)).with(Name::Allow, ALLOW);
                 response.headers.push(Name::Accept, "application/sdp");
-                self.endpoint.respond(at.now.mono, tx, &response);
+                self.endpoint.refuse(at.now.mono, tx, &response);
             }
             Method::Invite | Method::Register => self.authenticated(at, tx, request, flow),
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
-                self.endpoint.respond(at.now.mono, tx, &request.response(Status(481)));
+                self.endpoint.refuse(at.now.mono, tx, &request.response(Status(481)));
             }
             Method::Other(_) => {
                 let response = request.response(Status(501)).with(Name::Allow, ALLOW);
-                self.endpoint.respond(at.now.mono, tx, &response);
+                self.endpoint.refuse(at.now.mono, tx, &response);
             }
             _ => {
                 let response = request.response(Status(405)).with(Name::Allow, ALLOW);
-                self.endpoint.respond(at.now.mono, tx, &response);
+                self.endpoint.refuse(at.now.mono, tx, &response);
             }
         }
     }
@@ -419,12 +431,12 @@ impl Engine {
             }
             Verdict::Device(device) => self.invited(at, tx, request, flow, device),
             Verdict::Challenge(response) | Verdict::Malformed(response) => {
-                self.endpoint.respond(at.now.mono, tx, &response);
+                self.endpoint.refuse(at.now.mono, tx, &response);
             }
             Verdict::Refused(response, delay) => {
                 self.counts.refused += 1;
                 if delay.is_zero() {
-                    return self.endpoint.respond(at.now.mono, tx, &response);
+                    return self.endpoint.refuse(at.now.mono, tx, &response);
                 }
                 self.endpoint.timers.set(Timer::LateAnswer(tx), at.now.mono + delay);
                 self.late.insert(tx, response);
@@ -469,14 +481,8 @@ impl Engine {
         let Some(id) = self.table.by_tag(tag) else {
             return self.endpoint.respond(at.now.mono, tx, &unknown);
         };
-        if let Some(leaving) = self.table.leaving(id) {
-            // Both hung up at once, or something crossed our BYE.
-            let owned = match &leaving.state {
-                LeavingState::Ended(dialog) | LeavingState::Unacknowledged { dialog, .. } => dialog.owns(request),
-                LeavingState::Cancelling(_) => false,
-            };
-            let status = if owned && request.method == Method::Bye { Status(200) } else { Status(481) };
-            return self.endpoint.respond(at.now.mono, tx, &request.response(status));
+        if self.table.leaving(id).is_some() {
+            return self.within_leaving(at, tx, request, id);
         }
         let Some(leg) = self.table.leg_mut(id) else { return self.endpoint.respond(at.now.mono, tx, &unknown) };
         match &mut leg.state {
@@ -484,7 +490,29 @@ impl Engine {
                 Ok(()) => self.within(at, tx, request, id),
                 Err(status) => self.endpoint.respond(at.now.mono, tx, &request.response(status)),
             },
+            // §15: a caller may end an early dialog with BYE too.
+            LegState::Incoming(incoming) if request.method == Method::Bye && incoming.dialog.owns(request) => {
+                self.endpoint.respond(at.now.mono, tx, &request.response(Status(200)));
+                self.cancelled(at, id);
+            }
             _ => self.endpoint.respond(at.now.mono, tx, &unknown),
+        }
+    }
+
+    /// Both hung up at once, or something crossed our BYE.
+    fn within_leaving(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
+        let (owned, unacknowledged) = match self.table.leaving(id).map(|leaving| &leaving.state) {
+            Some(LeavingState::Ended(dialog)) => (dialog.owns(request), None),
+            Some(LeavingState::Unacknowledged { dialog, tx, .. }) => (dialog.owns(request), Some(*tx)),
+            Some(LeavingState::Cancelling { .. }) | None => (false, None),
+        };
+        if !owned || request.method != Method::Bye {
+            return self.endpoint.respond(at.now.mono, tx, &request.response(Status(481)));
+        }
+        self.endpoint.respond(at.now.mono, tx, &request.response(Status(200)));
+        if let Some(answered) = unacknowledged {
+            self.endpoint.acknowledged(at.now.mono, answered);
+            self.table.remove_leaving(id);
         }
     }
 
@@ -507,16 +535,19 @@ impl Engine {
     fn acknowledged(&mut self, at: At<'_>, ack: &Request) {
         let Some(tag) = ack.headers.to().ok().and_then(|to| to.tag().map(str::to_owned)) else { return };
         let Some(id) = self.table.by_tag(&tag) else { return };
+        // An ACK that was long under way may be that of an earlier INVITE.
+        let number = ack.headers.cseq().map(|cseq| cseq.number).ok();
         match self.table.leg_mut(id).map(|leg| &mut leg.state) {
-            Some(LegState::Up(up)) if up.dialog.owns(ack) => {
-                if let Exchange::Unacknowledged(tx) = up.exchange {
+            Some(LegState::Up(up)) if up.dialog.owns(ack) => match up.exchange {
+                Exchange::Unacknowledged { tx, number: answered } if number == Some(answered) => {
                     up.exchange = Exchange::Settled;
                     self.endpoint.acknowledged(at.now.mono, tx);
                     self.settled(at, id);
                 }
-            }
+                _ => {}
+            },
             Some(_) => {}
-            None => self.acknowledged_late(at, id),
+            None => self.acknowledged_late(at, id, number),
         }
     }
 
@@ -581,7 +612,10 @@ impl Engine {
         if let Some((stream, peer)) = self.endpoint.poll_connect() {
             return Some(Output::Connect(stream, peer));
         }
-        self.endpoint.poll_send().map(|(flow, bytes)| Output::Send(flow, bytes))
+        if let Some((flow, bytes)) = self.endpoint.poll_send() {
+            return Some(Output::Send(flow, bytes));
+        }
+        self.endpoint.poll_close().map(Output::Close)
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Instant> {

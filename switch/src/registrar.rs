@@ -125,8 +125,11 @@ impl Registrar {
         self.bindings.values().flatten().map(info).collect()
     }
 
-    /// When the next binding of a device ends.
+    /// When the next binding of a device ends. While a REGISTER waits for the store none does: its outcome replaces them all.
     pub(crate) fn next_end(&self, device: DeviceId) -> Option<Instant> {
+        if self.busy.contains_key(&device) {
+            return None;
+        }
         self.bindings.get(&device)?.iter().map(|binding| binding.ends).min()
     }
 
@@ -264,7 +267,10 @@ fn update(
     let headers = &request.headers;
     let (call_id, cseq) = (headers.call_id()?, headers.cseq()?.number);
     let mut update = Update { bindings: before.to_vec(), changes: Vec::new(), is_refresh: true };
-    update.bindings.retain(|binding| binding.ends > now.mono);
+    let (alive, ended): (Vec<Binding>, Vec<Binding>) =
+        std::mem::take(&mut update.bindings).into_iter().partition(|binding| binding.ends > now.mono);
+    update.bindings = alive;
+    update.changes.extend(ended.iter().map(removal));
     let in_order = |binding: &Binding| binding.record.sip_call_id != call_id || binding.record.cseq < cseq;
     let contacts = match headers.contacts()? {
         Contacts::List(contacts) => contacts,
@@ -275,7 +281,7 @@ fn update(
             if !update.bindings.iter().all(in_order) {
                 return Err(Refusal::OutOfOrder);
             }
-            update.changes = update.bindings.drain(..).map(|binding| removal(&binding)).collect();
+            update.changes.extend(update.bindings.drain(..).map(|binding| removal(&binding)));
             update.is_refresh = false;
             return Ok(update);
         }
@@ -283,12 +289,14 @@ fn update(
     if contacts.is_empty() {
         update.is_refresh = false;
     }
+    let mut fresh = Vec::new();
     for contact in contacts {
         let expires = expires(request, &contact)?;
         let instance = contact.params.value("+sip.instance").map(str::to_owned);
-        let known = update.bindings.iter().position(|binding| {
-            (instance.is_some() && binding.record.instance == instance) || binding.contact.same_as(&contact.uri)
-        });
+        // A phone that comes back from elsewhere (another port, after a reboot) is told by its instance (RFC 5626 §4.1).
+        let same_uri = |binding: &Binding| binding.contact.same_as(&contact.uri);
+        let same_phone = |binding: &Binding| instance.is_some() && binding.record.instance == instance;
+        let known = update.bindings.iter().position(same_uri).or_else(|| update.bindings.iter().position(same_phone));
         let old = known.map(|at| update.bindings.remove(at));
         if old.as_ref().is_some_and(|old| !in_order(old)) {
             return Err(Refusal::OutOfOrder);
@@ -323,8 +331,9 @@ fn update(
         }
         update.changes.push(Change::PutBinding(record.clone()));
         let ends = now.mono + Duration::from_secs(expires.into());
-        update.bindings.push(Binding { record, contact: contact.uri, flow, ends });
+        fresh.push(Binding { record, contact: contact.uri, flow, ends });
     }
+    update.bindings.extend(fresh);
     if update.bindings.len() > max_bindings {
         return Err(Refusal::TooMany);
     }

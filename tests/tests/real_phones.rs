@@ -222,7 +222,7 @@ fn a_call_that_cannot_be_is_refused_with_the_right_status() {
 fn a_telephone_with_the_wrong_secret_is_not_registered() {
     let _turn = turn();
     let switch = office();
-    switch.told(&["user", "set-secret", "502", "another one"]);
+    switch.told(&["user", "set-secret", "502", "another-one"]);
     let mut austin = Baresip::boot(switch.sip, Model::new("502", 1_000));
     austin.event("REGISTER_FAIL");
     assert!(!switch.told(&["registrations"]).contains("502"));

@@ -1,4 +1,5 @@
-//! Failed attempts, counted by source and by user: five are free, then each answer comes later than the last.
+//! Failed attempts, counted by source and by user: five are free, then each answer comes later than the last, and until it has come no further
+//! attempt of that source on that user is looked at. (Others behind the same address may try; a user cannot be locked out by strangers.)
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -17,6 +18,9 @@ const ENTRIES: usize = 10_000;
 pub(super) struct Attempts {
     by_source: BTreeMap<IpAddr, Count>,
     by_user: BTreeMap<String, Count>,
+    /// Until when a source's attempts on a user are not looked at.
+    shut: BTreeMap<(IpAddr, String), Instant>,
+    swept: Option<Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -28,25 +32,47 @@ struct Count {
 impl Attempts {
     /// Counts a failure; says how long its answer waits.
     pub(super) fn failed(&mut self, now: Instant, source: IpAddr, user: &str) -> Duration {
-        let by_source = count(&mut self.by_source, now, network(source));
-        let by_user = count(&mut self.by_user, now, user.to_owned());
-        delay(by_source.max(by_user))
+        self.sweep(now);
+        let (source, user) = (network(source), name(user));
+        let by_source = count(&mut self.by_source, now, source);
+        let by_user = count(&mut self.by_user, now, user.clone());
+        let delay = delay(by_source.max(by_user));
+        if !delay.is_zero() && self.shut.len() < ENTRIES {
+            self.shut.insert((source, user), now + delay);
+        }
+        delay
+    }
+
+    /// How long this source's attempts on this user are still not looked at.
+    pub(super) fn penalty(&self, now: Instant, source: IpAddr, user: &str) -> Option<Duration> {
+        let until = *self.shut.get(&(network(source), name(user)))?;
+        until.checked_duration_since(now).filter(|left| !left.is_zero())
     }
 
     /// The right secret was given.
     pub(super) fn forget(&mut self, source: IpAddr, user: &str) {
-        self.by_source.remove(&network(source));
-        self.by_user.remove(user);
+        let (source, user) = (network(source), name(user));
+        self.by_source.remove(&source);
+        self.by_user.remove(&user);
+        self.shut.remove(&(source, user));
+    }
+
+    /// Makes room, at most once a second however many attempts there are.
+    fn sweep(&mut self, now: Instant) {
+        if self.swept.is_some_and(|swept| now - swept < Duration::from_secs(1)) {
+            return;
+        }
+        self.swept = Some(now);
+        self.shut.retain(|_, until| *until > now);
+        self.by_source.retain(|_, count| now - count.last <= MEMORY);
+        self.by_user.retain(|_, count| now - count.last <= MEMORY);
     }
 }
 
 fn count<K: Ord>(counts: &mut BTreeMap<K, Count>, now: Instant, key: K) -> u32 {
     if counts.len() >= ENTRIES && !counts.contains_key(&key) {
-        counts.retain(|_, count| now - count.last <= MEMORY);
-        if counts.len() >= ENTRIES {
-            // Full of fresh failures: an attack. Whoever is new is treated as part of it.
-            return u32::MAX;
-        }
+        // Full of fresh failures: an attack. Whoever is new is treated as part of it.
+        return u32::MAX;
     }
     let entry = counts.entry(key).or_insert(Count { failures: 0, last: now });
     if now - entry.last > MEMORY {
@@ -55,6 +81,11 @@ fn count<K: Ord>(counts: &mut BTreeMap<K, Count>, now: Instant, key: K) -> u32 {
     entry.failures = entry.failures.saturating_add(1);
     entry.last = now;
     entry.failures
+}
+
+/// No name of ours is longer, and one that is must not fill the memory.
+fn name(user: &str) -> String {
+    user.chars().take(64).collect()
 }
 
 /// 0 for the free ones, then 1, 2, 4 … 30 s.
@@ -112,6 +143,20 @@ mod tests {
             attempts.failed(now, source, "501");
         }
         assert_eq!(attempts.failed(now + MEMORY + Duration::from_secs(1), source, "501"), Duration::ZERO);
+    }
+
+    #[test]
+    fn until_a_late_answer_has_come_the_source_is_not_listened_to_on_that_user() {
+        let mut attempts = Attempts::default();
+        let (now, source) = (Instant::now(), IpAddr::from([192, 0, 2, 1]));
+        for _ in 0..6 {
+            attempts.failed(now, source, "501");
+        }
+        let other = IpAddr::from([192, 0, 2, 2]);
+        assert_eq!(attempts.penalty(now, source, "501"), Some(Duration::from_secs(1)));
+        assert_eq!(attempts.penalty(now, source, "502"), None);
+        assert_eq!(attempts.penalty(now, other, "501"), None);
+        assert_eq!(attempts.penalty(now + Duration::from_secs(1), source, "501"), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ use cas::control::Cause;
 use media::{Command, PayloadMap, Stream};
 
 use super::cause::{self, Failure};
+use super::hold::holds;
 use super::leg::{Exchange, Leaving, LeavingState, Leg, LegId, LegState, Outgoing, Reoffer, Up};
 use super::party::{Hold, PartyState, Side};
 use super::{CallNo, Stage};
@@ -11,11 +12,11 @@ use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
-use crate::sip::message::{Response, Status};
+use crate::sip::message::{Method, Request, Response, Status};
 use crate::sip::sdp::{self, Audio, Direction};
 use crate::sip::transaction::Unanswered;
 
-use super::ring::{Offer, contact};
+use super::ring::contact;
 
 impl Engine {
     /// A response to the INVITE that is to make a leg.
@@ -27,7 +28,7 @@ impl Engine {
                 LegState::Outgoing(_) => self.leg_failed(at, id, Failure::from_response(response)),
                 LegState::Up(up) => {
                     let dialog = up.dialog.clone();
-                    self.acknowledge(&dialog, response);
+                    self.answered_again(at, &dialog, response);
                 }
                 LegState::Incoming(_) => {}
             }
@@ -37,9 +38,13 @@ impl Engine {
     }
 
     /// No answer at all to the INVITE.
-    pub(crate) fn invite_unanswered(&mut self, at: At<'_>, id: LegId, _why: Unanswered) {
+    pub(crate) fn invite_unanswered(&mut self, at: At<'_>, id: LegId, why: Unanswered) {
+        let failure = match why {
+            Unanswered::Timeout => Failure { status: Status(408), cause: Cause::NoAnswer },
+            Unanswered::Unreachable => Failure::new(Cause::NotRegistered),
+        };
         if self.table.leg(id).is_some() {
-            self.leg_failed(at, id, Failure { status: Status(408), cause: Cause::NoAnswer });
+            self.leg_failed(at, id, failure);
         } else {
             self.table.remove_leaving(id);
         }
@@ -49,22 +54,36 @@ impl Engine {
     fn response_after_leaving(&mut self, at: At<'_>, id: LegId, response: &Response) {
         let Some(leaving) = self.table.leaving(id) else { return };
         match &leaving.state {
-            LeavingState::Cancelling(outgoing) if response.status.is_success() => {
-                let Ok(dialog) = Dialog::client(&outgoing.invite, response, outgoing.flow) else { return };
-                let Some(leaving) = self.table.remove_leaving(id) else { return };
-                self.acknowledge(&dialog, response);
-                self.bye(at, id, leaving.tag, dialog, &cause::reason(Cause::AnsweredElsewhere));
+            LeavingState::Cancelling { outgoing, reason } if response.status.is_success() => {
+                let (flow, reason) = (outgoing.flow, reason.clone());
+                let Some(Leaving { tag, .. }) = self.table.remove_leaving(id) else { return };
+                if let Ok(dialog) = Dialog::client(response, flow) {
+                    self.acknowledge(&dialog, response);
+                    self.bye(at, id, tag, dialog, &reason);
+                }
             }
-            LeavingState::Cancelling(_) if !response.status.is_provisional() => drop(self.table.remove_leaving(id)),
+            LeavingState::Cancelling { .. } if !response.status.is_provisional() => drop(self.table.remove_leaving(id)),
             LeavingState::Ended(dialog) if response.status.is_success() => {
                 let dialog = dialog.clone();
-                self.acknowledge(&dialog, response);
+                self.answered_again(at, &dialog, response);
             }
             _ => {}
         }
     }
 
-    /// ACKs a 2xx, the first or one that comes again. One from a second phone behind the same contact ends at once.
+    /// A further 2xx to an INVITE that made a dialog: the same once more, which wants its ACK, or that of a second phone behind the same
+    /// contact, which is hung up at once (RFC 3261 §13.2.2.4).
+    fn answered_again(&mut self, at: At<'_>, dialog: &Dialog, response: &Response) {
+        let Ok(mut second) = Dialog::client(response, dialog.flow()) else { return };
+        self.acknowledge(&second, response);
+        if second.remote_tag() != dialog.remote_tag() {
+            let mut bye = second.request(Method::Bye);
+            bye.headers.push(Name::Reason, cause::reason(Cause::AnsweredElsewhere));
+            self.endpoint.request(at.now.mono, second.flow(), bye, Owner::Nobody);
+        }
+    }
+
+    /// ACKs a 2xx.
     pub(crate) fn acknowledge(&mut self, dialog: &Dialog, response: &Response) {
         let Ok(cseq) = response.headers.cseq() else { return };
         self.endpoint.ack(dialog.flow(), dialog.ack(cseq.number));
@@ -94,22 +113,25 @@ impl Engine {
         let Some(Leg { state: LegState::Incoming(incoming), tag, .. }) = self.table.leg(id) else { return };
         let mut response = incoming.invite.response(status);
         set_to_tag(&mut response, tag);
-        response.headers.push(Name::Contact, contact(&incoming.flow));
+        copy_record_route(&incoming.invite, &mut response);
+        response.headers.push(Name::Contact, contact(&incoming.dialog.flow()));
         self.endpoint.respond(at.now.mono, incoming.tx, &response);
     }
 
     /// A phone answered. Its 2xx is acknowledged whatever comes of it.
     fn answered(&mut self, at: At<'_>, id: LegId, response: &Response) {
         let Some(Leg { state: LegState::Outgoing(outgoing), .. }) = self.table.leg(id) else { return };
-        let Ok(dialog) = Dialog::client(&outgoing.invite, response, outgoing.flow) else {
+        let Ok(dialog) = Dialog::client(response, outgoing.flow) else {
             // Without a Contact there is no way to acknowledge it.
             return self.leg_failed(at, id, Failure::new(Cause::Failed));
         };
         self.acknowledge(&dialog, response);
+        let offered = self.table.leg(id).map(|leg| leg.sdp.payloads().clone()).unwrap_or_default();
         let audio = sdp::parse(&response.body).ok().and_then(|description| description.audio);
-        let Some(audio) = audio.filter(|audio| has_sound(&audio.payloads)) else {
+        let Some(audio) = audio.filter(|audio| has_sound(&agreed(audio, &offered))) else {
             return self.unusable_answer(at, id, dialog);
         };
+        let by_phone = holds(&audio);
         let Some(leg) = self.table.leg_mut(id) else { return };
         let up = Up { dialog, audio, direction: Direction::SendRecv, exchange: Exchange::Settled, next: None };
         leg.state = LegState::Up(Box::new(up));
@@ -119,7 +141,7 @@ impl Engine {
         let party = call.party_mut(side);
         party.device = Some(device);
         let others = party.legs().into_iter().filter(|other| *other != id).collect::<Vec<_>>();
-        party.state = PartyState::Up { leg: id, hold: Hold::default() };
+        party.state = PartyState::Up { leg: id, hold: Hold { by_phone, by_client: false } };
         for other in others {
             self.leave(at, other, Failure::new(Cause::AnsweredElsewhere), None);
         }
@@ -160,9 +182,9 @@ impl Engine {
         let left = legs.len();
         let best = match &mut call.stage {
             Stage::Ringing { failure: best, .. } => {
-                let worse = best.filter(|best| best.rank() <= failure.rank()).unwrap_or(failure);
-                *best = Some(worse);
-                worse
+                let better = best.filter(|best| best.rank() <= failure.rank()).unwrap_or(failure);
+                *best = Some(better);
+                better
             }
             Stage::Summoning { .. } | Stage::Talking { .. } => failure,
         };
@@ -208,16 +230,14 @@ impl Engine {
         }
         let mut response = incoming.invite.response(Status(200));
         set_to_tag(&mut response, &leg.tag);
-        for route in incoming.invite.headers.values(&Name::RecordRoute) {
-            response.headers.push(Name::RecordRoute, bytes::Bytes::copy_from_slice(route));
-        }
-        response.headers.push(Name::Contact, contact(&incoming.flow));
+        copy_record_route(&incoming.invite, &mut response);
+        response.headers.push(Name::Contact, contact(&incoming.dialog.flow()));
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         let response = response.with_body("application/sdp", body);
-        let Ok(dialog) = Dialog::server(&incoming.invite, &leg.tag, incoming.flow) else { return false };
-        let (tx, audio) = (incoming.tx, incoming.audio.clone());
-        let by_phone = !audio.direction.receives();
-        let exchange = Exchange::Unacknowledged(tx);
+        let Ok(number) = incoming.invite.headers.cseq().map(|cseq| cseq.number) else { return false };
+        let (tx, audio, dialog) = (incoming.tx, incoming.audio.clone(), incoming.dialog.clone());
+        let by_phone = holds(&audio);
+        let exchange = Exchange::Unacknowledged { tx, number };
         let up = Up { dialog, audio, direction: Direction::SendRecv, exchange, next: None };
         leg.state = LegState::Up(Box::new(up));
         self.endpoint.respond(at.now.mono, tx, &response);
@@ -232,9 +252,7 @@ impl Engine {
     fn agree(&mut self, at: At<'_>, no: CallNo, id: LegId) {
         let theirs = self.offer_of(no, Side::Callee).codecs();
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
-        if matches!(up.exchange, Exchange::Settled)
-            && up.audio.payloads.0.iter().any(|(_, codec)| !theirs.contains(codec))
-        {
+        if up.next.is_none() && up.audio.payloads.0.iter().any(|(_, codec)| !theirs.contains(codec)) {
             self.reoffer(at, id, Reoffer { direction: up.direction, ticket: None });
         }
     }
@@ -256,16 +274,16 @@ impl Engine {
 
     /// Ends a dialog that is no part of a call any more.
     pub(crate) fn bye(&mut self, at: At<'_>, id: LegId, tag: String, mut dialog: Dialog, reason: &str) {
-        let mut bye = dialog.request(crate::sip::message::Method::Bye);
+        let mut bye = dialog.request(Method::Bye);
         bye.headers.push(Name::Reason, reason.to_owned());
         self.endpoint.request(at.now.mono, dialog.flow(), bye, Owner::Bye(id));
         self.table.leave(id, Leaving { tag, state: LeavingState::Ended(dialog) });
     }
 
     /// Our INVITE is cancelled; until its final response comes the leg is kept.
-    pub(crate) fn abandon(&mut self, at: At<'_>, id: LegId, tag: String, outgoing: Box<Outgoing>, reason: &str) {
-        self.endpoint.cancel(at.now.mono, outgoing.tx, reason);
-        self.table.leave(id, Leaving { tag, state: LeavingState::Cancelling(outgoing) });
+    pub(crate) fn abandon(&mut self, at: At<'_>, id: LegId, tag: String, outgoing: Box<Outgoing>, reason: String) {
+        self.endpoint.cancel(at.now.mono, outgoing.tx, &reason);
+        self.table.leave(id, Leaving { tag, state: LeavingState::Cancelling { outgoing, reason } });
     }
 }
 
@@ -280,16 +298,16 @@ pub(crate) fn has_sound(payloads: &PayloadMap) -> bool {
     payloads.0.iter().any(|(_, codec)| !matches!(codec, media::Codec::TelephoneEvent { .. }))
 }
 
+/// §12.1.1: what makes a dialog says by whom its requests want to pass.
+fn copy_record_route(invite: &Request, response: &mut Response) {
+    for route in invite.headers.values(&Name::RecordRoute) {
+        response.headers.push(Name::RecordRoute, bytes::Bytes::copy_from_slice(route));
+    }
+}
+
 pub(crate) fn set_to_tag(response: &mut Response, tag: &str) {
     if let Ok(mut to) = response.headers.to() {
         to.params.set("tag", Some(tag.to_owned()));
         response.headers.set(Name::To, to.to_string());
-    }
-}
-
-impl Engine {
-    /// What a leg's phone is offered, or answered with: what the other party's phone can.
-    pub(crate) fn counterpart(&self, no: CallNo, side: Side) -> Offer {
-        self.offer_of(no, side.other())
     }
 }

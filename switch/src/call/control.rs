@@ -24,6 +24,7 @@ enum Verb {
 /// What a permitted verb works on.
 struct Grip {
     call: CallNo,
+    side: Side,
     /// The user's own leg (hold) or the far one (digits), where the verb needs one.
     leg: Option<LegId>,
 }
@@ -35,7 +36,7 @@ impl CallControl for Engine {
             CallCommand::MakeCall { dest, name_hint, device } => self.make_call(at, who, &dest, name_hint, device)?,
             CallCommand::Drop(id) => {
                 let grip = self.may(who, id, Verb::Drop)?;
-                self.drop_call(at, grip.call)
+                self.drop_call(at, grip.call, grip.side)
             }
             CallCommand::Hold(id) => {
                 let leg = self.may(who, id, Verb::Hold)?.leg()?;
@@ -65,14 +66,18 @@ impl CallControl for Engine {
     }
 
     fn view(&self, _site: &Site, who: &Principal, query: CallQuery) -> Vec<CallInfo> {
-        let wanted = |info: &CallInfo| match query {
-            CallQuery::OfUser(user) => info.user == user,
-            CallQuery::One(id) => info.id == id && info.user == who.user,
+        let ends = match query {
+            CallQuery::OfUser(user) => self.table.ends_of(user),
+            CallQuery::One(id) => vec![id],
         };
-        let infos = self.table.calls().flat_map(|(_, call)| [info(call, Side::Caller), info(call, Side::Callee)]);
-        let mut infos: Vec<CallInfo> = infos.flatten().filter(wanted).collect();
-        infos.sort_by_key(|info| info.id);
-        infos
+        let row = |id| {
+            let (no, side) = self.table.end(id)?;
+            info(self.table.call(no)?, side)
+        };
+        ends.into_iter()
+            .filter_map(row)
+            .filter(|info| matches!(query, CallQuery::OfUser(_)) || info.user == who.user)
+            .collect()
     }
 
     fn registrations(&self) -> Vec<RegistrationInfo> {
@@ -104,7 +109,7 @@ impl Engine {
             Verb::Hold | Verb::Unhold => Some(self.may_hold(call, side, verb == Verb::Hold)?),
             Verb::SendDigits => Some(self.may_send_digits(call, side)?),
         };
-        Ok(Grip { call: no, leg })
+        Ok(Grip { call: no, side, leg })
     }
 
     fn may_hold(&self, call: &Call, side: Side, held: bool) -> Result<LegId, Refusal> {

@@ -2,19 +2,21 @@
 //!
 //! Hold ends at the switch: the other phone is not re-invited, it only hears no more of the holder.
 
+use std::time::Duration;
+
 use cas::control::{Outcome, Refusal, RefusalCode};
 
 use super::answer::{has_sound, set_to_tag};
-use super::leg::{Exchange, Leg, LegId, LegState, Reoffer};
+use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer};
 use super::originate::read_offer;
 use super::party::PartyState;
 use super::ring::contact;
-use crate::endpoint::Owner;
+use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Request, Response, Status};
 use crate::sip::sdp::{self, Audio, Direction};
-use crate::sip::transaction::{ServerTx, Unanswered};
+use crate::sip::transaction::ServerTx;
 
 impl Engine {
     /// A re-INVITE of the phone's.
@@ -38,9 +40,10 @@ impl Engine {
             Ok(offer) => offer,
             Err(response) => return response,
         };
-        let other = self.counterpart(no, side);
+        let other = self.offer_of(no, side.other());
         let Some(leg) = self.table.leg_mut(id) else { return request.response(Status(481)) };
         let LegState::Up(up) = &mut leg.state else { return request.response(Status(481)) };
+        let Ok(number) = request.headers.cseq().map(|cseq| cseq.number) else { return request.response(Status(400)) };
         let mut trial = leg.sdp.clone();
         let body = match trial.answer(&offer, &other.codecs(), &other.fmtp, other.ptime, up.direction) {
             Ok(body) if has_sound(trial.payloads()) => body,
@@ -54,7 +57,8 @@ impl Engine {
         response.headers.push(Name::Contact, contact(&up.dialog.flow()));
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         // An earlier 2xx that still waits for its ACK is overtaken: whoever sends the next offer has seen it.
-        if let Exchange::Unacknowledged(earlier) = std::mem::replace(&mut up.exchange, Exchange::Unacknowledged(tx)) {
+        let exchange = Exchange::Unacknowledged { tx, number };
+        if let Exchange::Unacknowledged { tx: earlier, .. } = std::mem::replace(&mut up.exchange, exchange) {
             self.endpoint.acknowledged(at.now.mono, earlier);
         }
         self.endpoint.transactions.set_owner(tx, Owner::Reinvite(id));
@@ -84,7 +88,7 @@ impl Engine {
     pub(crate) fn reoffer(&mut self, at: At<'_>, id: LegId, reoffer: Reoffer) {
         let Some(leg) = self.table.leg(id) else { return };
         let no = leg.call;
-        let other = self.counterpart(no, leg.side);
+        let other = self.offer_of(no, leg.side.other());
         let Some(leg) = self.table.leg_mut(id) else { return };
         let LegState::Up(up) = &mut leg.state else { return };
         if !matches!(up.exchange, Exchange::Settled) {
@@ -106,10 +110,8 @@ impl Engine {
         if response.status.is_provisional() {
             return;
         }
-        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
         if response.status.is_success() {
-            let dialog = up.dialog.clone();
-            self.acknowledge(&dialog, response);
+            self.acknowledge_within(id, response);
         }
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         // A 2xx that comes again finds its exchange settled: it only wanted its ACK.
@@ -119,6 +121,7 @@ impl Engine {
         if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
             let audio = sdp::parse(&response.body).ok().and_then(|description| description.audio);
             match audio.filter(|_| response.status.is_success()) {
+                None if response.status == Status(491) => return self.offer_again(at, id, reoffer),
                 Some(audio) => {
                     up.audio = audio;
                     up.direction = reoffer.direction;
@@ -129,6 +132,28 @@ impl Engine {
             }
         }
         self.settled(at, id);
+    }
+
+    /// Every 2xx of the dialog wants its ACK, though a BYE of ours may have crossed it (RFC 3261 §13.2.2.4).
+    fn acknowledge_within(&mut self, id: LegId, response: &Response) {
+        let leaving = self.table.leaving(id).map(|leaving| &leaving.state);
+        let dialog = match (self.table.leg(id).map(|leg| &leg.state), leaving) {
+            (Some(LegState::Up(up)), _) => Some(up.dialog.clone()),
+            (_, Some(LeavingState::Ended(dialog))) => Some(dialog.clone()),
+            _ => None,
+        };
+        if let Some(dialog) = dialog {
+            self.acknowledge(&dialog, response);
+        }
+    }
+
+    /// Both sides offered at once (RFC 3261 §14.1): whoever made the Call-ID waits longer, so that the two do not meet again.
+    fn offer_again(&mut self, at: At<'_>, id: LegId, reoffer: Reoffer) {
+        let random = self.endpoint.entropy.number();
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
+        up.next = Some(reoffer);
+        let wait = if up.dialog.is_ours() { 2100 + random % 1900 } else { random % 2000 };
+        self.endpoint.timers.set(Timer::Reoffer(id), at.now.mono + Duration::from_millis(wait));
     }
 
     fn reoffered(&mut self, id: LegId, reoffer: &Reoffer) {
@@ -148,12 +173,8 @@ impl Engine {
     /// The session goes on as it was (RFC 3261 §14.1); where the phone knows no such dialog, the call is over.
     fn reoffer_failed(&mut self, at: At<'_>, id: LegId, reoffer: &Reoffer, status: Status) {
         if let Some(ticket) = reoffer.ticket {
-            let text = match status.0 {
-                491 => "The phone was changing the call at the same moment".to_owned(),
-                other => format!("The phone refused ({other})"),
-            };
-            let code = if status == Status(491) { RefusalCode::WrongState } else { RefusalCode::Declined };
-            self.complete(ticket, Err(Refusal { code, text }));
+            let text = format!("The phone refused ({})", status.0);
+            self.complete(ticket, Err(Refusal { code: RefusalCode::Declined, text }));
         }
         match self.table.leg(id).map(|leg| leg.call) {
             Some(no) if matches!(status.0, 408 | 481) => self.vanished(at, no),
@@ -163,7 +184,7 @@ impl Engine {
     }
 
     /// Our re-INVITE was never answered: the phone is gone.
-    pub(crate) fn reinvite_unanswered(&mut self, at: At<'_>, id: LegId, _why: Unanswered) {
+    pub(crate) fn reinvite_unanswered(&mut self, at: At<'_>, id: LegId) {
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
             self.reoffer_failed(at, id, &reoffer, Status(408));
@@ -172,6 +193,7 @@ impl Engine {
 
     /// An exchange is over: the offer that waited goes out.
     pub(crate) fn settled(&mut self, at: At<'_>, id: LegId) {
+        self.endpoint.timers.cancel(Timer::Reoffer(id));
         let Some(Leg { state: LegState::Up(up), call, .. }) = self.table.leg_mut(id) else { return };
         let no = *call;
         if let Some(next) = up.next.take() {

@@ -47,13 +47,13 @@ pub(crate) struct Incoming {
     pub(crate) invite: Request,
     pub(crate) offer: Description,
     pub(crate) audio: Audio,
-    pub(crate) flow: Flow,
+    /// Early, and confirmed by our 2xx.
+    pub(crate) dialog: Dialog,
 }
 
 #[derive(Debug)]
 pub(crate) struct Outgoing {
     pub(crate) tx: ClientTx,
-    pub(crate) invite: Request,
     pub(crate) flow: Flow,
 }
 
@@ -74,8 +74,8 @@ pub(crate) struct Up {
 pub(crate) enum Exchange {
     /// None is under way.
     Settled,
-    /// Our 2xx waits for its ACK.
-    Unacknowledged(ServerTx),
+    /// Our 2xx waits for its ACK, which has the number of its INVITE.
+    Unacknowledged { tx: ServerTx, number: u32 },
     /// Our re-INVITE waits for its final response.
     Offered(Reoffer),
 }
@@ -98,10 +98,10 @@ pub(crate) struct Leaving {
 
 #[derive(Debug)]
 pub(crate) enum LeavingState {
-    /// Our INVITE is being cancelled: a 2xx may still cross.
-    Cancelling(Box<Outgoing>),
+    /// Our INVITE is being cancelled, for this Reason: a 2xx may still cross.
+    Cancelling { outgoing: Box<Outgoing>, reason: String },
     /// Our 2xx waits for its ACK; a BYE follows (RFC 3261 §15), with this Reason.
-    Unacknowledged { tx: ServerTx, dialog: Dialog, reason: String },
+    Unacknowledged { tx: ServerTx, number: u32, dialog: Dialog, reason: String },
     /// A BYE is out, or came.
     Ended(Dialog),
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use cas::control::{CallId, Cause, Outcome, Principal, Refusal, RefusalCode};
 use cas::site::DeviceId;
 
+use super::answer::has_sound;
 use super::cause::Failure;
 use super::leg::{Incoming, Leg, LegId, LegState};
 use super::party::{Identity, Party, PartyState, Side};
@@ -13,6 +14,7 @@ use super::route::{self, Destination};
 use super::{Call, CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
+use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response, Status};
@@ -34,6 +36,11 @@ impl Engine {
             Ok(offer) => offer,
             Err(response) => return self.endpoint.respond(at.now.mono, tx, &response),
         };
+        let tag = self.endpoint.token();
+        let dialog = match Dialog::server(&invite, &tag, flow) {
+            Ok(dialog) => dialog,
+            Err(error) => return self.endpoint.respond(at.now.mono, tx, &refused(&invite, error.status, &error.text)),
+        };
         let Some(place) = self.ports.take() else {
             return self.endpoint.respond(at.now.mono, tx, &overloaded(&invite));
         };
@@ -45,9 +52,8 @@ impl Engine {
         let max_forwards = invite.headers.max_forwards().ok().flatten().map_or(70, |left| left.saturating_sub(1));
         let no = self.begin(at, caller, callee, Stage::Ringing { ticket: None, failure: None }, max_forwards);
         let leg = LegId(self.table.number(at.now));
-        let tag = self.endpoint.token();
         let sdp = self.session(&flow, place);
-        let incoming = Incoming { tx, invite, offer, audio, flow };
+        let incoming = Incoming { tx, invite, offer, audio, dialog };
         let state = LegState::Incoming(Box::new(incoming));
         self.table.insert_leg(leg, Leg { call: no, side: Side::Caller, device, tag, place, sdp, state });
         self.open_media(leg, place);
@@ -167,7 +173,7 @@ pub(crate) fn read_offer(invite: &Request) -> Result<(Description, Audio), Respo
         SdpError::NotAcceptable(text) => refused(invite, Status(488), &text),
     })?;
     match offer.audio.clone() {
-        Some(audio) if !audio.payloads.0.is_empty() => Ok((offer, audio)),
+        Some(audio) if has_sound(&audio.payloads) => Ok((offer, audio)),
         _ => Err(refused(invite, Status(488), "No audio codec of the offer is known here")),
     }
 }
@@ -175,5 +181,5 @@ pub(crate) fn read_offer(invite: &Request) -> Result<(Description, Audio), Respo
 /// With a Warning that says why (RFC 3261 §20.43, 399: miscellaneous).
 fn refused(request: &Request, status: Status, text: &str) -> Response {
     let text: String = text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
-    request.response(status).with(Name::Other("Warning".to_owned()), format!("399 switch \"{text}\""))
+    request.response(status).with(Name::Warning, format!("399 switch \"{text}\""))
 }

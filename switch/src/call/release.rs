@@ -33,10 +33,14 @@ impl Engine {
     }
 
     /// A client ends its user's part of a call (S66).
-    pub(crate) fn drop_call(&mut self, at: At<'_>, no: CallNo) -> Outcome {
+    pub(crate) fn drop_call(&mut self, at: At<'_>, no: CallNo, side: Side) -> Outcome {
         let ticket = self.ticket();
         let waiting = self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking { .. }));
-        let cause = if waiting { Cause::Cancelled } else { Cause::Normal };
+        let cause = match side {
+            _ if !waiting => Cause::Normal,
+            Side::Caller => Cause::Cancelled,
+            Side::Callee => Cause::Declined,
+        };
         self.end_call(at, no, Failure::new(cause), None);
         self.complete(ticket, Ok(None));
         Outcome::Pending(ticket, None)
@@ -59,7 +63,7 @@ impl Engine {
             for leg in party.legs() {
                 let record = record.take();
                 match gone == Some(leg) {
-                    true => self.forget(leg, record),
+                    true => self.forget(at, leg, record),
                     false => self.leave(at, leg, failure, record),
                 }
             }
@@ -79,6 +83,7 @@ impl Engine {
     /// A leg leaves its call; its phone is told in the way its state asks for.
     pub(crate) fn leave(&mut self, at: At<'_>, id: LegId, failure: Failure, record: Option<HistoryRecord>) {
         let Some(leg) = self.table.remove_leg(id) else { return };
+        self.endpoint.timers.cancel(Timer::Reoffer(id));
         self.close_media(id, leg.place, record);
         let reason = cause::reason(failure.cause);
         match leg.state {
@@ -90,7 +95,7 @@ impl Engine {
                 }
                 self.endpoint.respond(at.now.mono, incoming.tx, &response);
             }
-            LegState::Outgoing(outgoing) => self.abandon(at, id, leg.tag, outgoing, &reason),
+            LegState::Outgoing(outgoing) => self.abandon(at, id, leg.tag, outgoing, reason),
             LegState::Up(up) => self.hang_up(at, id, leg.tag, *up, reason),
         }
     }
@@ -102,8 +107,8 @@ impl Engine {
             self.complete(ticket, Err(gone()));
         }
         match exchange {
-            Exchange::Unacknowledged(tx) => {
-                let state = LeavingState::Unacknowledged { tx, dialog, reason };
+            Exchange::Unacknowledged { tx, number } => {
+                let state = LeavingState::Unacknowledged { tx, number, dialog, reason };
                 self.table.leave(id, Leaving { tag, state });
             }
             Exchange::Offered(reoffer) => {
@@ -117,13 +122,18 @@ impl Engine {
     }
 
     /// A leg whose phone has hung up.
-    fn forget(&mut self, id: LegId, record: Option<HistoryRecord>) {
+    fn forget(&mut self, at: At<'_>, id: LegId, record: Option<HistoryRecord>) {
         let Some(leg) = self.table.remove_leg(id) else { return };
+        self.endpoint.timers.cancel(Timer::Reoffer(id));
         self.close_media(id, leg.place, record);
         if let LegState::Up(up) = leg.state {
             let offered = match up.exchange {
                 Exchange::Offered(reoffer) => reoffer.ticket,
-                _ => None,
+                Exchange::Unacknowledged { tx, .. } => {
+                    self.endpoint.acknowledged(at.now.mono, tx);
+                    None
+                }
+                Exchange::Settled => None,
             };
             for ticket in offered.into_iter().chain(up.next.and_then(|next| next.ticket)) {
                 self.complete(ticket, Err(gone()));
@@ -131,14 +141,13 @@ impl Engine {
         }
     }
 
-    /// The ACK that a leaving leg waited for came, or will not come.
-    pub(crate) fn acknowledged_late(&mut self, at: At<'_>, id: LegId) {
-        let unacknowledged =
-            self.table.leaving(id).is_some_and(|leaving| matches!(leaving.state, LeavingState::Unacknowledged { .. }));
-        if !unacknowledged {
-            return;
+    /// The ACK that a leaving leg waited for came, or (`None`) will not come.
+    pub(crate) fn acknowledged_late(&mut self, at: At<'_>, id: LegId, acknowledged: Option<u32>) {
+        match self.table.leaving(id).map(|leaving| &leaving.state) {
+            Some(LeavingState::Unacknowledged { number, .. }) if acknowledged.is_none_or(|acked| acked == *number) => {}
+            _ => return,
         }
-        if let Some(Leaving { tag, state: LeavingState::Unacknowledged { tx, dialog, reason } }) =
+        if let Some(Leaving { tag, state: LeavingState::Unacknowledged { tx, dialog, reason, .. } }) =
             self.table.remove_leaving(id)
         {
             self.endpoint.acknowledged(at.now.mono, tx);
@@ -156,7 +165,7 @@ impl Engine {
                 }
                 self.end_call(at, no, Failure::new(Cause::Vanished), None);
             }
-            None => self.acknowledged_late(at, id),
+            None => self.acknowledged_late(at, id, None),
         }
     }
 

@@ -80,8 +80,8 @@ impl Engine {
         let body = sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, Direction::SendRecv);
         self.open_media(leg, place);
         let invite = self.invite(no, side, contact.uri, &flow, &tag).with_body("application/sdp", body);
-        let tx = self.endpoint.request(at.now.mono, flow, invite.clone(), Owner::Invite(leg));
-        let state = LegState::Outgoing(Box::new(Outgoing { tx, invite, flow }));
+        let tx = self.endpoint.request(at.now.mono, flow, invite, Owner::Invite(leg));
+        let state = LegState::Outgoing(Box::new(Outgoing { tx, flow }));
         self.table.insert_leg(leg, Leg { call: no, side, device: contact.device, tag, place, sdp, state });
         leg
     }

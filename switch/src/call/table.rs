@@ -1,8 +1,9 @@
 //! The tables of call control: calls, legs, and the ways to find them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cas::control::CallId;
+use cas::site::UserId;
 use cas::store::HistoryRecord;
 use cas::time::Now;
 use media::LegStats;
@@ -17,6 +18,8 @@ use crate::ports::Place;
 pub(crate) struct Table {
     calls: BTreeMap<CallNo, Call>,
     ends: BTreeMap<CallId, (CallNo, Side)>,
+    /// The ends of each user's calls, oldest first.
+    users: BTreeSet<(UserId, CallId)>,
     legs: BTreeMap<LegId, Leg>,
     leaving: BTreeMap<LegId, Leaving>,
     /// Our dialog tags, of legs and of those leaving.
@@ -52,6 +55,9 @@ impl Table {
     pub(crate) fn insert(&mut self, no: CallNo, call: Call) {
         self.ends.insert(call.caller.id, (no, Side::Caller));
         self.ends.insert(call.callee.id, (no, Side::Callee));
+        for party in [&call.caller, &call.callee] {
+            self.users.extend(party.identity.user.map(|user| (user, party.id)));
+        }
         self.calls.insert(no, call);
     }
 
@@ -59,6 +65,11 @@ impl Table {
         let call = self.calls.remove(&no)?;
         self.ends.remove(&call.caller.id);
         self.ends.remove(&call.callee.id);
+        for party in [&call.caller, &call.callee] {
+            if let Some(user) = party.identity.user {
+                self.users.remove(&(user, party.id));
+            }
+        }
         Some(call)
     }
 
@@ -77,6 +88,11 @@ impl Table {
     /// The call, and which end of it, that a client means.
     pub(crate) fn end(&self, id: CallId) -> Option<(CallNo, Side)> {
         self.ends.get(&id).copied()
+    }
+
+    /// The ends of a user's calls, oldest first.
+    pub(crate) fn ends_of(&self, user: UserId) -> Vec<CallId> {
+        self.users.range((user, CallId(0))..=(user, CallId(u64::MAX))).map(|(_, id)| *id).collect()
     }
 
     pub(crate) fn insert_leg(&mut self, id: LegId, leg: Leg) {

@@ -16,6 +16,7 @@ pub struct Dialog {
     remote_target: Uri,
     routes: Vec<Address>,
     flow: Flow,
+    is_ours: bool,
 }
 
 impl Dialog {
@@ -33,22 +34,25 @@ impl Dialog {
             remote_target: contact(headers.contacts()?)?,
             routes: headers.addresses(&Name::RecordRoute)?,
             flow,
+            is_ours: false,
         })
     }
 
-    /// §12.1.2: the peer answered our `request`.
-    pub fn client(request: &Request, response: &Response, flow: Flow) -> Result<Dialog, ParseError> {
-        let mut routes = response.headers.addresses(&Name::RecordRoute)?;
+    /// §12.1.2: the peer answered a request of ours.
+    pub fn client(response: &Response, flow: Flow) -> Result<Dialog, ParseError> {
+        let headers = &response.headers;
+        let mut routes = headers.addresses(&Name::RecordRoute)?;
         routes.reverse();
         Ok(Dialog {
-            call_id: request.headers.call_id()?.to_owned(),
-            local: request.headers.from()?,
-            remote: response.headers.to()?,
-            local_number: request.headers.cseq()?.number,
+            call_id: headers.call_id()?.to_owned(),
+            local: headers.from()?,
+            remote: headers.to()?,
+            local_number: headers.cseq()?.number,
             remote_number: None,
-            remote_target: contact(response.headers.contacts()?)?,
+            remote_target: contact(headers.contacts()?)?,
             routes,
             flow,
+            is_ours: true,
         })
     }
 
@@ -57,14 +61,14 @@ impl Dialog {
         self.flow
     }
 
-    /// Where the peer wants its requests.
-    pub fn remote_target(&self) -> &Uri {
-        &self.remote_target
-    }
-
     /// The peer's tag; empty for an element of RFC 2543.
     pub fn remote_tag(&self) -> &str {
         self.remote.tag().unwrap_or_default()
+    }
+
+    /// Whether its Call-ID is of our making: we sent the INVITE that made it.
+    pub fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     /// Whether a request belongs here: the caller has found us by our own tag.

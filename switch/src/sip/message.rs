@@ -3,6 +3,7 @@
 mod phrase;
 
 use std::fmt::{self, Write as _};
+use std::hash::{DefaultHasher, Hash, Hasher};
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 
@@ -178,8 +179,22 @@ impl Request {
         }
         if status == Status(100) {
             headers.copy(&self.headers, &Name::Timestamp);
+        } else {
+            self.tag_to(&mut headers);
         }
         Response { status, reason: status.phrase().to_owned(), headers, body: Bytes::new() }
+    }
+
+    /// §8.2.6.2: every response but a 100 has a To tag; the same for the same request, though nothing of it is kept (§8.2.7). Who makes
+    /// a dialog sets his own instead.
+    fn tag_to(&self, headers: &mut Headers) {
+        let Ok(mut to) = self.headers.to() else { return };
+        if to.tag().is_none() {
+            let mut hasher = DefaultHasher::new();
+            (self.headers.get(&Name::Via), self.headers.get(&Name::CallId)).hash(&mut hasher);
+            to.params.set("tag", Some(format!("{:016x}", hasher.finish())));
+            headers.set(Name::To, to.to_string());
+        }
     }
 
     /// On the wire, Content-Length written last and right.

@@ -199,6 +199,10 @@ impl<O: Copy + Default> Transactions<O> {
         let via = request.headers.via().ok()?;
         let key = ServerKey::of(&request, &via);
         if let Some(&tx) = self.server_keys.get(&key) {
+            if request.method == Method::Ack && self.has_succeeded(tx) {
+                // From an element that gives the ACK of a 2xx the branch of its INVITE (RFC 6026 §7.1: passed on).
+                return Some(Indication::Ack(request));
+            }
             self.repeated(io, tx, &request);
             return None;
         }
@@ -226,6 +230,13 @@ impl<O: Copy + Default> Transactions<O> {
         self.server_keys.insert(key.clone(), tx);
         self.servers.insert(tx, Server { key, flow, owner: O::default(), machine });
         tx
+    }
+
+    fn has_succeeded(&self, tx: ServerTx) -> bool {
+        match self.servers.get(&tx).map(|server| &server.machine) {
+            Some(ServerMachine::Invite(machine)) => machine.has_succeeded(),
+            _ => false,
+        }
     }
 
     fn repeated(&mut self, io: &mut Io<'_>, tx: ServerTx, request: &Request) {
@@ -272,16 +283,19 @@ impl<O: Copy + Default> Transactions<O> {
         });
     }
 
+    /// Answers a request and keeps nothing of it: for what costs a stranger nothing to send (RFC 3261 §26.3.2.4). A repetition is a
+    /// new request.
+    pub fn refuse(&mut self, io: &mut Io<'_>, tx: ServerTx, response: &Response) {
+        if let Some(server) = self.end_server(io, tx) {
+            io.send(server.flow, &response.encode());
+        }
+    }
+
     /// Whose transaction it is: comes back with its indications.
     pub fn set_owner(&mut self, tx: ServerTx, owner: O) {
         if let Some(server) = self.servers.get_mut(&tx) {
             server.owner = owner;
         }
-    }
-
-    /// The way its responses go; `None` once it has ended.
-    pub fn flow(&self, tx: ServerTx) -> Option<Flow> {
-        self.servers.get(&tx).map(|server| server.flow)
     }
 
     /// The ACK of a 2xx came: it is not sent again.

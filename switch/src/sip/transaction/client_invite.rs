@@ -14,6 +14,9 @@ use crate::sip::timer::{PATIENCE, T1};
 /// How long 3xx-6xx are absorbed over UDP: timer D, at least 32 s.
 const ABSORB: Duration = Duration::from_secs(32);
 
+/// How long a final response may take after a provisional one (RFC 3261 §16.6 11: more than three minutes).
+const TIMER_C: Duration = Duration::from_secs(185);
+
 pub(super) struct ClientInvite {
     /// What ACK and CANCEL are made of: the INVITE without body and without what concerns only it.
     stem: Request,
@@ -112,9 +115,9 @@ impl ClientInvite {
                         State::Cancelling
                     }
                     State::Cancelling => State::Cancelling,
-                    // Timer B has done its work; how long it may ring is the user's to say.
+                    // Timer B has done its work. How long a phone may ring is the user's to say; but nothing waits for ever.
                     _ => {
-                        io.alarms.cancel(Timer::ClientEnd(tx));
+                        io.alarms.set(Timer::ClientEnd(tx), io.now + TIMER_C);
                         State::Proceeding
                     }
                 }

@@ -32,6 +32,10 @@ impl ServerInvite {
         matches!(self, ServerInvite::Proceeding(_))
     }
 
+    pub(super) fn has_succeeded(&self) -> bool {
+        matches!(self, ServerInvite::Accepted { .. } | ServerInvite::Acknowledged)
+    }
+
     pub(super) fn awaits_ack_of_success(&self) -> bool {
         matches!(self, ServerInvite::Accepted { .. })
     }

@@ -126,8 +126,10 @@ fn section_17_1_1_2_a_provisional_response_stops_the_repeating_and_the_giving_up
     bench.start(Method::Invite);
     let invite = sent_request(&mut bench);
     assert!(matches!(bench.answer(&invite, 180), Some(Indication::Response(7, _))));
-    assert!(bench.pass(Duration::from_secs(300)).is_empty());
+    assert!(bench.pass(Duration::from_secs(180)).is_empty());
     assert!(bench.sent().is_empty());
+    let told = bench.pass(Duration::from_secs(5));
+    assert_eq!(told, [Indication::Unanswered(7, Unanswered::Timeout)], "timer C");
 }
 
 #[test]
