@@ -274,3 +274,6 @@ impl Drop for Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
