@@ -155,7 +155,8 @@ impl Worker {
     fn sweep(&mut self, now: Instant, slot: Slot, port: Port, net: &mut impl Net, events: &mut impl FnMut(Event)) {
         for _ in 0..PER_TURN {
             let Some((length, from)) = net.receive(port, Channel::Rtp, &mut self.buffer[..]) else { return };
-            let datagram = &mut self.buffer[..length];
+            // One that fills the buffer was cut off. Nothing is left of it, so that it is counted as no RTP.
+            let datagram = &mut self.buffer[..if length < DATAGRAM { length } else { 0 }];
             let Some(leg) = self.legs.get_mut(slot) else { return };
             if let Some(packet) = leg.ingress(now, &self.clock, from, datagram, events) {
                 bridge::forward(&mut self.legs, now, slot, packet, datagram, net);

@@ -112,10 +112,47 @@ impl Baresip {
         self.command("dial", Some(&target));
     }
 
-    /// Waits until it rings, and answers.
-    pub fn answer(&mut self) {
-        self.event("CALL_INCOMING");
+    /// Waits until it rings, and answers. Returns the event that it rang with.
+    pub fn answer(&mut self) -> Value {
+        let ring = self.event("CALL_INCOMING");
         self.command("accept", None);
+        ring
+    }
+
+    /// Dials, waits until the other one rings and lets it answer.
+    pub fn call(&mut self, other: &mut Baresip) {
+        self.dial(other.extension);
+        other.answer();
+        self.event("CALL_ESTABLISHED");
+        other.event("CALL_ESTABLISHED");
+    }
+
+    /// Dials a number that nobody answers, and returns why: status and reason.
+    pub fn refused(&mut self, number: &str) -> String {
+        self.dial(number);
+        self.closed()
+    }
+
+    /// Hangs up.
+    pub fn hang_up(&mut self) {
+        self.command("hangup", None);
+        self.closed();
+    }
+
+    /// Waits until its call is over, and returns why. What it heard is forgotten.
+    pub fn closed(&mut self) -> String {
+        let closed = self.event("CALL_CLOSED");
+        let heard = fs::read_dir(self.folder.path().join("heard")).expect("its folder is there");
+        for file in heard.flatten() {
+            fs::remove_file(file.path()).expect("its files can be removed");
+        }
+        closed["param"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// Whether it has rung and nobody has looked yet.
+    pub fn has_rung(&mut self) -> bool {
+        self.read();
+        self.events.iter().any(|event| event["type"] == "CALL_INCOMING")
     }
 
     /// Waits for the next event of a kind (`CALL_ESTABLISHED` …) and takes it.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use serde_json::{Value, json};
 
-use crate::process::{PATIENCE, Switch, password};
+use crate::process::{PATIENCE, Switch, password, until};
 
 /// A session.
 pub struct Client {
@@ -56,13 +56,42 @@ impl Client {
                 return self.events.remove(at).expect("found just now");
             }
             assert!(Instant::now() < deadline, "no {what} among {:#?}", self.events);
-            let path = format!("/GetEvents?SessionId={}&timeout=2&after={}", self.session, self.last);
-            let Value::Array(events) = get(self.http, &path) else { panic!("events are an array") };
-            for event in events {
-                self.last += 1;
-                assert_eq!(event["sequence-id"], self.last, "a gap before {event}");
-                self.events.push_back(event);
-            }
+            self.poll(2);
+        }
+    }
+
+    /// Waits for an event of a call's that says it is in this state.
+    pub fn call_is(&mut self, state: &str) -> Value {
+        self.event(state, |event| event["message"] == "call-evt" && event["state"] == state)
+    }
+
+    /// Asserts that a second passes without an event.
+    pub fn nothing_happens(&mut self) {
+        let before = self.last;
+        self.poll(1);
+        assert_eq!(self.last, before, "{:#?}", self.events);
+    }
+
+    /// The user's calls now.
+    pub fn calls(&mut self) -> Vec<Value> {
+        rows(&self.execute("tel", "get-calls", json!({}))["calls"])
+    }
+
+    /// The user's call records, once there are as many.
+    pub fn records(&mut self, count: usize) -> Vec<Value> {
+        until("call records", || {
+            let records = rows(&self.execute("history", "get-recs", json!({}))["recs"]);
+            (records.len() >= count).then_some(records)
+        })
+    }
+
+    fn poll(&mut self, seconds: u32) {
+        let path = format!("/GetEvents?SessionId={}&timeout={seconds}&after={}", self.session, self.last);
+        let Value::Array(events) = get(self.http, &path) else { panic!("events are an array") };
+        for event in events {
+            self.last += 1;
+            assert_eq!(event["sequence-id"], self.last, "a gap before {event}");
+            self.events.push_back(event);
         }
     }
 
@@ -108,4 +137,16 @@ fn curl(http: SocketAddr, path: &str, arguments: &[&str]) -> Value {
     let body = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{path}: {body} {}", String::from_utf8_lossy(&output.stderr));
     serde_json::from_str(&body).unwrap_or_else(|e| panic!("{path}: {e}: {body}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_named_by_the_first() {
+        let list = json!([["id", "state"], ["a", "held"], ["b", null]]);
+        assert_eq!(rows(&list), [json!({"id": "a", "state": "held"}), json!({"id": "b", "state": null})]);
+        assert!(rows(&json!([["id"]])).is_empty() && rows(&Value::Null).is_empty());
+    }
 }

@@ -117,6 +117,15 @@ impl Switch {
         switch
     }
 
+    /// Running, with these users.
+    pub fn with_users(users: &[(&str, &str)]) -> Switch {
+        let switch = Switch::start();
+        for (extension, name) in users {
+            switch.add_user(extension, name);
+        }
+        switch
+    }
+
     /// Writes the configuration file anew.
     pub fn configure(&self, text: &str) {
         fs::write(self.config(), text).expect("the configuration file is written");
@@ -165,6 +174,15 @@ impl Switch {
         let output = self.command(arguments);
         assert!(output.status.success(), "switch {}: {output:?}", arguments.join(" "));
         String::from_utf8(output.stdout).expect("commands print UTF-8")
+    }
+
+    /// One line on standard error, and a failure: what a command has to say when it cannot do what it is asked.
+    pub fn complaint(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments);
+        assert!(!output.status.success(), "switch {} succeeds", arguments.join(" "));
+        let complaint = String::from_utf8(output.stderr).expect("commands print UTF-8");
+        assert_eq!(complaint.lines().count(), 1, "switch {}: not one line:\n{complaint}", arguments.join(" "));
+        complaint
     }
 
     /// Adds a user whose password is [`password`] and whose SIP secret is [`secret`].

@@ -2,6 +2,7 @@
 //!
 //! Capturing needs root, or sudo without a password.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::UdpSocket;
 use std::ops::RangeInclusive;
@@ -111,17 +112,37 @@ impl Trace {
         assert!(malformed.is_empty(), "malformed messages: {malformed:?}");
     }
 
-    /// The digits in RTP (RFC 4733), each once for each stream that carries it.
-    pub fn digits(&self) -> String {
-        let mut ends = self.fields("rtpevent.end_of_event == 1", &["rtp.ssrc", "rtp.timestamp", "rtpevent.event_id"]);
-        ends.dedup();
-        let digit = |event: &Vec<String>| event[2].parse().ok().and_then(|number: u32| char::from_digit(number, 10));
-        ends.iter().map(|event| digit(event).unwrap_or('?')).collect()
+    /// The digits in RTP (RFC 4733) to one of these ports, each once.
+    pub fn digits(&self, to: &RangeInclusive<u16>) -> String {
+        let filter = format!("rtpevent.end_of_event == 1 && {}", arriving(to));
+        let ends = self.fields(&filter, &["rtp.ssrc", "rtp.timestamp", "rtpevent.event_id"]);
+        // The last packet of an event is sent three times.
+        let mut seen = BTreeSet::new();
+        let once = ends.iter().filter(|event| seen.insert(*event));
+        let digit = |event: &Vec<String>| {
+            event[2].parse().ok().and_then(|number: usize| "0123456789*#ABCD".chars().nth(number))
+        };
+        once.map(|event| digit(event).unwrap_or('?')).collect()
+    }
+
+    /// When RTP came to one of these ports, in seconds since 1970.
+    pub fn rtp_times(&self, to: &RangeInclusive<u16>) -> Vec<f64> {
+        self.times(&format!("rtp && {}", arriving(to)))
+    }
+
+    /// When the packets that a display filter lets through came, in seconds since 1970.
+    pub fn times(&self, filter: &str) -> Vec<f64> {
+        let times = self.fields(filter, &["frame.time_epoch"]);
+        times.iter().map(|time| time[0].parse().expect("tshark writes seconds")).collect()
     }
 
     fn file(&self) -> PathBuf {
         self.folder.path().join("trace.pcapng")
     }
+}
+
+fn arriving(ports: &RangeInclusive<u16>) -> String {
+    format!("udp.dstport >= {} && udp.dstport <= {}", ports.start(), ports.end())
 }
 
 /// A command that needs the rights of root.

@@ -24,5 +24,5 @@ fn two_telephones_called_directly_hear_each_other() {
 
     let trace = capture.stop();
     trace.is_well_formed();
-    assert_eq!(trace.digits(), "5");
+    assert_eq!(trace.digits(&callee.rtp), "5");
 }

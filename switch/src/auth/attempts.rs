@@ -103,10 +103,14 @@ mod tests {
     fn the_right_secret_and_ten_quiet_minutes_each_wipe_the_slate() {
         let mut attempts = Attempts::default();
         let (now, source) = (Instant::now(), IpAddr::from([192, 0, 2, 1]));
-        (0..6).for_each(|_| drop(attempts.failed(now, source, "501")));
+        for _ in 0..6 {
+            attempts.failed(now, source, "501");
+        }
         attempts.forget(source, "501");
         assert_eq!(attempts.failed(now, source, "501"), Duration::ZERO);
-        (0..6).for_each(|_| drop(attempts.failed(now, source, "501")));
+        for _ in 0..6 {
+            attempts.failed(now, source, "501");
+        }
         assert_eq!(attempts.failed(now + MEMORY + Duration::from_secs(1), source, "501"), Duration::ZERO);
     }
 

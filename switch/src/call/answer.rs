@@ -112,7 +112,7 @@ impl Engine {
         };
         let Some(leg) = self.table.leg_mut(id) else { return };
         let up = Up { dialog, audio, direction: Direction::SendRecv, exchange: Exchange::Settled, next: None };
-        leg.state = LegState::Up(up);
+        leg.state = LegState::Up(Box::new(up));
         let (no, side, device) = (leg.call, leg.side, leg.device);
         self.update_media(id);
         let Some(call) = self.table.call_mut(no) else { return };
@@ -218,7 +218,8 @@ impl Engine {
         let (tx, audio) = (incoming.tx, incoming.audio.clone());
         let by_phone = !audio.direction.receives();
         let exchange = Exchange::Unacknowledged(tx);
-        leg.state = LegState::Up(Up { dialog, audio, direction: Direction::SendRecv, exchange, next: None });
+        let up = Up { dialog, audio, direction: Direction::SendRecv, exchange, next: None };
+        leg.state = LegState::Up(Box::new(up));
         self.endpoint.respond(at.now.mono, tx, &response);
         if let Some(call) = self.table.call_mut(no) {
             call.caller.state = PartyState::Up { leg: id, hold: Hold { by_phone, by_client: false } };
@@ -262,7 +263,7 @@ impl Engine {
     }
 
     /// Our INVITE is cancelled; until its final response comes the leg is kept.
-    pub(crate) fn abandon(&mut self, at: At<'_>, id: LegId, tag: String, outgoing: Outgoing, reason: &str) {
+    pub(crate) fn abandon(&mut self, at: At<'_>, id: LegId, tag: String, outgoing: Box<Outgoing>, reason: &str) {
         self.endpoint.cancel(at.now.mono, outgoing.tx, reason);
         self.table.leave(id, Leaving { tag, state: LeavingState::Cancelling(outgoing) });
     }

@@ -34,11 +34,11 @@ pub(crate) struct Leg {
 #[derive(Debug)]
 pub(crate) enum LegState {
     /// The phone called us and has no final answer.
-    Incoming(Incoming),
+    Incoming(Box<Incoming>),
     /// We called the phone and have no final answer.
-    Outgoing(Outgoing),
+    Outgoing(Box<Outgoing>),
     /// Answered.
-    Up(Up),
+    Up(Box<Up>),
 }
 
 #[derive(Debug)]
@@ -99,7 +99,7 @@ pub(crate) struct Leaving {
 #[derive(Debug)]
 pub(crate) enum LeavingState {
     /// Our INVITE is being cancelled: a 2xx may still cross.
-    Cancelling(Outgoing),
+    Cancelling(Box<Outgoing>),
     /// Our 2xx waits for its ACK; a BYE follows (RFC 3261 §15), with this Reason.
     Unacknowledged { tx: ServerTx, dialog: Dialog, reason: String },
     /// A BYE is out, or came.

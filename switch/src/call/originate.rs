@@ -48,7 +48,7 @@ impl Engine {
         let tag = self.endpoint.token();
         let sdp = self.session(&flow, place);
         let incoming = Incoming { tx, invite, offer, audio, flow };
-        let state = LegState::Incoming(incoming);
+        let state = LegState::Incoming(Box::new(incoming));
         self.table.insert_leg(leg, Leg { call: no, side: Side::Caller, device, tag, place, sdp, state });
         self.open_media(leg, place);
         self.endpoint.transactions.set_owner(tx, Owner::Invite(leg));

@@ -91,7 +91,7 @@ impl Engine {
                 self.endpoint.respond(at.now.mono, incoming.tx, &response);
             }
             LegState::Outgoing(outgoing) => self.abandon(at, id, leg.tag, outgoing, &reason),
-            LegState::Up(up) => self.hang_up(at, id, leg.tag, up, reason),
+            LegState::Up(up) => self.hang_up(at, id, leg.tag, *up, reason),
         }
     }
 

@@ -81,7 +81,7 @@ impl Engine {
         self.open_media(leg, place);
         let invite = self.invite(no, side, contact.uri, &flow, &tag).with_body("application/sdp", body);
         let tx = self.endpoint.request(at.now.mono, flow, invite.clone(), Owner::Invite(leg));
-        let state = LegState::Outgoing(Outgoing { tx, invite, flow });
+        let state = LegState::Outgoing(Box::new(Outgoing { tx, invite, flow }));
         self.table.insert_leg(leg, Leg { call: no, side, device: contact.device, tag, place, sdp, state });
         leg
     }

@@ -87,7 +87,7 @@ impl Dialog {
 
     /// §12.2.1.2, §12.2.2: a re-INVITE or its 2xx moved the peer's target.
     pub fn refresh(&mut self, contacts: Result<Contacts, ParseError>) {
-        if let Some(target) = contacts.and_then(contact).ok() {
+        if let Ok(target) = contacts.and_then(contact) {
             self.remote_target = target;
         }
     }

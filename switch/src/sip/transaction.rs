@@ -155,7 +155,7 @@ struct Client<O> {
 }
 
 enum ClientMachine {
-    Invite(ClientInvite),
+    Invite(Box<ClientInvite>),
     Other(ClientOther),
 }
 
@@ -296,15 +296,15 @@ impl<O: Copy + Default> Transactions<O> {
     pub fn request(&mut self, io: &mut Io<'_>, flow: Flow, mut request: Request, branch: &str, owner: O) -> ClientTx {
         let branch = format!("{MAGIC_COOKIE}{branch}");
         request.headers.push_front(Name::Via, via(&flow, &branch));
-        self.open_client(io, flow, &request, branch, owner)
+        self.open_client(io, flow, &request, &branch, owner)
     }
 
-    fn open_client(&mut self, io: &mut Io<'_>, flow: Flow, request: &Request, branch: String, owner: O) -> ClientTx {
+    fn open_client(&mut self, io: &mut Io<'_>, flow: Flow, request: &Request, branch: &str, owner: O) -> ClientTx {
         self.next += 1;
         let tx = ClientTx(self.next);
         let bytes = request.encode();
         let machine = match request.method {
-            Method::Invite => ClientMachine::Invite(ClientInvite::start(io, tx, flow, request, bytes)),
+            Method::Invite => ClientMachine::Invite(Box::new(ClientInvite::start(io, tx, flow, request, bytes))),
             _ => ClientMachine::Other(ClientOther::start(io, tx, flow, bytes)),
         };
         let key = (branch.to_ascii_lowercase(), request.method == Method::Cancel);
@@ -321,7 +321,7 @@ impl<O: Copy + Default> Transactions<O> {
             ClientMachine::Invite(machine) => {
                 let (machine, request) = machine.cancel(io, tx, reason);
                 cancel = request.map(|request| (flow, request));
-                Some(ClientMachine::Invite(machine))
+                Some(ClientMachine::Invite(Box::new(machine)))
             }
             other => Some(other),
         });
@@ -332,7 +332,7 @@ impl<O: Copy + Default> Transactions<O> {
 
     fn send_cancel(&mut self, io: &mut Io<'_>, flow: Flow, request: &Request) {
         let branch = request.headers.via().ok().and_then(|via| via.branch().map(str::to_owned)).unwrap_or_default();
-        self.open_client(io, flow, request, branch, O::default());
+        self.open_client(io, flow, request, &branch, O::default());
     }
 
     /// A response came.
@@ -348,7 +348,7 @@ impl<O: Copy + Default> Transactions<O> {
                 let (machine, outcome) = machine.response(io, tx, flow, &response);
                 told = outcome.tell;
                 cancel = outcome.cancel.map(|request| (flow, request));
-                machine.map(ClientMachine::Invite)
+                machine.map(|machine| ClientMachine::Invite(Box::new(machine)))
             }
             ClientMachine::Other(machine) if method != Method::Invite => {
                 let (machine, tell) = machine.response(io, tx, flow, response.status);
@@ -368,7 +368,9 @@ impl<O: Copy + Default> Transactions<O> {
         match timer {
             Timer::ClientRetransmit(tx) => {
                 self.with_client(tx, |flow, machine| match machine {
-                    ClientMachine::Invite(machine) => Some(ClientMachine::Invite(machine.retransmit(io, tx, flow))),
+                    ClientMachine::Invite(machine) => {
+                        Some(ClientMachine::Invite(Box::new(machine.retransmit(io, tx, flow))))
+                    }
                     ClientMachine::Other(machine) => Some(ClientMachine::Other(machine.retransmit(io, tx, flow))),
                 });
                 None
