@@ -7,13 +7,13 @@ use std::process::ExitCode;
 use switch::cli::{self, Cli, Command};
 use switch::config::Config;
 use switch::control::{Ending, FirstUsers, Running, Signals};
-use switch::log;
+use switch::{demo, log};
 
 fn main() -> ExitCode {
     let cli = cli::parse();
     match &cli.command {
         None | Some(Command::Run) => run(&cli).unwrap_or_else(|error| cli::fail(&*error)),
-        Some(Command::Demo { .. }) => ExitCode::FAILURE,
+        Some(Command::Demo { json }) => demo::run(*json),
         Some(Command::Config(command)) => cli::config(command),
         Some(Command::Admin(command)) => match cli.config() {
             Ok(config) => cli::admin(command, &config),
