@@ -126,10 +126,14 @@ async fn serve(
     // Nobody waits who has given up; the switch runs all the same.
     let _ = tell_ready.send(Ok(ready));
 
-    stop.notified().await;
-    info!("stopping: no new calls, ten seconds for the running ones");
-    control.step(Input::Stop);
-    control.stopped.notified().await;
+    tokio::select! {
+        () = stop.notified() => {
+            info!("stopping: no new calls, ten seconds for the running ones");
+            control.step(Input::Stop);
+            control.over.notified().await;
+        }
+        () = control.over.notified() => {}
+    }
     console_server.shutdown().await;
     drop(http_stop);
     while http_servers.join_next().await.is_some() {}
@@ -160,7 +164,8 @@ fn end(control: Rc<Control>) -> Result<(), EndError> {
     };
     drop(control.media);
     drop(control.helpers);
-    control.store.stop().map_err(EndError::Store)
+    control.store.stop().map_err(EndError::Store)?;
+    if control.broken.get() { Err(EndError::Broken) } else { Ok(()) }
 }
 
 /// What went wrong at the end.

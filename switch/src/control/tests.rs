@@ -149,3 +149,23 @@ fn a_second_switch_on_the_same_folder_is_refused() {
     assert!(error.starts_with("data: "), "{error}");
     end(running);
 }
+
+#[test]
+fn a_step_that_panics_ends_the_switch() {
+    let folder = Folder::new("panic");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let opened = start::open(&folder.config("127.0.0.1:0")).unwrap();
+        let control = Control::new(opened.parts);
+        let other = Rc::clone(&control);
+        let task = tokio::task::spawn_local(async move {
+            // A step within a step: as good a bug as any.
+            let _held = other.node.borrow_mut();
+            other.step(Input::Timeout);
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        control.over.notified().await;
+        assert!(control.broken.get());
+        control.step(Input::Timeout);
+    });
+}
