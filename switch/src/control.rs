@@ -32,6 +32,7 @@ use crate::net::udp::Udp;
 use crate::node::{Channel, Input, Node, Output, StoreUser};
 
 mod first_users;
+mod io_counts;
 mod media_events;
 mod running;
 mod signals;
@@ -57,10 +58,14 @@ pub struct Control {
     media: RefCell<Plane>,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
+    refused_jobs: Cell<u64>,
     clients: RefCell<BTreeMap<RequestId, oneshot::Sender<Reply>>>,
     next_request: Cell<u64>,
     alarm: Alarm,
-    stopped: Notify,
+    /// Told when there is nothing more to serve: the node has stopped, or it is broken.
+    over: Notify,
+    /// Whether a step ended in a panic: the node is in a state that no step may find it in.
+    broken: Cell<bool>,
 }
 
 /// What the start made, to be brought together here.
@@ -71,6 +76,18 @@ struct Parts {
     media: Plane,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
+}
+
+/// Ends the switch where a step panics. The runtime would only end the task that made the step, and leave a switch that looks alive.
+struct Watch<'a>(&'a Control);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.broken.set(true);
+            self.0.over.notify_one();
+        }
+    }
 }
 
 /// What other threads tell the control thread.
@@ -116,16 +133,22 @@ impl Control {
                 media: RefCell::new(media),
                 store,
                 helpers,
+                refused_jobs: Cell::new(0),
                 clients: RefCell::default(),
                 next_request: Cell::new(1),
                 alarm: Alarm::default(),
-                stopped: Notify::new(),
+                over: Notify::new(),
+                broken: Cell::new(false),
             }
         })
     }
 
     /// Hands the node an input and does what it wants done.
     pub fn step(&self, input: Input) {
+        if self.broken.get() {
+            return;
+        }
+        let _watch = Watch(self);
         let mut node = self.node.borrow_mut();
         let mut next = Some(input);
         while let Some(input) = next {
@@ -155,6 +178,7 @@ impl Control {
             }
             Output::Help(job) => {
                 if let Err(job) = self.helpers.submit(job) {
+                    self.refused_jobs.set(self.refused_jobs.get() + 1);
                     warn!("the helpers have more work than they can do: one password was refused unseen");
                     self.answer(Input::Helped(job.id, refusal(&job.work)));
                 }
@@ -165,7 +189,7 @@ impl Control {
                     let _ = client.send(reply);
                 }
             }
-            Output::Stopped => self.stopped.notify_one(),
+            Output::Stopped => self.over.notify_one(),
         }
     }
 
@@ -274,3 +298,6 @@ impl Drop for Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
-//! The start, in its order, and nothing else.
+//! The order in which the switch starts, and nothing else.
 
+use std::error::Error;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use switch::cli::{self, Cli, Command};
@@ -9,42 +11,39 @@ use switch::{demo, log};
 
 fn main() -> ExitCode {
     let cli = cli::parse();
-    let config = cli.config();
     match &cli.command {
-        None | Some(Command::Run) => match config {
-            Ok(config) => run(&cli, config),
-            Err(error) => cli::fail(&error),
-        },
+        None | Some(Command::Run) => run(&cli).unwrap_or_else(|error| cli::fail(&*error)),
         Some(Command::Demo { json }) => demo::run(*json),
         Some(Command::Config(command)) => cli::config(command),
-        Some(Command::Admin(command)) => match config {
+        Some(Command::Admin(command)) => match cli.config() {
             Ok(config) => cli::admin(command, &config),
             Err(error) => cli::fail(&error),
         },
     }
 }
 
-fn run(cli: &Cli, config: Config) -> ExitCode {
-    if let Err(error) = log::start(&config.log.level) {
-        return cli::fail(&error);
-    }
-    let signals = match Signals::take() {
-        Ok(signals) => signals,
-        Err(error) => return cli::fail(&error),
-    };
-    // Whoever names a configuration has users of his own in mind.
+/// `switch run`: configuration, logs, signals; then the control thread, which opens the store, the sockets and the media plane.
+fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
+    let config: Config = cli.config()?;
+    log::start(&config.log.level)?;
+    let signals = Signals::take()?;
+    // Whoever wrote a configuration adds his own users.
     let first_users = if cli.config.is_none() { FirstUsers::Make } else { FirstUsers::Leave };
-    let running = match Running::start(config, first_users) {
-        Ok(running) => running,
-        Err(error) => return cli::fail(&error),
-    };
-    println!("{}", running.ready());
-    if let Some(users) = &running.ready().first_users {
-        println!("\n{users}");
-    }
+    let running = Running::start(config, first_users)?;
+    announce(&running);
     match signals.wait(running) {
-        Ending::InOrder(Ok(())) => ExitCode::SUCCESS,
-        Ending::InOrder(Err(error)) => cli::fail(&error),
-        Ending::AtOnce => ExitCode::FAILURE,
+        Ending::InOrder(end) => end?,
+        Ending::AtOnce => return Ok(ExitCode::FAILURE),
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells on standard output that phones and clients may come. That nobody reads it is no reason not to serve them.
+fn announce(running: &Running) {
+    let ready = running.ready();
+    let mut out = io::stdout().lock();
+    let _ = match &ready.first_users {
+        Some(first_users) => writeln!(out, "{first_users}\n{ready}"),
+        None => writeln!(out, "{ready}"),
+    };
 }

@@ -158,6 +158,9 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            StartError::Folder(error @ FolderError::InUse { .. }) => {
+                write!(f, "data: {error}; stop that switch or set another folder")
+            }
             StartError::Folder(error) => write!(f, "data: {error}"),
             StartError::Open(error) => write!(f, "data: {error}"),
             StartError::Read(error) => write!(f, "data: {error}"),
