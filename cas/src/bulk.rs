@@ -75,8 +75,7 @@ impl Exchange {
         let index = self.replies.len() - self.rest.len();
         match self.rest.pop_front() {
             Some(part) => Step::Begin(index, part),
-            None if self.replies.iter().all(Option::is_some) => Step::Finished(self.join()),
-            None => Step::Wait,
+            None => self.finished().map_or(Step::Wait, Step::Finished),
         }
     }
 
@@ -85,15 +84,27 @@ impl Exchange {
         self.held_by = Some(index);
     }
 
-    pub(crate) fn fill(&mut self, index: usize, reply: Bytes) {
-        self.replies[index] = Some(reply);
+    /// Whether this part's reply lets the rest go on.
+    pub(crate) fn is_held_by(&self, index: usize) -> bool {
+        self.held_by == Some(index)
     }
 
-    fn join(&mut self) -> Bytes {
-        let replies: Vec<Bytes> = self.replies.drain(..).flatten().collect();
-        match (self.is_array, replies.as_slice()) {
+    /// Takes a reply; yields the whole body with the last one.
+    pub(crate) fn fill(&mut self, index: usize, reply: Bytes) -> Option<Bytes> {
+        self.replies[index] = Some(reply);
+        self.finished()
+    }
+
+    fn finished(&self) -> Option<Bytes> {
+        if !self.rest.is_empty() {
+            return None;
+        }
+        match (self.is_array, self.replies.as_slice()) {
             (false, [reply]) => reply.clone(),
-            _ => [b"[".as_slice(), &replies.join(&b','), b"]"].concat().into(),
+            (_, replies) => {
+                let replies: Vec<&[u8]> = replies.iter().map(Option::as_deref).collect::<Option<_>>()?;
+                Some([b"[".as_slice(), &replies.join(&b','), b"]"].concat().into())
+            }
         }
     }
 }
@@ -110,12 +121,11 @@ mod tests {
         assert_eq!(exchange.step(), Step::Begin(0, json!(1)));
         assert_eq!(exchange.step(), Step::Begin(1, json!(2)));
         exchange.hold(1);
-        exchange.fill(0, "a".into());
+        assert_eq!(exchange.fill(0, "a".into()), None);
         assert_eq!(exchange.step(), Step::Wait);
-        exchange.fill(1, "b".into());
+        assert_eq!(exchange.fill(1, "b".into()), None);
         assert_eq!(exchange.step(), Step::Begin(2, json!(3)));
-        exchange.fill(2, "c".into());
-        assert_eq!(exchange.step(), Step::Finished("[a,b,c]".into()));
+        assert_eq!(exchange.fill(2, "c".into()), Some("[a,b,c]".into()));
     }
 
     #[test]

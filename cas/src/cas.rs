@@ -1,15 +1,25 @@
 //! The heart of the CAS: sessions, events, subscriptions, and the way of a message to its topic.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
-use crate::control::{CallControl, CallEvent};
+use crate::bulk::Exchange;
+use crate::control::{CallControl, CallEvent, CallInfo, Cause, Ticket};
+use crate::core::{Core, logged_out};
 use crate::entropy::Entropy;
-use crate::site::{MachineKey, Site};
+use crate::event::Event;
+use crate::execute::{Command, JobWait, SiteQueue, StoreWait};
+use crate::login::Logins;
+use crate::session::{Due, SessionKey};
+use crate::site::{DeviceId, MachineKey, Site};
 use crate::store;
+use crate::subscription;
 use crate::time::Now;
+use crate::topic::telephony;
+use crate::wire::{Failure, Fields, json};
 
 /// Names an HTTP request (or a line of the control socket) until its reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -66,8 +76,44 @@ pub struct Reply {
     pub status: u16,
     /// The media type of the body.
     pub content_type: &'static str,
+    /// Further headers, names in lower case: `set-cookie`, `retry-after`.
+    pub headers: Vec<(&'static str, String)>,
     /// The body, whole.
     pub body: Bytes,
+}
+
+impl Reply {
+    /// Any body.
+    pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
+        Reply { status, content_type, headers: Vec::new(), body: body.into() }
+    }
+
+    /// A JSON body.
+    pub(crate) fn json(status: u16, body: Bytes) -> Reply {
+        Reply::new(status, "application/json", body)
+    }
+
+    /// A CAS body that tells why.
+    pub(crate) fn refused(now: Now, status: u16, failure: Failure) -> Reply {
+        let mut fields = Fields::new();
+        fields.insert("timestamp".into(), now.wall.0.into());
+        fields.insert("response".into(), 0.into());
+        failure.describe(&mut fields);
+        fields.insert("permissions".into(), serde_json::Value::Array(Vec::new()));
+        Reply::json(status, json::encode(&fields))
+    }
+
+    #[must_use]
+    pub(crate) fn with_header(mut self, name: &'static str, value: String) -> Reply {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// When it may be tried again.
+    #[must_use]
+    pub(crate) fn with_retry_after(self, seconds: u64) -> Reply {
+        self.with_header("retry-after", seconds.to_string())
+    }
 }
 
 /// Work that would block or burn the control thread.
@@ -163,37 +209,219 @@ impl Default for Settings {
     }
 }
 
+/// What the metrics count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Sessions now.
+    pub sessions: usize,
+    /// `GetEvents` waiting now.
+    pub polls: usize,
+    /// Commands that call control has accepted and not completed.
+    pub pending: usize,
+    /// Messages since the start.
+    pub messages: u64,
+    /// Events queued since the start.
+    pub events: u64,
+    /// Event rings that overflowed since the start.
+    pub resyncs: u64,
+    /// Logins with a wrong name or password since the start.
+    pub failed_logins: u64,
+    /// Requests turned away because a limit was reached, since the start.
+    pub overloads: u64,
+}
+
+/// Exchanges under way.
+pub(crate) const MAX_EXCHANGES: usize = 4096;
+/// The longest a `GetEvents` waits.
+const MAX_POLL: Duration = Duration::from_secs(120);
+
 /// The CAS.
 pub struct Cas {
-    _entropy: Box<dyn Entropy>,
+    pub(crate) core: Core,
+    /// Bodies to `/Execute` that are not answered yet.
+    pub(crate) exchanges: BTreeMap<RequestId, Exchange>,
+    /// Those of them that can go on.
+    pub(crate) runnable: VecDeque<RequestId>,
+    /// What waits for the store.
+    pub(crate) stored: BTreeMap<store::RequestId, StoreWait>,
+    /// What waits for a helper.
+    pub(crate) jobs: BTreeMap<u64, JobWait>,
+    /// What waits for call control.
+    pub(crate) tickets: BTreeMap<Ticket, Command>,
+    /// What waits for its turn to change the site.
+    pub(crate) site_queue: SiteQueue,
+    pub(crate) logins: Logins,
+}
+
+/// What comes with every input.
+pub(crate) struct Environment<'a> {
+    pub(crate) now: Now,
+    pub(crate) site: &'a mut Site,
+    pub(crate) control: &'a mut dyn CallControl,
 }
 
 impl Cas {
     /// A CAS without sessions.
     pub fn new(settings: Settings, snapshot: &store::Snapshot, key: MachineKey, entropy: Box<dyn Entropy>) -> Cas {
-        let _ = (settings, snapshot, key);
-        Cas { _entropy: entropy }
+        Cas {
+            core: Core::new(settings, snapshot, key, entropy),
+            exchanges: BTreeMap::new(),
+            runnable: VecDeque::new(),
+            stored: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            tickets: BTreeMap::new(),
+            site_queue: SiteQueue::default(),
+            logins: Logins::default(),
+        }
     }
 
     /// One input, handled to its end.
     pub fn handle(&mut self, now: Now, site: &mut Site, control: &mut dyn CallControl, input: Input) {
-        let _ = (now, site, control, input);
-        todo!()
+        let mut env = Environment { now, site, control };
+        self.core.kept.start(now);
+        self.expire(now);
+        match input {
+            Input::Request(id, request) => self.request(&mut env, id, &request),
+            Input::Gone(id) => self.gone(now, id),
+            Input::Stored(id, result) => self.stored(&mut env, id, result),
+            Input::Helped(id, finding) => self.helped(&mut env, id, finding),
+            Input::Timeout => {}
+        }
+        self.run(&mut env);
     }
 
     /// Something happened to a call or a device: tells every session concerned.
     pub fn publish(&mut self, now: Now, site: &Site, control: &dyn CallControl, event: CallEvent) {
-        let _ = (now, site, control, event);
-        todo!()
+        match event {
+            CallEvent::Changed(call, cause) => self.call_changed(now, site, control, &call, cause),
+            CallEvent::Ended { call, user, cause, duration_msec } => {
+                let event = telephony::call_ended_event(now, call, cause, duration_msec);
+                self.core.tell(now, user, &event);
+            }
+            CallEvent::Completed(ticket, result) => self.completed(now, site, ticket, result),
+            CallEvent::Device { device, registered } => {
+                if let Some((device, user)) = site.device(device).and_then(|device| Some((device, device.user?))) {
+                    self.core.tell(now, user, &telephony::device_event(now, device, registered));
+                }
+            }
+        }
     }
 
-    /// The next output, in order.
+    /// The next output, in order. Polls are answered last, so that one answer carries all events of a step.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.core.outputs.pop_front().or_else(|| {
+            let (request, events) = self.core.sessions.next_ready()?;
+            Some(Output::Reply(request, Reply::json(200, events)))
+        })
     }
 
     /// When [`Input::Timeout`] is wanted.
     pub fn next_timeout(&self) -> Option<Instant> {
-        todo!()
+        let timers = [self.core.sessions.next_timeout(), self.logins.next_timeout(), self.core.kept.next_timeout()];
+        timers.into_iter().flatten().min()
+    }
+
+    /// What the metrics count.
+    pub fn stats(&self) -> Stats {
+        Stats { pending: self.tickets.len(), failed_logins: self.logins.failed, ..self.core.stats() }
+    }
+
+    fn request(&mut self, env: &mut Environment<'_>, id: RequestId, request: &Request) {
+        match request.endpoint {
+            Endpoint::Login => self.login(env, id, request),
+            Endpoint::Execute => self.execute(env, id, request),
+            Endpoint::GetEvents { timeout, after } => match self.core.session_of(request) {
+                Some(key) => self.get_events(env.now, id, key, Duration::from_secs(timeout), after),
+                None => self.core.reply_no_session(env.now, id),
+            },
+            Endpoint::Logout => match self.core.session_of(request) {
+                Some(key) => self.logout(env.now, id, key),
+                None => self.core.reply_no_session(env.now, id),
+            },
+            Endpoint::Health => self.core.reply(id, Reply::json(200, Bytes::from_static(b"{\"status\":\"ok\"}"))),
+            Endpoint::Metrics => {
+                let failure = Failure::not_found("the node answers for the metrics");
+                self.core.reply(id, Reply::refused(env.now, 404, failure));
+            }
+        }
+    }
+
+    fn get_events(&mut self, now: Now, id: RequestId, key: SessionKey, timeout: Duration, after: Option<u64>) {
+        let superseded = self.core.sessions.poll(now, key, id, timeout.min(MAX_POLL), after);
+        if let Some(old) = superseded {
+            self.core.reply(old, Reply::json(200, Bytes::from_static(b"[]")));
+        }
+        self.expire(now);
+    }
+
+    /// Answered once the store has forgotten the subscriptions: they do not outlive the logout.
+    fn logout(&mut self, now: Now, id: RequestId, key: SessionKey) {
+        match self.core.end_session(now, key) {
+            Some(store) => {
+                self.stored.insert(store, StoreWait::Logout(id));
+            }
+            None => self.core.reply(id, logged_out(now)),
+        }
+    }
+
+    fn gone(&mut self, now: Now, id: RequestId) {
+        if self.core.sessions.poll_gone(now, id) || self.logins.gone(id) {
+            return;
+        }
+        // What it asked is done all the same; only the answer is not wanted.
+        if let Some(exchange) = self.exchanges.get_mut(&id) {
+            exchange.wanted = false;
+        }
+        for wait in self.jobs.values_mut() {
+            match wait {
+                JobWait::Login(attempt) if attempt.request == Some(id) => attempt.request = None,
+                JobWait::Login(_) | JobWait::Message(..) => {}
+            }
+        }
+        self.stored.retain(|_, wait| !matches!(wait, StoreWait::Logout(request) if *request == id));
+    }
+
+    /// Does what the time has come for.
+    fn expire(&mut self, now: Now) {
+        while let Some(due) = self.core.sessions.next_due(now) {
+            match due {
+                Due::PollEnded(request) => {
+                    if let Some(events) = self.core.sessions.take_poll(now, request) {
+                        self.core.reply(request, Reply::json(200, events));
+                    }
+                }
+                Due::Abandoned(key) => {
+                    self.core.end_session(now, key);
+                }
+            }
+        }
+        self.release_held_logins(now);
+        let unclaimed = self.core.kept.expire(now);
+        self.core.write(unclaimed);
+    }
+
+    /// The event is encoded once for all who may do the same with the call.
+    fn call_changed(
+        &mut self,
+        now: Now,
+        site: &Site,
+        control: &dyn CallControl,
+        call: &CallInfo,
+        cause: Option<Cause>,
+    ) {
+        let mut encoded: Vec<(Option<DeviceId>, Event)> = Vec::new();
+        for key in self.core.sessions.of_user(call.user) {
+            let Some(who) = self.core.principal(site, key) else { continue };
+            if !self.core.sessions.get(key).is_some_and(subscription::sees_own_device) {
+                continue;
+            }
+            let known = encoded.iter().find(|(device, _)| *device == who.device).map(|(_, event)| event.clone());
+            let event = known.unwrap_or_else(|| {
+                let event = telephony::call_event(now, call, control.allowed(site, &who, call.id), cause);
+                encoded.push((who.device, event.clone()));
+                event
+            });
+            self.core.sessions.push(now, key, event);
+        }
     }
 }

@@ -151,7 +151,7 @@ mod tests {
     use super::*;
     use crate::cas::RequestId;
 
-    fn fingerprint(value: Value) -> Fingerprint {
+    fn fingerprint(value: &Value) -> Fingerprint {
         Fingerprint::of(value.as_object().unwrap())
     }
 
@@ -161,21 +161,21 @@ mod tests {
 
     #[test]
     fn the_content_counts_without_timestamp_sequence_id_and_order() {
-        let first = fingerprint(json!({"a": 1, "b": [1, "x"], "timestamp": 5, "sequence-id": 9}));
-        assert_eq!(first, fingerprint(json!({"b": [1, "x"], "sequence-id": 10, "a": 1})));
+        let first = fingerprint(&json!({"a": 1, "b": [1, "x"], "timestamp": 5, "sequence-id": 9}));
+        assert_eq!(first, fingerprint(&json!({"b": [1, "x"], "sequence-id": 10, "a": 1})));
         for other in [json!({"a": "1", "b": [1, "x"]}), json!({"a": 1, "b": [1, "x", null]}), json!({"a": 1})] {
-            assert_ne!(first, fingerprint(other));
+            assert_ne!(first, fingerprint(&other));
         }
-        assert_ne!(fingerprint(json!({"a": ["b", "c"]})), fingerprint(json!({"a": ["bc"]})));
+        assert_ne!(fingerprint(&json!({"a": ["b", "c"]})), fingerprint(&json!({"a": ["bc"]})));
     }
 
     #[test]
     fn a_repeat_gets_the_first_reply_or_waits_for_it() {
         let (mut repeats, now, key) = (Repeats::default(), Instant::now(), RepeatKey::new(&json!(26)));
-        let print = fingerprint(json!({"a": 1}));
+        let print = fingerprint(&json!({"a": 1}));
         assert_eq!(repeats.begin(now, &key, print, place(1)), Seen::New);
         assert_eq!(repeats.begin(now, &key, print, place(2)), Seen::Joined);
-        assert_eq!(repeats.begin(now, &key, fingerprint(json!({})), place(3)), Seen::OtherContent);
+        assert_eq!(repeats.begin(now, &key, fingerprint(&json!({})), place(3)), Seen::OtherContent);
         assert_eq!(repeats.answered(&key, &Bytes::from_static(b"r")), [place(2)]);
         assert_eq!(repeats.begin(now, &key, print, place(4)), Seen::Answered("r".into()));
         assert_eq!(repeats.begin(now, &RepeatKey::new(&json!("26")), print, place(5)), Seen::New);
@@ -183,7 +183,7 @@ mod tests {
 
     #[test]
     fn the_last_256_are_remembered_for_ten_minutes_and_pending_ones_longer() {
-        let (mut repeats, now, print) = (Repeats::default(), Instant::now(), fingerprint(json!({})));
+        let (mut repeats, now, print) = (Repeats::default(), Instant::now(), fingerprint(&json!({})));
         let key = |n: usize| RepeatKey::new(&json!(n));
         for n in 0..=MAX_REMEMBERED {
             assert_eq!(repeats.begin(now, &key(n), print, place(1)), Seen::New);
@@ -199,7 +199,7 @@ mod tests {
 
     #[test]
     fn nothing_more_is_begun_while_all_that_is_remembered_is_pending() {
-        let (mut repeats, now, print) = (Repeats::default(), Instant::now(), fingerprint(json!({})));
+        let (mut repeats, now, print) = (Repeats::default(), Instant::now(), fingerprint(&json!({})));
         for n in 0..MAX_REMEMBERED {
             repeats.begin(now, &RepeatKey::new(&json!(n)), print, place(1));
         }

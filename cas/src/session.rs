@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::cas::RequestId;
@@ -159,7 +160,9 @@ impl Sessions {
         self.timers.remove(&(session.armed, key));
         self.ready.remove(&key);
         let poll = session.poll.map(|poll| poll.request);
-        poll.inspect(|request| drop(self.polls.remove(request)));
+        if let Some(request) = poll {
+            self.polls.remove(&request);
+        }
         Some((session, poll))
     }
 
@@ -218,6 +221,7 @@ impl Sessions {
         self.events += 1;
         self.resyncs += u64::from(session.events.push(now, event));
         if session.poll.is_some() {
+            session.last_used = now.mono;
             self.ready.insert(key);
         }
     }
@@ -236,12 +240,14 @@ impl Sessions {
         session.events.acknowledge(after);
         let until = now.mono + timeout;
         let superseded = session.poll.replace(Poll { request, until }).map(|poll| poll.request);
-        superseded.inspect(|request| drop(self.polls.remove(request)));
+        if let Some(request) = superseded {
+            self.polls.remove(&request);
+        }
         self.polls.insert(request, key);
         match session.events.is_waiting() {
-            true => drop(self.ready.insert(key)),
-            false => drop(self.ready.remove(&key)),
-        }
+            true => self.ready.insert(key),
+            false => self.ready.remove(&key),
+        };
         if until < session.armed {
             self.timers.remove(&(session.armed, key));
             session.armed = until;
@@ -256,14 +262,16 @@ impl Sessions {
     }
 
     /// The next poll that has something to deliver, with it.
-    pub(crate) fn next_ready(&mut self, now: Now) -> Option<(RequestId, bytes::Bytes)> {
+    pub(crate) fn next_ready(&mut self) -> Option<(RequestId, Bytes)> {
         let key = self.ready.pop_first()?;
-        let request = self.sessions.get(&key)?.poll?.request;
-        Some((request, self.take_poll(now, request)?))
+        let session = self.sessions.get_mut(&key)?;
+        let request = session.poll.take()?.request;
+        self.polls.remove(&request);
+        Some((request, session.events.deliver()))
     }
 
     /// Ends a poll; yields what it is answered with.
-    pub(crate) fn take_poll(&mut self, now: Now, request: RequestId) -> Option<bytes::Bytes> {
+    pub(crate) fn take_poll(&mut self, now: Now, request: RequestId) -> Option<Bytes> {
         let key = self.end_poll(now, request)?;
         self.sessions.get_mut(&key).map(|session| session.events.deliver())
     }
@@ -369,9 +377,9 @@ mod tests {
         let key = sessions.open(now, client(1), "abc");
         sessions.poll(now, key, RequestId(1), seconds(30), None);
         assert_eq!(sessions.poll(now, key, RequestId(2), seconds(30), None), Some(RequestId(1)));
-        assert_eq!(sessions.next_ready(now), None);
+        assert_eq!(sessions.next_ready(), None);
         sessions.push(now, key, Event::new(now, "tel", "call-evt", &Fields::new()));
-        assert_eq!(sessions.next_ready(now).map(|(request, _)| request), Some(RequestId(2)));
+        assert_eq!(sessions.next_ready().map(|(request, _)| request), Some(RequestId(2)));
         assert_eq!(sessions.polls(), 0);
     }
 

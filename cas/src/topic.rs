@@ -12,8 +12,9 @@ mod system;
 pub(crate) mod telephony;
 
 use crate::bulk::Asker;
-use crate::cas::{Core, Finding, Work};
+use crate::cas::{Finding, Work};
 use crate::control::{CallControl, CallId, Principal, Ticket};
+use crate::core::Core;
 use crate::permission::Grade;
 use crate::session::SessionKey;
 use crate::site::Site;
@@ -92,17 +93,15 @@ impl Context<'_> {
     fn session(&self) -> Result<SessionKey, Failure> {
         match self.asker {
             Asker::Session(key) if self.core.sessions.get(key).is_some() => Ok(key),
-            Asker::Session(_) => Err(Failure::new(Code::NOT_PERMITTED, "the session has ended: log in again")),
+            Asker::Session(_) => Err(Failure::ended()),
             Asker::Console => Err(Failure::new(Code::NOT_PERMITTED, "this needs a session of a user")),
         }
     }
 
     /// The user who asks, as call control knows him.
     fn principal(&self) -> Result<Principal, Failure> {
-        let ended = || Failure::new(Code::NOT_PERMITTED, "the session has ended: log in again");
-        let session = self.core.sessions.get(self.session()?).ok_or_else(ended)?;
-        let user = self.site.user(session.client.user).ok_or_else(ended)?;
-        Ok(Principal { user: user.id, role: user.role, device: session.client.device })
+        let session = self.session()?;
+        self.core.principal(self.site, session).ok_or_else(Failure::ended)
     }
 }
 

@@ -58,6 +58,11 @@ impl Failure {
         Failure::new(Code::NOT_FOUND, text)
     }
 
+    /// The session that asked is no more.
+    pub(crate) fn ended() -> Failure {
+        Failure::new(Code::NOT_PERMITTED, "the session has ended: log in again")
+    }
+
     /// Adds `error`, and where it applies `error-text` and `field`.
     pub(crate) fn describe(self, fields: &mut Fields) {
         fields.insert("error".into(), self.code.0.into());
@@ -118,7 +123,7 @@ fn read_head(fields: &Fields, head: &mut Head) -> Result<(), Failure> {
 }
 
 /// Underscores are accepted in names (`make_call`): phones in the field write them. Where both writings are there, the canonical one counts.
-fn canonical(fields: Fields) -> Fields {
+pub(crate) fn canonical(fields: Fields) -> Fields {
     if !fields.keys().any(|key| key.contains('_')) {
         return fields;
     }
@@ -181,7 +186,8 @@ mod tests {
 
     #[test]
     fn s28_underscores_are_accepted_and_unknown_headers_tolerated() {
-        let message = json!({"topic": "tel", "message": "make_call", "version": 3, "name_hint": "V", "call_id": 1, "call-id": 2});
+        let message =
+            json!({"topic": "tel", "message": "make_call", "version": 3, "name_hint": "V", "call_id": 1, "call-id": 2});
         let (head, fields) = open(message);
         let fields = fields.unwrap();
         assert_eq!(head.message, "make-call");

@@ -174,7 +174,7 @@ pub struct LegStats {
     pub duplicate: u64,
     /// Came after a later one.
     pub reordered: u64,
-    /// Interarrival jitter (RFC 3550 §6.4.1) in microseconds.
+    /// Interarrival jitter (RFC 3550 §6.4.1) in microseconds, as seen at turns 5 ms apart.
     pub jitter_us: u32,
     /// Dropped: from an address that is not the telephone's. Reports (RTCP) count too.
     pub strangers: u64,

@@ -15,7 +15,7 @@ const MIN_STEP: i16 = -127;
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Reception {
     source: Option<Source>,
-    /// How many times the source changed or began anew.
+    /// How many times the source changed, began anew, or was withheld.
     generation: u32,
     /// Lost from the sources before this one.
     lost_before: u64,
@@ -93,7 +93,17 @@ impl Reception {
         self.source = Some(Source::new(header));
     }
 
-    /// Changes whenever the sequence numbers begin anew.
+    /// Whether this is the source that packets come from.
+    pub(crate) fn knows(&self, ssrc: u32) -> bool {
+        self.source.is_some_and(|source| source.ssrc == ssrc)
+    }
+
+    /// A packet that came is not passed on: whoever hears the source must not take its number for lost.
+    pub(crate) fn withhold(&mut self) {
+        self.generation = self.generation.wrapping_add(1);
+    }
+
+    /// Changes whenever sequence numbers do not go on from those passed on before.
     pub(crate) fn generation(&self) -> u32 {
         self.generation
     }

@@ -100,32 +100,19 @@ impl Leg {
         events: &mut impl FnMut(Event),
     ) -> Option<Packet> {
         let (id, stats) = (self.id, &mut self.stats);
-        let Phase::Settled(settled) = &mut self.phase else {
+        let (Phase::Settled(settled), Some((header, payload))) = (&mut self.phase, rtp::read(datagram)) else {
             stats.unusable += 1;
             return None;
         };
-        let read = rtp::read(datagram);
-        let Some((header, payload, codec)) = read
-            .and_then(|(header, payload)| Some((header, payload, settled.stream.incoming.codec(header.payload_type)?)))
-        else {
-            stats.unusable += 1;
-            return None;
-        };
-        // Only what is RTP as agreed may take the leg (see `latch`).
-        if !settled.latch.as_mut().is_some_and(|latch| latch.admits(now, from)) {
-            stats.strangers += 1;
+        let codec = settled.stream.incoming.codec(header.payload_type);
+        if !settled.admits(now, from, header, codec) {
+            *if codec.is_some() { &mut stats.strangers } else { &mut stats.unusable } += 1;
             return None;
         }
         (settled.heard, settled.told) = (now, 0);
-        if !settled.stream.receive {
-            stats.unusable += 1;
-            return None;
-        }
-        let event = matches!(codec, Codec::TelephoneEvent { .. });
-        let rate = codec.clock_rate();
-        let mut up = |Key { digit, held }| events(Event::Dtmf { leg: id, digit, duration: held });
+        let event = matches!(codec, Some(Codec::TelephoneEvent { .. }));
         let generation = settled.reception.generation();
-        match settled.reception.take(now, clock, header, (!event).then_some(rate)) {
+        match settled.reception.take(now, clock, header, codec.filter(|_| !event).map(Codec::clock_rate)) {
             Arrival::New => {}
             Arrival::Late => stats.reordered += 1,
             Arrival::Duplicate => {
@@ -137,11 +124,18 @@ impl Leg {
                 return None;
             }
         }
-        stats.received += 1;
-        stats.received_bytes += payload.len() as u64;
+        let mut up = |Key { digit, held }| events(Event::Dtmf { leg: id, digit, duration: held });
         if generation != settled.reception.generation() {
             settled.listener.restart(&mut up);
         }
+        let Some(codec) = codec.filter(|_| settled.stream.receive) else {
+            stats.unusable += 1;
+            settled.reception.withhold();
+            return None;
+        };
+        stats.received += 1;
+        stats.received_bytes += payload.len() as u64;
+        let rate = codec.clock_rate();
         if event {
             settled.listener.hear(now, header.timestamp, payload, rate, &mut up);
         }
@@ -314,6 +308,16 @@ impl Settled {
             (_, None) => {}
         }
         self.stream = stream;
+    }
+
+    /// Whether a packet is the telephone's. Only what is RTP as agreed may take the leg (see `latch`); what is not is still known by its source
+    /// (a keep-alive, RFC 6263 §4.6, or comfort noise nobody asked for), so that its number is not taken for lost.
+    fn admits(&mut self, now: Instant, from: SocketAddr, header: Header, codec: Option<Codec>) -> bool {
+        let Some(latch) = &mut self.latch else { return false };
+        match codec {
+            Some(_) => latch.admits(now, from),
+            None => latch.peer() == Some(from) && self.reception.knows(header.ssrc),
+        }
     }
 
     /// Where sound goes, if the telephone wants any.

@@ -201,7 +201,7 @@ mod tests {
     async fn echo(request: Request) -> Reply {
         assert_eq!((request.endpoint, request.source), (Endpoint::Execute, Source::Console));
         let body = [b"[", &request.body[..], b"]"].concat().into();
-        Reply { status: 200, content_type: "application/json", body }
+        Reply { status: 200, content_type: "application/json", body, headers: Vec::new() }
     }
 
     fn with_console(test: &str, client: impl AsyncFnOnce(UnixStream)) {

@@ -4,6 +4,7 @@
 
 mod auth;
 mod call;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod console;

@@ -186,7 +186,7 @@ impl World {
     pub fn send_from(&mut self, address: SocketAddr, message: impl Into<Bytes>) {
         let message = message.into();
         self.note(|| format!("{address} → switch  {}", trace::sip(&message)));
-        self.wire.arrives(&message);
+        self.wire.arrives(None, &message);
         let flow = Flow { channel: Channel::Udp, local: switch_address(), peer: address };
         self.tell_node(Input::Datagram(flow, message));
     }
@@ -202,6 +202,7 @@ impl World {
             }
             self.advance(next);
             self.happen();
+            self.settle_clients();
         }
         self.advance(end);
     }
@@ -246,7 +247,7 @@ impl World {
         match due {
             Due::Node(input) => {
                 if let Input::Datagram(_, bytes) = &*input {
-                    self.wire.arrives(bytes);
+                    self.wire.arrives(None, bytes);
                 }
                 self.tell_node(*input);
             }
@@ -425,7 +426,7 @@ impl World {
             Some(stream) => stream,
             None => self.connect(id),
         };
-        self.wire.arrives(&bytes);
+        self.wire.arrives(Some(stream), &bytes);
         // A stream has no message boundaries: it may come in pieces.
         let middle = below(&mut self.random, bytes.len() as u32) as usize;
         for piece in [bytes.slice(..middle), bytes.slice(middle..)] {
@@ -452,6 +453,7 @@ impl World {
     /// Ends a TCP connection; the switch is told where it was not the one who closed it.
     fn cut(&mut self, stream: StreamId, tell: bool) {
         let Some(state) = self.streams.remove(&stream) else { return };
+        self.wire.broke(stream);
         self.schedule_at(state.to_phone.max(self.now.mono), Due::Cut(state.phone, stream));
         if tell {
             let at = state.to_switch.max(self.now.mono);
@@ -508,7 +510,9 @@ impl Drop for World {
 fn help(work: Work) -> Finding {
     match work {
         Work::Verify { hash, password } => Finding::Verified(hash == site::hash(&password)),
-        Work::Hash { passwords, .. } => Finding::Hashed(passwords.iter().map(|password| site::hash(password)).collect()),
+        Work::Hash { passwords, .. } => {
+            Finding::Hashed(passwords.iter().map(|password| site::hash(password)).collect())
+        }
     }
 }
 

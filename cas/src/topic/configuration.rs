@@ -11,7 +11,7 @@ use super::telephony::device_id;
 use super::{Context, Outcome, Progress, Waiting};
 use crate::cas::{Output, Work};
 use crate::session::SessionKey;
-use crate::site::{Access, Device, DigestPolicy, Extension, Role, Site, Target, User, UserId};
+use crate::site::{Access, Device, DeviceId, DigestPolicy, Extension, Role, Site, Target, User, UserId};
 use crate::store::{Change, Request};
 use crate::wire::rows::Rows;
 use crate::wire::{Code, Failure, Fields, json};
@@ -96,7 +96,11 @@ fn new_user(cx: &mut Context<'_>, request: &AddUser, is_admin: bool) -> Result<U
     if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
         return Err(Failure::bad("name", format!("name is 1 to {MAX_NAME} characters")));
     }
-    if request.pin.as_ref().is_some_and(|pin| !(4..=16).contains(&pin.len()) || !pin.bytes().all(|b| b.is_ascii_digit())) {
+    if request
+        .pin
+        .as_ref()
+        .is_some_and(|pin| !(4..=16).contains(&pin.len()) || !pin.bytes().all(|b| b.is_ascii_digit()))
+    {
         return Err(Failure::bad("pin", "pin is 4 to 16 digits"));
     }
     let role = match request.role.as_deref() {
@@ -179,8 +183,12 @@ fn store(write: SiteWrite) -> Progress {
 /// The store has it: memory follows, and the engine is told.
 pub(super) fn written(cx: &mut Context<'_>, write: SiteWrite) -> Progress {
     cx.site.apply(&write.changes);
-    write.gone.inspect(|user| cx.core.kept.forget(*user));
-    write.ends.into_iter().for_each(|session| drop(cx.core.end_session(cx.now, session)));
+    if let Some(user) = write.gone {
+        cx.core.kept.forget(user);
+    }
+    for session in write.ends {
+        cx.core.end_session(cx.now, session);
+    }
     cx.core.outputs.push_back(Output::SiteChanged);
     Progress::Done(write.reply)
 }
@@ -206,19 +214,27 @@ pub(super) fn set_sip_secret(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: SetSipSecret = json::members(fields)?;
     let user = known_user(cx.site, &request.ext)?.id;
     let wanted = request.device.map(|id| device_id(cx.site, &id)).transpose()?;
-    let mut devices = cx.site.devices_of(user).filter(|device| wanted.is_none_or(|wanted| device.id == wanted));
-    let found = devices.find_map(|device| match &device.access {
-        Access::Digest { sip_user, policy, .. } => Some((device.clone(), sip_user.clone(), *policy)),
-        Access::Address(_) => None,
-    });
-    let (mut device, sip_user, policy) =
-        found.ok_or_else(|| Failure::not_found(format!("{} has no such device with a secret", request.ext)))?;
+    let (mut device, sip_user, policy) = digest_device(cx.site, user, wanted)
+        .ok_or_else(|| Failure::not_found(format!("{} has no such device with a secret", request.ext)))?;
     let mut reply = Fields::new();
     let secret = given_or_made(cx, "sip-secret", request.sip_secret.as_deref(), check_sip_secret, &mut reply)?;
     device.access = digest(cx, &sip_user, &secret, policy);
     reply.insert("device".into(), device.id.0.to_string().into());
     let changes = vec![Change::PutDevice(device)];
     Ok(store(SiteWrite { changes, ends: Vec::new(), gone: None, reply }))
+}
+
+/// The first of a user's devices that has a secret, or the wanted one.
+fn digest_device(
+    site: &Site,
+    user: UserId,
+    wanted: Option<DeviceId>,
+) -> Option<(Device, String, Option<DigestPolicy>)> {
+    let mut devices = site.devices_of(user).filter(|device| wanted.is_none_or(|wanted| device.id == wanted));
+    devices.find_map(|device| match &device.access {
+        Access::Digest { sip_user, policy, .. } => Some((device.clone(), sip_user.clone(), *policy)),
+        Access::Address(_) => None,
+    })
 }
 
 pub(super) fn get_users(cx: &mut Context<'_>, _: Fields) -> Outcome {

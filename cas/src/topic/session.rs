@@ -20,7 +20,7 @@ struct ChangePassword {
 pub(super) fn get_state(cx: &mut Context<'_>, _: Fields) -> Outcome {
     let who = cx.principal()?;
     let (Some(session), Some(user)) = (cx.core.sessions.get(cx.session()?), cx.site.user(who.user)) else {
-        return Err(Failure::not_found("the session has ended"));
+        return Err(Failure::ended());
     };
     Ok(Progress::Done(Fields::from_iter([
         ("user-id".to_owned(), user.id.0.to_string().into()),

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Context, Outcome, Progress, Waiting};
 use crate::store::{Change, Request, SubscriptionRecord};
 use crate::subscription::{self, Row, check_room};
-use crate::wire::{Code, Failure, Fields, json};
+use crate::wire::{Failure, Fields, json};
 
 /// What `subscribe-events` waits with.
 pub(crate) struct Addition {
@@ -36,7 +36,7 @@ pub(super) fn subscribe_events(cx: &mut Context<'_>, fields: Fields) -> Outcome 
     let rows = request.subscribe.iter().map(|row| Row::parse("subscribe", row)).collect::<Result<Vec<_>, _>>()?;
     rows.iter().try_for_each(|row| row.check("subscribe"))?;
     let key = cx.session()?;
-    let Some(session) = cx.core.sessions.get(key) else { return Err(ended()) };
+    let Some(session) = cx.core.sessions.get(key) else { return Err(Failure::ended()) };
     let mut new: Vec<Row> = Vec::new();
     for row in rows {
         if !session.subscriptions.values().any(|record| row.is(record)) && !new.contains(&row) {
@@ -66,8 +66,7 @@ pub(super) fn subscribe_events(cx: &mut Context<'_>, fields: Fields) -> Outcome 
 
 /// The store has it: from this instant on the session is told, and the snapshot is cut at the same.
 pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Outcome {
-    let surplus: Vec<Change> =
-        addition.records.iter().map(|record| Change::RemoveSubscription(record.id)).collect();
+    let surplus: Vec<Change> = addition.records.iter().map(|record| Change::RemoveSubscription(record.id)).collect();
     let session = match cx.session() {
         Ok(session) => session,
         Err(failure) => {
@@ -90,9 +89,8 @@ pub(super) fn unsubscribe(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     if request.sub_id.is_none() && request.sub_ids.is_empty() && request.unsubscribe.is_empty() {
         return Err(Failure::missing("sub-id"));
     }
-    let rows =
-        request.unsubscribe.iter().map(|row| Row::parse("unsubscribe", row)).collect::<Result<Vec<_>, _>>()?;
-    let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(ended()) };
+    let rows = request.unsubscribe.iter().map(|row| Row::parse("unsubscribe", row)).collect::<Result<Vec<_>, _>>()?;
+    let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(Failure::ended()) };
     let not_found = |field: &str| Failure {
         field: Some(field.to_owned()),
         ..Failure::not_found("there is no such subscription in this session")
@@ -120,11 +118,7 @@ pub(super) fn unsubscribed(cx: &mut Context<'_>, ids: &[u64]) -> Outcome {
 }
 
 pub(super) fn list(cx: &mut Context<'_>, _: Fields) -> Outcome {
-    let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(ended()) };
+    let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(Failure::ended()) };
     let summary = subscription::summary(session);
     Ok(Progress::Done(Fields::from_iter([("subscriptions".to_owned(), summary)])))
-}
-
-fn ended() -> Failure {
-    Failure::new(Code::NOT_PERMITTED, "the session has ended: log in again")
 }

@@ -51,7 +51,8 @@ const CLIP: i32 = 32_635;
 
 /// Table 2a of G.711: sign, segment, interval, all bits inverted.
 fn encode_mu(sample: i16) -> u8 {
-    let magnitude = i32::from(sample).abs().min(CLIP) + BIAS;
+    // The one's complement, as the reference code of the ITU (G.191) takes it; so it cannot overflow.
+    let magnitude = i32::from(if sample < 0 { !sample } else { sample }).min(CLIP) + BIAS;
     // The bias makes bit 7 the lowest that can be the highest.
     let segment = 24 - magnitude.leading_zeros();
     let interval = (magnitude >> (segment + 3)) & 0x0f;
@@ -70,8 +71,8 @@ const fn decode_mu(byte: u8) -> i16 {
 fn encode_a(sample: i16) -> u8 {
     let (sign, magnitude) = if sample < 0 { (0, !sample) } else { (0x80, sample) };
     // Segments 0 and 1 have the same width; above, each is twice the one below.
-    let segment = (24u32.saturating_sub((magnitude as u32).leading_zeros())).min(7);
-    let interval = (magnitude >> segment.max(1).saturating_add(3)) & 0x0f;
+    let segment = 24u32.saturating_sub((magnitude as u32).leading_zeros());
+    let interval = (magnitude >> (segment.max(1) + 3)) & 0x0f;
     (sign | (segment as u8) << 4 | interval as u8) ^ 0x55
 }
 
@@ -117,6 +118,17 @@ mod tests {
             let expected = if byte == 0x7f { 0xff } else { byte };
             assert_eq!(Law::Mu.encode(Law::Mu.decode(byte)), expected);
             assert_eq!(Law::A.encode(Law::A.decode(byte)), byte);
+        }
+    }
+
+    /// FNV-1a over the codes of all samples: what the formulas of the ITU's reference code (G.191) give.
+    #[test]
+    fn every_sample_has_the_code_of_the_reference() {
+        for (law, expected) in [(Law::Mu, 0x04ec_1f08_3fd7_8c2d), (Law::A, 0xf030_666e_b780_cf25)] {
+            let hash = (i16::MIN..=i16::MAX).fold(0xcbf2_9ce4_8422_2325u64, |hash, sample| {
+                (hash ^ u64::from(law.encode(sample))).wrapping_mul(0x100_0000_01b3)
+            });
+            assert_eq!(hash, expected, "{law:?} {hash:#x}");
         }
     }
 

@@ -147,6 +147,28 @@ fn what_a_held_telephone_says_is_counted_and_dropped() {
 }
 
 #[test]
+fn what_is_withheld_is_neither_lost_nor_a_gap() {
+    let mut world = World::call();
+    world.talk(1, 0..5);
+    world.update(1, |stream| stream.receive = false);
+    world.talk(1, 5..50);
+    world.update(1, |_| ());
+    world.talk(1, 50..55);
+    world.say(1, &Rtp { payload_type: 13, ..Rtp::sound(1, 55) });
+    world.talk(1, 56..60);
+    let heard = world.heard(2);
+    assert_eq!(heard.len(), 14);
+    for (n, packet) in heard.iter().enumerate() {
+        assert_eq!(packet.sequence, start(2).sequence.wrapping_add(n as u16));
+    }
+    let first_markers: Vec<_> = (0..14).filter(|n| heard[*n].marker).collect();
+    assert_eq!(first_markers, [0, 5, 10]);
+    assert_eq!(heard[5].timestamp, heard[0].timestamp.wrapping_add(50 * 160));
+    let stats = world.close(1);
+    assert_eq!((stats.lost, stats.unusable), (0, 46));
+}
+
+#[test]
 fn a_telephone_without_an_address_is_sent_nothing_and_keeps_its_lock() {
     let mut world = World::call();
     let behind_nat = "203.0.113.7:61000".parse().unwrap();

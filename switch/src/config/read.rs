@@ -52,8 +52,9 @@ pub(super) fn media_address(value: &Value<'_>) -> Result<Option<IpAddr>, Wrong> 
 
 pub(super) fn ports(value: &Value<'_>) -> Result<RangeInclusive<u16>, Wrong> {
     // RTP at an even port, its RTCP one above (RFC 3550 §11).
-    let pairs =
-        |range: &RangeInclusive<u16>| range.start() % 2 == 0 && range.end() % 2 == 1 && range.start() < range.end();
+    let pairs = |range: &RangeInclusive<u16>| {
+        range.start().is_multiple_of(2) && !range.end().is_multiple_of(2) && range.start() < range.end()
+    };
     text(value, r#"an even port, a dash and a higher odd port, all above 1023, such as "20000-29999""#, |text| {
         let (first, last) = text.split_once('-')?;
         Some(first.trim().parse().ok()?..=last.trim().parse().ok()?).filter(pairs).filter(|range| *range.start() > 1023)

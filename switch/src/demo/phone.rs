@@ -308,6 +308,9 @@ impl Phone {
 
     /// Asks the switch what it can do.
     pub fn options(&mut self, now: Instant) {
+        if !self.on {
+            return;
+        }
         let target = message::uri(None, rsip::Host::from(self.config.domain.as_str()).into());
         let (call_id, tag) = (self.token(), self.token());
         let to = format!("<{target}>");

@@ -364,7 +364,11 @@ pub(super) fn rows(value: &Value) -> Result<Vec<Map<String, Value>>, String> {
     lines
         .map(|line| {
             let cells = line.as_array().filter(|cells| cells.len() == names.len()).ok_or_else(no_rows)?;
-            Ok(names.iter().map(|name| name.as_str().unwrap_or_default().to_owned()).zip(cells.iter().cloned()).collect())
+            Ok(names
+                .iter()
+                .map(|name| name.as_str().unwrap_or_default().to_owned())
+                .zip(cells.iter().cloned())
+                .collect())
         })
         .collect()
 }

@@ -98,7 +98,10 @@ impl Plane {
     }
 
     fn must_be_open(&self, leg: LegId) -> Result<(), String> {
-        self.legs.contains_key(&leg).then_some(()).ok_or_else(|| format!("a command for leg {}, which is not open", leg.0))
+        self.legs
+            .contains_key(&leg)
+            .then_some(())
+            .ok_or_else(|| format!("a command for leg {}, which is not open", leg.0))
     }
 
     /// A packet reaches a port.

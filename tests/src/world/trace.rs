@@ -3,23 +3,26 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// Lines kept.
+/// Lines kept, and in a replay.
 const KEPT: usize = 120;
+const KEPT_IN_REPLAY: usize = 100_000;
 
 /// The last things that happened.
 #[derive(Debug)]
 pub(super) struct Trace {
     start: Instant,
+    kept: usize,
     lines: VecDeque<String>,
 }
 
 impl Trace {
     pub(super) fn new(start: Instant) -> Trace {
-        Trace { start, lines: VecDeque::new() }
+        let replay = std::env::var_os("WORLD_SEED").is_some();
+        Trace { start, kept: if replay { KEPT_IN_REPLAY } else { KEPT }, lines: VecDeque::new() }
     }
 
     pub(super) fn note(&mut self, now: Instant, line: impl FnOnce() -> String) {
-        if self.lines.len() == KEPT {
+        if self.lines.len() == self.kept {
             self.lines.pop_front();
         }
         let at: Duration = now - self.start;
@@ -40,7 +43,9 @@ pub(super) fn sip(bytes: &[u8]) -> String {
     let call_id = header(&text, "Call-ID").unwrap_or_default();
     let cseq = header(&text, "CSeq").unwrap_or_default();
     let direction = ["sendonly", "recvonly", "inactive"].into_iter().find(|word| text.contains(&format!("a={word}")));
-    format!("{start}  [{cseq}] {} {}", &call_id[..call_id.len().min(8)], direction.unwrap_or_default())
+    let branch = header(&text, "Via").and_then(|via| via.split_once("branch=")).map_or("", |(_, rest)| rest);
+    let short = |text: &str, from: usize| text.chars().skip(from).take(6).collect::<String>();
+    format!("{start}  [{cseq}] {}/{} {}", short(call_id, 0), short(branch, 7), direction.unwrap_or_default())
 }
 
 /// The value of a header's first line, long or compact.

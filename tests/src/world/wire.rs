@@ -2,23 +2,31 @@
 
 use std::collections::BTreeMap;
 
+use switch::node::StreamId;
+
 use super::trace::header;
 
 /// The INVITEs that reached the switch, by branch and source.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    invites: BTreeMap<String, Option<u16>>,
+    invites: BTreeMap<String, Invite>,
+}
+
+#[derive(Debug)]
+struct Invite {
+    stream: Option<StreamId>,
+    answer: Option<u16>,
 }
 
 impl Wire {
     /// A message reaches the switch.
-    pub(super) fn arrives(&mut self, bytes: &[u8]) {
+    pub(super) fn arrives(&mut self, stream: Option<StreamId>, bytes: &[u8]) {
         if !bytes.starts_with(b"INVITE ") {
             return;
         }
         let text = String::from_utf8_lossy(bytes);
         if let Some(branch) = branch(&text) {
-            self.invites.entry(branch.to_owned()).or_default();
+            self.invites.entry(branch.to_owned()).or_insert(Invite { stream, answer: None });
         }
     }
 
@@ -32,18 +40,23 @@ impl Wire {
         if !of_invite || status < 200 {
             return Ok(());
         }
-        match *known {
+        match known.answer {
             Some(before) if before != status => Err(format!("an INVITE was answered {before} and then {status}")),
             _ => {
-                *known = Some(status);
+                known.answer = Some(status);
                 Ok(())
             }
         }
     }
 
+    /// A connection broke, and with it the way of the answers.
+    pub(super) fn broke(&mut self, stream: StreamId) {
+        self.invites.retain(|_, invite| invite.stream != Some(stream));
+    }
+
     /// Nothing is under way any more. `Err`: an INVITE without a final response.
     pub(super) fn settle(&mut self) -> Result<(), String> {
-        let open = self.invites.iter().find(|(_, answer)| answer.is_none()).map(|(branch, _)| branch.clone());
+        let open = self.invites.iter().find(|(_, invite)| invite.answer.is_none()).map(|(branch, _)| branch.clone());
         self.invites.clear();
         open.map_or(Ok(()), |branch| Err(format!("the INVITE {branch} was never answered")))
     }

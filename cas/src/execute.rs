@@ -1,0 +1,403 @@
+//! The way of a message: opened, admitted, begun by its topic, waited for, answered.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::bulk::{Asker, Exchange, MAX_PARTS, Place, Step};
+use crate::cas::{Cas, Environment, Finding, Job, MAX_EXCHANGES, Output, Reply, Request, RequestId, Source};
+use crate::control::{CallId, Refusal, Ticket};
+use crate::core::logged_out;
+use crate::event::Event;
+use crate::login::Attempt;
+use crate::permission::{self, Grade};
+use crate::repeat::{Fingerprint, RepeatKey, Seen};
+use crate::site::Site;
+use crate::store::{self, StoreError};
+use crate::time::Now;
+use crate::topic::telephony::with_call;
+use crate::topic::{self, Arrival, Context, Mode, Outcome, Progress, Spec, Waiting};
+use crate::wire::{self, Code, Failure, Fields, Head, json};
+
+/// Messages waiting for their turn to change the site.
+const MAX_SITE_QUEUE: usize = 64;
+
+/// One message under way.
+pub(crate) struct Task {
+    place: Place,
+    asker: Asker,
+    spec: &'static Spec,
+    head: Head,
+    /// Set where a repeat must not be done twice.
+    repeat: Option<RepeatKey>,
+}
+
+/// A message that call control has accepted, until its completion.
+pub(crate) struct Command {
+    task: Task,
+    /// What the client was told to know it by.
+    response: u32,
+}
+
+/// Who waits for the store.
+pub(crate) enum StoreWait {
+    Message(Box<Task>, Waiting),
+    Logout(RequestId),
+}
+
+/// Who waits for a helper.
+pub(crate) enum JobWait {
+    Login(Attempt),
+    Message(Box<Task>, Waiting),
+}
+
+/// Messages that change the site: one is under way, the others wait in their order.
+#[derive(Default)]
+pub(crate) struct SiteQueue {
+    is_busy: bool,
+    waiting: VecDeque<(Task, Fields)>,
+}
+
+impl Cas {
+    /// `POST /Execute`
+    pub(crate) fn execute(&mut self, env: &mut Environment<'_>, id: RequestId, request: &Request) {
+        let asker = match request.source {
+            Source::Console => Asker::Console,
+            Source::Network(_) => match self.core.session_of(request) {
+                Some(key) => Asker::Session(key),
+                None => return self.core.reply_no_session(env.now, id),
+            },
+        };
+        if self.exchanges.len() >= MAX_EXCHANGES {
+            self.core.overloads += 1;
+            let failure = Failure::new(Code::OVERLOADED, "too many requests at once: try again in a second");
+            return self.core.reply(id, Reply::refused(env.now, 503, failure).with_retry_after(1));
+        }
+        match json::decode(&request.body).and_then(|body| exchange(asker, body)) {
+            Ok(exchange) => {
+                if let Asker::Session(key) = asker {
+                    self.core.sessions.enter(env.now, key);
+                }
+                self.exchanges.insert(id, exchange);
+                self.runnable.push_back(id);
+            }
+            Err(failure) => {
+                let status = if failure.code == Code::MALFORMED { 400 } else { 200 };
+                self.core.reply(id, Reply::refused(env.now, status, failure));
+            }
+        }
+    }
+
+    /// Goes on with all that can go on.
+    pub(crate) fn run(&mut self, env: &mut Environment<'_>) {
+        loop {
+            if let Some(id) = self.runnable.pop_front() {
+                self.proceed(env, id);
+            } else if !self.site_queue.is_busy
+                && let Some((task, fields)) = self.site_queue.waiting.pop_front()
+            {
+                self.site_queue.is_busy = true;
+                // He may have lost the right to it while he waited.
+                match self.permitted(env.site, task.asker, task.spec) {
+                    Ok(()) => self.begin(env, task, fields),
+                    Err(failure) => self.settle(env, task, Err(failure)),
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn proceed(&mut self, env: &mut Environment<'_>, id: RequestId) {
+        while let Some(exchange) = self.exchanges.get_mut(&id) {
+            let asker = exchange.asker;
+            match exchange.step() {
+                Step::Begin(index, part) => {
+                    let place = Place { request: id, index };
+                    let waits_for_it = self.admit(env, place, asker, part);
+                    if let Some(exchange) = self.exchanges.get_mut(&id).filter(|_| waits_for_it) {
+                        exchange.hold(index);
+                    }
+                }
+                Step::Wait => return,
+                Step::Finished(body) => self.finish(env.now, id, body),
+            }
+        }
+    }
+
+    fn finish(&mut self, now: Now, id: RequestId, body: Bytes) {
+        let Some(exchange) = self.exchanges.remove(&id) else { return };
+        if let Asker::Session(key) = exchange.asker {
+            self.core.sessions.leave(now, key);
+        }
+        if exchange.wanted {
+            self.core.reply(id, Reply::json(200, body));
+        }
+    }
+
+    /// Opens a message and begins it, or answers why not. Yields whether those after it must wait for its reply.
+    fn admit(&mut self, env: &mut Environment<'_>, place: Place, asker: Asker, part: Value) -> bool {
+        self.core.messages += 1;
+        let (head, opened) = wire::open(part);
+        let admitted = opened.and_then(|fields| {
+            let spec = topic::find(&head.topic, &head.message)?;
+            self.permitted(env.site, asker, spec)?;
+            Ok((spec, fields))
+        });
+        let (spec, fields) = match admitted {
+            Ok(admitted) => admitted,
+            Err(failure) => {
+                let reply = self.reply(env.now, env.site, asker, &head, 0, Err(failure));
+                self.deliver(env.now, place, reply);
+                return false;
+            }
+        };
+        let repeat = match (&head.request_id, spec.mode, asker) {
+            (Some(id), Mode::Write | Mode::Site | Mode::Asynchronous, Asker::Session(_)) => Some(RepeatKey::new(id)),
+            _ => None,
+        };
+        let task = Task { place, asker, spec, head, repeat };
+        if let Some(task) = self.admit_new(env, task, &fields) {
+            self.enqueue(env, task, fields);
+        }
+        spec.mode != Mode::Asynchronous
+    }
+
+    /// A repeat is given what the first one was; yields the task where it is no repeat.
+    fn admit_new(&mut self, env: &mut Environment<'_>, task: Task, fields: &Fields) -> Option<Task> {
+        let (Some(key), Asker::Session(session)) = (&task.repeat, task.asker) else { return Some(task) };
+        let Some(session) = self.core.sessions.get_mut(session) else { return Some(task) };
+        let failure = match session.repeats.begin(env.now.mono, key, Fingerprint::of(fields), task.place) {
+            Seen::New => return Some(task),
+            Seen::Joined => return None,
+            Seen::Answered(reply) => {
+                self.deliver(env.now, task.place, reply);
+                return None;
+            }
+            Seen::OtherContent => Failure {
+                field: Some("request-id".into()),
+                ..Failure::new(Code::CONFLICT, "this request-id was used for another request")
+            },
+            Seen::Full => Failure::new(Code::OVERLOADED, "too many requests of this session are pending"),
+        };
+        let reply = self.reply(env.now, env.site, task.asker, &task.head, 0, Err(failure));
+        self.deliver(env.now, task.place, reply);
+        None
+    }
+
+    fn enqueue(&mut self, env: &mut Environment<'_>, task: Task, fields: Fields) {
+        if task.spec.mode != Mode::Site {
+            return self.begin(env, task, fields);
+        }
+        if self.site_queue.waiting.len() < MAX_SITE_QUEUE {
+            return self.site_queue.waiting.push_back((task, fields));
+        }
+        self.core.overloads += 1;
+        let failure = Failure::new(Code::OVERLOADED, "too many changes of the site are waiting: try again");
+        self.answer(env.now, env.site, &task, Err(failure));
+    }
+
+    fn begin(&mut self, env: &mut Environment<'_>, task: Task, fields: Fields) {
+        let outcome = (task.spec.begin)(&mut self.context(env, task.asker), fields);
+        self.settle(env, task, outcome);
+    }
+
+    fn resume(&mut self, env: &mut Environment<'_>, task: Task, waiting: Waiting, arrival: Arrival) {
+        let outcome = topic::resume(&mut self.context(env, task.asker), waiting, arrival);
+        self.settle(env, task, outcome);
+    }
+
+    fn context<'a>(&'a mut self, env: &'a mut Environment<'_>, asker: Asker) -> Context<'a> {
+        Context { now: env.now, site: env.site, control: env.control, core: &mut self.core, asker }
+    }
+
+    /// Does what a topic decided.
+    fn settle(&mut self, env: &mut Environment<'_>, task: Task, outcome: Outcome) {
+        let done = match outcome {
+            Ok(Progress::Store(request, waiting)) => {
+                let id = self.core.store(request);
+                self.stored.insert(id, StoreWait::Message(Box::new(task), waiting));
+                return;
+            }
+            Ok(Progress::Help(work, waiting)) => {
+                let id = self.core.next_job();
+                self.jobs.insert(id, JobWait::Message(Box::new(task), waiting));
+                return self.core.outputs.push_back(Output::Help(Job { id, work }));
+            }
+            Ok(Progress::Pending(ticket, call)) => return self.accepted(env, task, ticket, call),
+            Ok(Progress::Done(fields)) => Ok(fields),
+            Err(failure) => Err(failure),
+        };
+        if task.spec.mode == Mode::Site {
+            self.site_queue.is_busy = false;
+        }
+        self.answer(env.now, env.site, &task, done);
+    }
+
+    /// Call control has begun: the client is told so at once, unless it waits for the end (S37, S38, S40).
+    fn accepted(&mut self, env: &mut Environment<'_>, task: Task, ticket: Ticket, call: Option<CallId>) {
+        let Asker::Session(key) = task.asker else { return };
+        let Some(session) = self.core.sessions.get_mut(key) else {
+            return self.answer(env.now, env.site, &task, Err(Failure::ended()));
+        };
+        session.pending += 1;
+        let response = session.next_response();
+        if !task.head.wait {
+            let fields = with_call(Fields::new(), call);
+            let reply = self.reply(env.now, env.site, task.asker, &task.head, response, Ok(fields));
+            self.deliver_to_all(env.now, &task, &reply, true);
+        }
+        self.tickets.insert(ticket, Command { task, response });
+    }
+
+    /// Call control has come to the end of a command (S39, S41).
+    pub(crate) fn completed(&mut self, now: Now, site: &Site, ticket: Ticket, result: Result<Option<CallId>, Refusal>) {
+        let Some(Command { task, response }) = self.tickets.remove(&ticket) else { return };
+        let Asker::Session(key) = task.asker else { return };
+        if let Some(session) = self.core.sessions.get_mut(key) {
+            session.pending = session.pending.saturating_sub(1);
+        }
+        let result = result.map(|call| with_call(Fields::new(), call)).map_err(Failure::from);
+        if task.head.wait {
+            return self.answer(now, site, &task, result);
+        }
+        let mut fields = Fields::new();
+        if let Some(id) = task.head.request_id {
+            fields.insert("request-id".into(), id);
+        }
+        fields.insert("name".into(), task.spec.name.into());
+        fields.insert("response".into(), response.into());
+        conclude(&mut fields, result);
+        let message = format!("{}-completion-evt", task.spec.topic);
+        self.core.sessions.push(now, key, Event::new(now, task.spec.topic, &message, &fields));
+    }
+
+    /// The store has answered.
+    pub(crate) fn stored(
+        &mut self,
+        env: &mut Environment<'_>,
+        id: store::RequestId,
+        result: Result<store::Reply, StoreError>,
+    ) {
+        match (self.stored.remove(&id), result) {
+            (Some(StoreWait::Message(task, waiting)), result) => {
+                self.resume(env, *task, waiting, Arrival::Stored(result));
+            }
+            (Some(StoreWait::Logout(request)), Ok(_)) => self.core.reply(request, logged_out(env.now)),
+            (Some(StoreWait::Logout(request)), Err(error)) => {
+                let failure = self.core.fault(&error.to_string());
+                self.core.reply(request, Reply::refused(env.now, 200, failure));
+            }
+            (None, Ok(_)) => {}
+            (None, Err(error)) => drop(self.core.fault(&error.to_string())),
+        }
+    }
+
+    /// A helper has answered.
+    pub(crate) fn helped(&mut self, env: &mut Environment<'_>, id: u64, finding: Finding) {
+        match self.jobs.remove(&id) {
+            Some(JobWait::Message(task, waiting)) => self.resume(env, *task, waiting, Arrival::Helped(finding)),
+            Some(JobWait::Login(attempt)) => self.verified(env, attempt, finding == Finding::Verified(true)),
+            None => {}
+        }
+    }
+
+    /// The final reply, to the asker and to all who repeated the request meanwhile. A failure that may pass is not remembered.
+    fn answer(&mut self, now: Now, site: &Site, task: &Task, result: Result<Fields, Failure>) {
+        let passing = [Code::OVERLOADED, Code::INTERNAL];
+        let remember = result.as_ref().map_or_else(|failure| !passing.contains(&failure.code), |_| true);
+        let reply = self.reply(now, site, task.asker, &task.head, 0, result);
+        self.deliver_to_all(now, task, &reply, remember);
+    }
+
+    fn deliver_to_all(&mut self, now: Now, task: &Task, reply: &Bytes, remember: bool) {
+        let mut others = Vec::new();
+        if let (Some(key), Asker::Session(session)) = (&task.repeat, task.asker)
+            && let Some(session) = self.core.sessions.get_mut(session)
+        {
+            others = match remember {
+                true => session.repeats.answered(key, reply),
+                false => session.repeats.forget(key),
+            };
+        }
+        self.deliver(now, task.place, reply.clone());
+        others.into_iter().for_each(|place| self.deliver(now, place, reply.clone()));
+    }
+
+    fn deliver(&mut self, now: Now, place: Place, reply: Bytes) {
+        let Some(exchange) = self.exchanges.get_mut(&place.request) else { return };
+        let goes_on = exchange.is_held_by(place.index);
+        if let Some(body) = exchange.fill(place.index, reply) {
+            self.finish(now, place.request, body);
+        } else if goes_on {
+            self.runnable.push_back(place.request);
+        }
+    }
+
+    /// The decision that lists an action in `permissions` too.
+    fn permitted(&self, site: &Site, asker: Asker, spec: &Spec) -> Result<(), Failure> {
+        permission::check(self.grade(site, asker).ok_or_else(Failure::ended)?, spec)
+    }
+
+    fn grade(&self, site: &Site, asker: Asker) -> Option<Grade> {
+        match asker {
+            Asker::Console => Some(Grade::Console),
+            Asker::Session(key) => self.core.principal(site, key).map(|who| Grade::from(who.role)),
+        }
+    }
+
+    /// A reply: headers, outcome, permissions (S122).
+    fn reply(
+        &self,
+        now: Now,
+        site: &Site,
+        asker: Asker,
+        head: &Head,
+        response: u32,
+        result: Result<Fields, Failure>,
+    ) -> Bytes {
+        let mut reply = Fields::new();
+        for (header, name) in [("topic", &head.topic), ("message", &head.message)] {
+            if !name.is_empty() {
+                reply.insert(header.into(), name.as_str().into());
+            }
+        }
+        let last_event = match asker {
+            Asker::Session(key) => self.core.sessions.get(key).map_or(0, |session| session.last_event()),
+            Asker::Console => 0,
+        };
+        reply.insert("timestamp".into(), now.wall.0.into());
+        reply.insert("sequence-id".into(), last_event.into());
+        if let Some(id) = &head.request_id {
+            reply.insert("request-id".into(), id.clone());
+        }
+        reply.insert("response".into(), response.into());
+        conclude(&mut reply, result);
+        let permissions = self.grade(site, asker).map(|grade| permission::of_topic(grade, &head.topic));
+        reply.insert("permissions".into(), permissions.unwrap_or_else(|| Value::Array(Vec::new())));
+        json::encode(&reply)
+    }
+}
+
+fn exchange(asker: Asker, body: Value) -> Result<Exchange, Failure> {
+    if !body.is_object() && !body.is_array() {
+        return Err(Failure::new(Code::MALFORMED, "the body is a message (a JSON object), or an array of them"));
+    }
+    let exchange = Exchange::new(asker, body);
+    match exchange.parts() <= MAX_PARTS {
+        true => Ok(exchange),
+        false => Err(Failure::new(Code::LIMIT, format!("a bulk request has at most {MAX_PARTS} messages"))),
+    }
+}
+
+/// `error` and what belongs to it, and what the message yielded.
+fn conclude(fields: &mut Fields, result: Result<Fields, Failure>) {
+    match result {
+        Ok(mut yielded) => {
+            fields.insert("error".into(), 0.into());
+            fields.append(&mut yielded);
+        }
+        Err(failure) => failure.describe(fields),
+    }
+}

@@ -1,0 +1,330 @@
+//! Login: a password against its hash, and answers that come later and later to whoever guesses.
+//!
+//! Every password is verified, so that the right one is never slowed, whatever others did. A wrong one is answered 401; after five by the same
+//! user name or from the same source, the answer is held back 1, 2, 4 … 30 s.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+
+use crate::cas::{Cas, Environment, Job, Output, Reply, Request, RequestId, Source, Work};
+use crate::execute::JobWait;
+use crate::password::DUMMY_HASH;
+use crate::permission::{self, Grade};
+use crate::session::{Client, SessionKey};
+use crate::site::UserId;
+use crate::subscription;
+use crate::time::Now;
+use crate::topic::telephony;
+use crate::wire::{Code, Failure, Fields, json};
+
+/// Passwords being verified.
+const MAX_VERIFYING: usize = 256;
+/// Answers held back; one more is given at once.
+const MAX_HELD: usize = 1024;
+/// The longest name of a user, a client or a device, and password.
+const MAX_TEXT: usize = 256;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct Login {
+    app_id: String,
+    username: String,
+    password: String,
+    /// The device the client stands at, by its id.
+    device: Option<String>,
+}
+
+/// A password being verified.
+#[derive(Debug)]
+pub(crate) struct Attempt {
+    /// Who waits; `None` once the connection has gone.
+    pub(crate) request: Option<RequestId>,
+    source: IpAddr,
+    username: String,
+    /// Whose hash is being compared with; `None`: nobody's.
+    user: Option<(UserId, String)>,
+    app_id: String,
+    device: Option<String>,
+}
+
+/// Who failed how often, and the answers held back.
+#[derive(Debug, Default)]
+pub(crate) struct Logins {
+    by_user: Failures<String>,
+    by_source: Failures<IpAddr>,
+    held: BTreeMap<(Instant, RequestId), Duration>,
+    /// Failed since the start.
+    pub(crate) failed: u64,
+}
+
+impl Logins {
+    /// When an answer held back is due.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        self.held.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// The connection of a held answer has gone. Whether it was one.
+    pub(crate) fn gone(&mut self, request: RequestId) -> bool {
+        let before = self.held.len();
+        self.held.retain(|(_, held), _| *held != request);
+        self.held.len() < before
+    }
+
+    fn next_due(&mut self, now: Now) -> Option<(RequestId, Duration)> {
+        let entry = self.held.first_entry().filter(|entry| entry.key().0 <= now.mono)?;
+        let ((_, request), delay) = entry.remove_entry();
+        Some((request, delay))
+    }
+}
+
+impl Cas {
+    /// `POST /login`
+    pub(crate) fn login(&mut self, env: &mut Environment<'_>, id: RequestId, request: &Request) {
+        let login = match read(&request.body) {
+            Ok(login) => login,
+            Err(failure) => {
+                let status = if failure.code == Code::MALFORMED { 400 } else { 200 };
+                return self.core.reply(id, Reply::refused(env.now, status, failure));
+            }
+        };
+        if self.jobs.len() >= MAX_VERIFYING {
+            self.core.overloads += 1;
+            let failure = Failure::new(Code::OVERLOADED, "too many logins at once: try again in a second");
+            return self.core.reply(id, Reply::refused(env.now, 503, failure).with_retry_after(1));
+        }
+        let user = env.site.user_by_login(&login.username).map(|user| (user.id, user.password_hash.clone()));
+        let hash = user.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |(_, hash)| hash.clone());
+        let attempt = Attempt {
+            request: Some(id),
+            source: source(request.source),
+            username: login.username,
+            user,
+            app_id: login.app_id,
+            device: login.device,
+        };
+        let job = self.core.next_job();
+        self.jobs.insert(job, JobWait::Login(attempt));
+        self.core
+            .outputs
+            .push_back(Output::Help(Job { id: job, work: Work::Verify { hash, password: login.password } }));
+    }
+
+    pub(crate) fn verified(&mut self, env: &mut Environment<'_>, attempt: Attempt, fits: bool) {
+        // The user may have gone, or changed his password, while the helper was at it.
+        let user =
+            attempt.user.as_ref().filter(|_| fits).and_then(|(id, hash)| {
+                env.site.user(*id).filter(|user| user.password_hash == *hash).map(|user| user.id)
+            });
+        let Some(user) = user else { return self.login_failed(env.now, &attempt) };
+        self.logins.by_user.forget(&attempt.username);
+        let Some(request) = attempt.request else { return };
+        let reply = match self.open_session(env, user, attempt) {
+            Ok(reply) => reply,
+            Err(failure) if failure.code == Code::LIMIT => Reply::refused(env.now, 503, failure).with_retry_after(10),
+            Err(failure) => Reply::refused(env.now, 200, failure),
+        };
+        self.core.reply(request, reply);
+    }
+
+    fn login_failed(&mut self, now: Now, attempt: &Attempt) {
+        self.logins.failed += 1;
+        let by_user = self.logins.by_user.count(now, attempt.username.clone());
+        let by_source = self.logins.by_source.count(now, attempt.source);
+        let delay = delay(by_user.max(by_source));
+        tracing::warn!(source = %attempt.source, ?delay, "a login failed");
+        let Some(request) = attempt.request else { return };
+        match delay.is_zero() || self.logins.held.len() >= MAX_HELD {
+            true => self.core.reply(request, wrong(now, delay)),
+            false => {
+                self.logins.held.insert((now.mono + delay, request), delay);
+            }
+        }
+    }
+
+    /// Gives the answers whose time has come.
+    pub(crate) fn release_held_logins(&mut self, now: Now) {
+        while let Some((request, delay)) = self.logins.next_due(now) {
+            self.core.reply(request, wrong(now, delay));
+        }
+    }
+
+    fn open_session(&mut self, env: &mut Environment<'_>, user: UserId, attempt: Attempt) -> Result<Reply, Failure> {
+        let device = attempt.device.map(|id| telephony::device_id(env.site, &id)).transpose()?;
+        let settings = &self.core.settings;
+        if self.core.sessions.of_user(user).len() >= settings.sessions_per_user.max(1) {
+            if let Some(least_used) = self.core.sessions.least_used(user) {
+                self.core.end_session(env.now, least_used);
+            }
+        } else if self.core.sessions.len() >= settings.sessions {
+            self.core.overloads += 1;
+            return Err(Failure::new(Code::LIMIT, "the switch has as many sessions as it may have"));
+        }
+        let client = Client { user, app_id: attempt.app_id, device };
+        let (kept, surplus) = self.core.kept.take(&client);
+        self.core.write(surplus);
+        let token = self.core.entropy.token(16);
+        let key = self.core.sessions.open(env.now, client, &token);
+        if !kept.is_empty() {
+            if let Some(session) = self.core.sessions.get_mut(key) {
+                session.subscriptions.extend(kept.into_iter().map(|record| (record.id, record)));
+            }
+            self.snapshot(env, key);
+        }
+        let reply = self.login_reply(env, key, &token);
+        Ok(Reply::json(200, json::encode(&reply)).with_header("set-cookie", cookie(&token)))
+    }
+
+    /// The first event of subscriptions taken up.
+    fn snapshot(&mut self, env: &mut Environment<'_>, key: SessionKey) {
+        let Some(event) =
+            self.core.principal(env.site, key).map(|who| subscription::snapshot(env.now, env.site, env.control, &who))
+        else {
+            return;
+        };
+        self.core.sessions.push(env.now, key, event);
+    }
+
+    fn login_reply(&self, env: &Environment<'_>, key: SessionKey, token: &str) -> Fields {
+        let mut reply = Fields::new();
+        reply.insert("SessionId".into(), token.into());
+        let session = self.core.sessions.get(key);
+        if let Some((session, user)) = session.and_then(|s| Some((s, env.site.user(s.client.user)?))) {
+            reply.insert("user-id".into(), user.id.0.to_string().into());
+            reply.insert("user".into(), user.login.as_str().into());
+            reply.insert("name".into(), user.display_name().into());
+            reply.insert("user-role".into(), user.role.name().into());
+            reply.insert("home-cas".into(), env.site.realm.as_str().into());
+            reply.insert("permissions".into(), permission::of_all(Grade::from(user.role)).into());
+            reply.insert("devices".into(), telephony::devices(env.site, env.control, user.id));
+            reply.insert("subscriptions".into(), subscription::summary(session));
+            reply.insert("sequence-id".into(), session.last_event().into());
+        }
+        reply.insert("idle-timeout".into(), self.core.settings.idle.as_secs().into());
+        reply.insert("timestamp".into(), env.now.wall.0.into());
+        reply.insert("response".into(), 0.into());
+        reply.insert("error".into(), 0.into());
+        reply
+    }
+}
+
+fn read(body: &[u8]) -> Result<Login, Failure> {
+    let serde_json::Value::Object(fields) = json::decode(body)? else {
+        return Err(Failure::new(Code::MALFORMED, "the body is a JSON object: app-id, username, password"));
+    };
+    let login: Login = json::members(crate::wire::canonical(fields))?;
+    let texts =
+        [("app-id", Some(&login.app_id)), ("username", Some(&login.username)), ("password", Some(&login.password))];
+    for (field, text) in texts.into_iter().chain([("device", login.device.as_ref())]) {
+        if text.is_some_and(|text| text.len() > MAX_TEXT) {
+            return Err(Failure::bad(field, format!("{field} is at most {MAX_TEXT} bytes")));
+        }
+    }
+    Ok(login)
+}
+
+fn wrong(now: Now, delay: Duration) -> Reply {
+    let failure = Failure::new(Code::NOT_PERMITTED, "user name or password is not right");
+    let reply = Reply::refused(now, 401, failure);
+    if delay.is_zero() { reply } else { reply.with_retry_after(delay.as_secs()) }
+}
+
+/// Not readable by scripts, and not sent along with what another site asks.
+fn cookie(token: &str) -> String {
+    format!("SessionId={token}; Path=/; HttpOnly; SameSite=Strict")
+}
+
+/// An IPv6 source is the network of its /64: one customer has them all.
+fn source(source: Source) -> IpAddr {
+    match source {
+        Source::Console => Ipv4Addr::LOCALHOST.into(),
+        Source::Network(address) => match address.to_canonical() {
+            IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
+            v4 => v4,
+        },
+    }
+}
+
+/// Failures that are answered at once.
+const FREE: u32 = 5;
+const MAX_DELAY: Duration = Duration::from_secs(30);
+
+fn delay(failures: u32) -> Duration {
+    match failures.checked_sub(FREE + 1) {
+        None => Duration::ZERO,
+        Some(beyond) => Duration::from_secs(1 << beyond.min(5)).min(MAX_DELAY),
+    }
+}
+
+/// Failures are forgotten after so long without another.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(900);
+/// Names or sources remembered; the one that failed longest ago makes room.
+const MAX_REMEMBERED: usize = 4096;
+
+#[derive(Debug)]
+struct Failures<K>(BTreeMap<K, (u32, Instant)>);
+
+impl<K> Default for Failures<K> {
+    fn default() -> Failures<K> {
+        Failures(BTreeMap::new())
+    }
+}
+
+impl<K: Ord + Clone> Failures<K> {
+    /// One more; yields how many there were lately.
+    fn count(&mut self, now: Now, who: K) -> u32 {
+        if !self.0.contains_key(&who) && self.0.len() >= MAX_REMEMBERED {
+            let oldest = self.0.iter().min_by_key(|(_, (_, last))| *last).map(|(who, _)| who.clone());
+            if let Some(oldest) = oldest {
+                self.0.remove(&oldest);
+            }
+        }
+        let (count, last) = self.0.entry(who).or_insert((0, now.mono));
+        if now.mono >= *last + FORGOTTEN_AFTER {
+            *count = 0;
+        }
+        *count = count.saturating_add(1);
+        *last = now.mono;
+        *count
+    }
+
+    fn forget(&mut self, who: &K) {
+        self.0.remove(who);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::Wall;
+
+    #[test]
+    fn five_failures_are_free_and_then_answers_come_later() {
+        let seconds: Vec<u64> = (1..=13).map(|failures| delay(failures).as_secs()).collect();
+        assert_eq!(seconds, [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30]);
+    }
+
+    #[test]
+    fn failures_are_forgotten_in_time_and_the_table_is_limited() {
+        let (mut failures, now) = (Failures::default(), Now { mono: Instant::now(), wall: Wall(0) });
+        assert_eq!((failures.count(now, 0), failures.count(now, 0)), (1, 2));
+        assert_eq!(failures.count(now.plus(FORGOTTEN_AFTER), 0), 1);
+        let later = now.plus(FORGOTTEN_AFTER * 2);
+        for who in 1..=MAX_REMEMBERED {
+            failures.count(later, who);
+        }
+        assert_eq!(failures.0.len(), MAX_REMEMBERED);
+        assert!(!failures.0.contains_key(&0), "the oldest made room");
+    }
+
+    #[test]
+    fn the_addresses_of_one_ipv6_network_are_one_source() {
+        let of = |text: &str| source(Source::Network(text.parse().unwrap()));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
+        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    }
+}
