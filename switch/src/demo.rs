@@ -2,3 +2,8 @@
 
 pub mod audio;
 pub mod phone;
+
+/// `switch demo [--json]`.
+pub fn run(_json: bool) -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}

@@ -52,6 +52,7 @@ const MOST_OUTPUTS: usize = 2_000;
 pub struct World {
     seed: u64,
     step: u64,
+    start: Now,
     now: Now,
     random: ChaCha8Rng,
     weather: Weather,
@@ -120,6 +121,7 @@ impl World {
         let mut world = World {
             seed,
             step: 0,
+            start: now,
             now,
             random,
             weather: Weather::CALM,
@@ -208,7 +210,8 @@ impl World {
     }
 
     fn advance(&mut self, to: Instant) {
-        self.now = self.now.plus(to.saturating_duration_since(self.now.mono));
+        let passed = to.max(self.now.mono) - self.start.mono;
+        self.now = self.start.plus(passed);
     }
 
     fn next_instant(&self) -> Option<Instant> {

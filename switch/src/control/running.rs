@@ -6,8 +6,9 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::{Notify, oneshot};
-use tokio::task::LocalSet;
+use cas::http;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
 use tracing::{error, info};
 
 use super::start::{Opened, open};
@@ -118,14 +119,26 @@ async fn serve(
             console.serve(Rc::new(async move |request| control.ask(request).await)).await;
         })
     };
+    let (stopping, stopped) = watch::channel(());
+    let mut listeners = JoinSet::new();
+    for listener in http {
+        let (control, mut stopped) = (Rc::clone(&control), stopped.clone());
+        listeners.spawn_local(http::serve(
+            listener,
+            Rc::new(async move |request| control.ask(request).await),
+            http::Limits::default(),
+            async move { drop(stopped.changed().await) },
+        ));
+    }
     let _ = tell_ready.send(Ok(ready));
-    let _ = http;
 
     stop.notified().await;
     info!("stopping: no new calls, ten seconds for the running ones");
     control.step(Input::Stop);
     control.stopped.notified().await;
     console_server.abort();
+    drop((stopping, stopped));
+    while listeners.join_next().await.is_some() {}
     control.tcp.finish().await;
     Ok(control)
 }

@@ -334,6 +334,9 @@ impl Phone {
             Ok(message) => message,
             Err(error) => return self.tell(Event::Malformed(error.to_string())),
         };
+        if !message::length_is_right(&message, message.body()) {
+            return self.tell(Event::Malformed("Content-Length is not the length of the body".into()));
+        }
         let essentials = match &message {
             SipMessage::Request(request) => Essentials::of(request),
             SipMessage::Response(response) => Essentials::of(response),

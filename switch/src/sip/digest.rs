@@ -1,7 +1,7 @@
 //! Digest authentication (RFC 7616, RFC 8760), server's side.
 
 use md5::Md5;
-use sha2::{Digest as _, Sha256};
+use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 
 use super::lex::{Scan, is_space, trim};

@@ -20,6 +20,8 @@ pub struct PhoneId(pub(super) usize);
 pub struct Handset {
     /// The user whose device it is.
     pub user: &'static str,
+    /// Its secret, where it is not the right one.
+    pub wrong_secret: Option<&'static str>,
     /// UDP or TCP.
     pub transport: Transport,
     /// Its codecs, in its order.
@@ -41,6 +43,7 @@ impl Handset {
     pub fn of(user: &'static str) -> Handset {
         Handset {
             user,
+            wrong_secret: None,
             transport: Transport::Udp,
             codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Event],
             behaviour: Behaviour::Answer(Duration::from_secs(1)),
@@ -88,7 +91,7 @@ impl World {
         let host = [10, 0, 1, index as u8 + 1];
         let config = Config {
             user: handset.user.to_owned(),
-            secret: site::secret(handset.user),
+            secret: handset.wrong_secret.map_or_else(|| site::secret(handset.user), str::to_owned),
             domain: DOMAIN.to_owned(),
             registrar: switch_address(),
             sip: SocketAddr::from((host, 5060)),

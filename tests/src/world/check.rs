@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use cas::store::{self, HistoryQuery, Registrations};
+use cas::control::CallControl;
+use cas::store::{Directory, History, HistoryQuery, Registrations};
 use serde_json::{Map, Value};
 use switch::demo::phone::Behaviour;
 
@@ -120,14 +121,17 @@ impl World {
         }
     }
 
-    /// Each end of a call left one record at most, and none without a time.
-    fn check_records(&mut self) {
-        let users: Vec<_> = store::Directory::users(&self.store).expect("a store in memory can be read");
-        for user in users {
+    /// Each end of a call that a client was told of left its record.
+    fn check_records(&self) {
+        let users = self.store.users().expect("a store in memory can be read");
+        for client in self.clients.iter().filter(|client| client.session.is_some()) {
+            let user = users.iter().find(|user| user.login == client.user).expect("clients are users' clients");
             let query = HistoryQuery { user: user.id, device: None, kind: None, before: None, after: None, max: 1000 };
-            let records = store::History::records(&self.store, &query).expect("a store in memory can be read");
-            if records.iter().any(|record| record.started.0 == 0 || record.cause.is_empty()) {
-                self.fail(&format!("{} has a record without time or cause", user.login));
+            let records = self.store.records(&query).expect("a store in memory can be read");
+            let lost =
+                client.view.ended.iter().find(|id| !records.iter().any(|record| record.call.to_string() == **id));
+            if let Some(id) = lost {
+                self.fail(&format!("the call {id} of {} left no record", client.user));
             }
         }
     }
@@ -142,6 +146,10 @@ impl World {
             }
         }
         self.run_for(Duration::from_secs(120));
+        let status = self.node.engine().status();
+        if status.calls + status.transactions + status.registrations > 0 {
+            self.fail(&format!("with nobody there, the engine holds {status:?}"));
+        }
         let left = self.node.next_timeout().map(|at| at.saturating_duration_since(self.now.mono));
         // What counts failed attempts, and subscriptions nobody has come back for, may be forgotten later than this.
         if left.is_some_and(|left| left < Duration::from_secs(5)) {

@@ -42,7 +42,7 @@ pub(super) struct View {
     pub(super) complete: bool,
     /// By call-id, the last that was told.
     pub(super) calls: BTreeMap<String, Map<String, Value>>,
-    ended: BTreeSet<String>,
+    pub(super) ended: BTreeSet<String>,
     /// Requests whose completion is awaited, by `response`.
     pub(super) pending: BTreeMap<u64, String>,
     completed: BTreeMap<u64, Value>,
@@ -178,6 +178,11 @@ impl World {
             self.clients[client.0].view.pending.insert(response, name);
         }
         value
+    }
+
+    /// The number of the last event a client has.
+    pub fn last_event(&self, client: ClientId) -> u64 {
+        self.clients[client.0].after
     }
 
     /// The events told since this was last asked.
@@ -323,6 +328,26 @@ impl World {
             }
             self.run_for(Duration::from_millis(5));
         }
+    }
+
+    /// Sends a request and returns its reply as it is.
+    #[track_caller]
+    pub fn ask(&mut self, client: ClientId, endpoint: Endpoint, body: &Value) -> Reply {
+        let id = self.post(client, endpoint, body);
+        self.await_reply(id)
+    }
+
+    /// The reply to a request, if it has come.
+    pub fn reply_to(&mut self, id: RequestId) -> Option<Reply> {
+        self.replies.remove(&id)
+    }
+
+    /// Logs a client in whose session is gone. What the login was answered.
+    #[track_caller]
+    pub fn log_in_again(&mut self, client: ClientId) -> u16 {
+        self.begin_login(client);
+        self.run_for(Duration::from_millis(200));
+        if self.clients[client.0].session.is_some() { 200 } else { 401 }
     }
 
     /// Sends a request to the switch.

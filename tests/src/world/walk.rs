@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switch::demo::phone::{Behaviour, Codec, Direction, Phone, Talk, Transport};
+use switch::demo::phone::{Behaviour, Codec, Direction, Phone, Status, Talk, Transport};
 use switch::node::StreamId;
 
 use super::client::ClientId;
@@ -87,37 +87,52 @@ impl World {
     }
 
     fn act(&mut self) {
-        let phone = PhoneId(below(&mut self.random, self.phones.len() as u32) as usize);
-        let client = ClientId(below(&mut self.random, self.clients.len() as u32) as usize);
         match below(&mut self.random, 100) {
-            0..18 => {
-                let number = self.choose(&NUMBERS);
-                self.call(phone, number);
+            0..50 => self.act_at_a_phone(),
+            50..92 => {
+                let client = ClientId(below(&mut self.random, self.clients.len() as u32) as usize);
+                self.act_as_client(client);
             }
-            18..24 => drop(self.answer(phone)),
-            24..26 => drop(self.reject(phone, 486)),
-            26..38 => drop(self.hang_up(phone)),
-            38..46 => drop(self.hold(phone)),
-            46..54 => drop(self.resume(phone)),
-            54..57 => drop(self.dial_digits(phone, "4#")),
-            57..60 => {
-                let behaviour = self.behaviour();
-                self.behave(phone, behaviour);
-            }
-            60..62 => self.register(phone),
-            62..63 => self.unregister(phone),
-            63..65 => self.press(phone, Phone::options),
-            65..67 => {
+            92..95 => {
+                let phone = self.some_phone();
                 if self.phone(phone).is_on() {
                     self.vanish(phone);
                 } else {
                     self.come_back(phone);
                 }
             }
-            67..68 => self.cut_a_stream(),
-            68..69 => self.restart(),
-            69..70 => self.weather = Weather::random(&mut self.random),
-            _ => self.act_as_client(client),
+            95..97 => self.cut_a_stream(),
+            97..98 => self.restart(),
+            _ => self.weather = Weather::random(&mut self.random),
+        }
+    }
+
+    fn some_phone(&mut self) -> PhoneId {
+        PhoneId(below(&mut self.random, self.phones.len() as u32) as usize)
+    }
+
+    /// What a person would do with the telephone as it is; now and then what makes no sense.
+    fn act_at_a_phone(&mut self) {
+        let phone = self.some_phone();
+        match (self.phone(phone).status(), below(&mut self.random, 10)) {
+            (Status::Idle, 0..6) => {
+                let number = self.choose(&NUMBERS);
+                self.call(phone, number);
+            }
+            (Status::Idle, 6) => {
+                let behaviour = self.behaviour();
+                self.behave(phone, behaviour);
+            }
+            (Status::Idle, 7) => self.unregister(phone),
+            (Status::Idle, 8) => self.press(phone, Phone::options),
+            (Status::Idle, _) => self.register(phone),
+            (Status::Ringing, 0..6) => drop(self.answer(phone)),
+            (Status::Ringing, 6..8) => drop(self.reject(phone, 486)),
+            (Status::Talking { held: false }, 0..4) => drop(self.hold(phone)),
+            (Status::Talking { held: true }, 0..5) => drop(self.resume(phone)),
+            (Status::Talking { held: false }, 4..6) => drop(self.dial_digits(phone, "4#")),
+            (Status::Calling { .. }, 0..7) => {}
+            _ => drop(self.hang_up(phone)),
         }
     }
 

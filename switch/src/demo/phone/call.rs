@@ -10,7 +10,7 @@ use rsip::message::{HasHeaders, HeadersExt};
 use rsip::{Method, Request, Response};
 
 use super::message::{self, ALLOW};
-use super::sdp::{Description, Direction};
+use super::sdp::{Description, Direction, Origin};
 use super::stream::Stream;
 use super::transaction::{PATIENCE, Purpose, Resend, T2};
 use super::{Ear, End, Event, Head, Phone, Status};
@@ -28,6 +28,7 @@ pub(super) struct Call {
     version: u64,
     /// What this side last wrote.
     pub(super) local: Description,
+    remote: Origin,
 }
 
 /// Both ends of the dialog, as headers.
@@ -187,6 +188,7 @@ impl Phone {
             session,
             version: 1,
             local,
+            remote: Origin::default(),
         };
         (call, body)
     }
@@ -353,6 +355,21 @@ impl Phone {
         self.call.as_mut().is_some_and(|call| matches!(call.phase, Phase::Talking(_)) && call.stream.press(now, events))
     }
 
+    /// Reads a description of the other side, and complains where it does not follow from the one before.
+    pub(super) fn read(&mut self, body: &[u8]) -> Option<Description> {
+        let remote = Description::parse(body)?;
+        if let Some(Err(breach)) = self.call.as_mut().map(|call| call.remote.follow(body)) {
+            self.tell(Event::Malformed(breach));
+        }
+        Some(remote)
+    }
+
+    fn settle(&mut self, now: Instant, remote: &Description) {
+        if let Some(call) = &mut self.call {
+            call.settle(now, remote);
+        }
+    }
+
     /// The first INVITE was answered.
     pub(super) fn invite_answered(&mut self, now: Instant, branch: &str, response: &Response) {
         let status = response.status_code.code();
@@ -366,8 +383,8 @@ impl Phone {
             ..200 => {
                 if status > 100 {
                     *ringing = true;
-                    if let Some(remote) = Description::parse(&response.body) {
-                        call.settle(now, &remote);
+                    if let Some(remote) = self.read(&response.body) {
+                        self.settle(now, &remote);
                     }
                     self.tell(Event::Progress(status));
                 }
@@ -384,6 +401,7 @@ impl Phone {
     }
 
     fn answered(&mut self, now: Instant, response: &Response, giving_up: bool) {
+        let remote = self.read(&response.body);
         let Some(call) = &mut self.call else { return };
         call.phase = Phase::Talking(None);
         let dialog = &mut call.dialog;
@@ -392,7 +410,7 @@ impl Phone {
         }
         dialog.remote_tag = message::Essentials::of(response).ok().and_then(|essentials| essentials.to_tag);
         dialog.route = record_route(response).rev().collect();
-        let complete = match (message::contact(response), Description::parse(&response.body)) {
+        let complete = match (message::contact(response), remote) {
             (Some(target), Some(remote)) if dialog.remote_tag.is_some() => {
                 dialog.target = target;
                 call.settle(now, &remote);
@@ -446,8 +464,8 @@ impl Phone {
             200..300 => {
                 call.change = Change::None;
                 call.held = hold;
-                if let Some(remote) = Description::parse(&response.body) {
-                    call.settle(now, &remote);
+                if let Some(remote) = self.read(&response.body) {
+                    self.settle(now, &remote);
                     self.tell(Event::Held(hold));
                 } else {
                     self.tell(Event::Malformed("a 2xx to re-INVITE without session description".into()));
@@ -483,8 +501,8 @@ impl Phone {
         let Phase::Talking(waiting) = &mut call.phase else { return };
         let Some(done) = waiting.take_if(|unacknowledged| unacknowledged.cseq == cseq) else { return };
         if done.offered {
-            match Description::parse(body) {
-                Some(remote) => call.settle(now, &remote),
+            match self.read(body) {
+                Some(remote) => self.settle(now, &remote),
                 None => self.tell(Event::Malformed("an ACK without the answer to the offer in the 2xx".into())),
             }
         }

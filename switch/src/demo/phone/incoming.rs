@@ -130,7 +130,6 @@ impl Phone {
         if let Behaviour::Reject(status) = self.config.behaviour {
             return self.refuse(now, key, status);
         }
-        let offer = Description::parse(&request.body);
         let (Some(target), Ok(from), Ok(to)) = (message::contact(&request), request.from_header(), request.to_header())
         else {
             self.tell(Event::Malformed("an INVITE without Contact".into()));
@@ -154,16 +153,18 @@ impl Phone {
             Behaviour::Answer(after) => Some(now + after),
             Behaviour::Ring | Behaviour::Reject(_) => None,
         };
-        let (mut call, _) = self.new_call(dialog);
-        call.phase = Phase::Ringing { key: key.clone(), request: Box::new(request), offer, answer_at };
+        let (call, _) = self.new_call(dialog);
         self.call = Some(call);
+        let offer = self.read(&request.body);
+        let Some(call) = &mut self.call else { return };
+        call.phase = Phase::Ringing { key: key.clone(), request: Box::new(request), offer, answer_at };
         self.respond(now, key, 180, vec![self.contact()], None);
         self.tell(Event::Incoming(caller));
     }
 
     /// A change to the session by the other side (RFC 3261 §14.2).
     fn receive_reinvite(&mut self, now: Instant, key: &Key, request: &Request, essentials: &Essentials) {
-        let offer = Description::parse(&request.body);
+        let offer = self.read(&request.body);
         let Some(call) = &mut self.call else { return };
         call.dialog.remote_cseq = essentials.cseq;
         if call.is_changing() {

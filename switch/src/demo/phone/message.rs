@@ -61,6 +61,14 @@ impl Essentials {
     }
 }
 
+/// Whether Content-Length tells the length of the body, where it is there. `rsip` takes whatever came.
+pub(super) fn length_is_right(message: &(impl HasHeaders + ?Sized), body: &[u8]) -> bool {
+    message.headers().iter().all(|header| match header {
+        Header::ContentLength(length) => length.value().trim().parse() == Ok(body.len()),
+        _ => true,
+    })
+}
+
 /// The URI of the first Contact.
 pub(super) fn contact(message: &impl HeadersExt) -> Option<rsip::Uri> {
     message.contact_header().ok()?.uri().ok()

@@ -93,6 +93,31 @@ impl Direction {
     }
 }
 
+/// What the other side's descriptions must keep to (RFC 3264 §8): the session's id stays, the version rises with each change.
+#[derive(Debug, Default)]
+pub(super) struct Origin(Option<(u64, u64, Vec<u8>)>);
+
+impl Origin {
+    /// The next description of the other side. `Err`: how it breaks the rule.
+    pub(super) fn follow(&mut self, body: &[u8]) -> Result<(), String> {
+        let text = String::from_utf8_lossy(body);
+        let origin = text.lines().find_map(|line| line.strip_prefix("o="));
+        let numbers = origin.and_then(|origin| {
+            let mut words = origin.split(' ').skip(1).map(str::parse::<u64>);
+            Some((words.next()?.ok()?, words.next()?.ok()?))
+        });
+        let Some((id, version)) = numbers else { return Err(format!("no o= line: {text}")) };
+        if let Some((last_id, last, before)) = &self.0 {
+            let follows = if before == body { version == *last } else { version > *last };
+            if id != *last_id || !follows {
+                return Err(format!("o= went from {last_id} {last} to {id} {version}: {text}"));
+            }
+        }
+        self.0 = Some((id, version, body.to_vec()));
+        Ok(())
+    }
+}
+
 /// One side's audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Description {
