@@ -1,7 +1,7 @@
 //! Digest authentication (RFC 7616, RFC 8760), server's side.
 
 use md5::Md5;
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::lex::{Scan, is_space, trim};
@@ -30,7 +30,7 @@ impl Algorithm {
 
     /// The hash of the parts with colons between them, lower-case hex.
     fn hash(self, parts: &[&str]) -> String {
-        fn hash<D: sha2::Digest>(parts: &[&str]) -> String {
+        fn hash<D: Digest>(parts: &[&str]) -> String {
             let mut hasher = D::new();
             for (index, part) in parts.iter().enumerate() {
                 if index > 0 {

@@ -308,13 +308,16 @@ impl Params {
         Ok(Params(params))
     }
 
-    /// Whether all values agree that both have, and whether what only one has `may` be missing in the other.
+    /// Whether the values of parameters that both have are equal, and none that `counts` is missing in one of the two. Of parameters that stand
+    /// there twice the first is meant, as everywhere.
     fn agree(&self, other: &Params, counts: impl Fn(&str) -> bool) -> bool {
-        let equal = |a: Option<&str>, b: Option<&str>| a.unwrap_or("").eq_ignore_ascii_case(b.unwrap_or(""));
-        self.0.iter().all(|(name, value)| match other.get(name) {
-            Some(theirs) => equal(value.as_deref(), theirs),
-            None => !counts(name),
-        }) && other.0.iter().all(|(name, _)| !counts(name) || self.get(name).is_some())
+        let all = |ours: &Params, theirs: &Params| {
+            ours.0.iter().all(|(name, _)| match (ours.get(name), theirs.get(name)) {
+                (Some(a), Some(b)) => a.unwrap_or("").eq_ignore_ascii_case(b.unwrap_or("")),
+                _ => !counts(name),
+            })
+        };
+        all(self, other) && all(other, self)
     }
 }
 

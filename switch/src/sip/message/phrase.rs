@@ -1,6 +1,6 @@
 //! Reason phrases, as registered with IANA.
 
-/// The phrase for a code; for an unknown one, that of the first code of its class (RFC 3261 §8.1.3.2).
+/// The phrase for a code; for an unknown one, that of its class (RFC 3261 §8.1.3.2).
 pub(super) fn phrase(code: u16) -> &'static str {
     match code {
         100 => "Trying",
@@ -77,11 +77,17 @@ pub(super) fn phrase(code: u16) -> &'static str {
         606 => "Not Acceptable",
         607 => "Unwanted",
         608 => "Rejected",
-        101..200 => "Session Progress",
-        201..300 => "OK",
-        301..400 => "Multiple Choices",
-        401..500 => "Bad Request",
-        501..600 => "Server Internal Error",
+        other => of_class(other / 100),
+    }
+}
+
+fn of_class(class: u16) -> &'static str {
+    match class {
+        1 => "Session Progress",
+        2 => "OK",
+        3 => "Multiple Choices",
+        4 => "Bad Request",
+        5 => "Server Internal Error",
         _ => "Busy Everywhere",
     }
 }

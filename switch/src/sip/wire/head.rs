@@ -77,15 +77,12 @@ impl Head {
         if line.len() > MAX_LINE {
             self.fail(ParseError::too_large("Start line too long"));
         }
-        let read = if line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/")) {
-            status_line(line).map_err(|error| (Start::Neither, error))
-        } else {
-            request_line(line)
-        };
-        read.unwrap_or_else(|(start, error)| {
+        let is_response = line.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"));
+        let (start, error) = if is_response { status_line(line) } else { request_line(line) };
+        if let Some(error) = error {
             self.fail(error);
-            start
-        })
+        }
+        start
     }
 
     /// One field: a line, which is not empty, and those that continue it (RFC 3261 §7.3.1).
@@ -95,8 +92,7 @@ impl Head {
         }
         let mut folded = None;
         let mut too_long = line.len() > MAX_LINE;
-        while lines.continues() {
-            let more = trim(lines.next().unwrap_or_default());
+        while let Some(more) = lines.continuation().map(trim) {
             let folded = folded.get_or_insert_with(|| trim(line).to_vec());
             too_long |= folded.len() + more.len() > MAX_LINE;
             if !too_long && !more.is_empty() {
@@ -182,47 +178,38 @@ fn check(headers: &Headers, method: Option<&Method>) -> Result<(), ParseError> {
 }
 
 /// `Method SP Request-URI SP SIP-Version`, single spaces (RFC 3261 §7.1). What is wrong comes with what can be answered nevertheless.
-fn request_line(line: &[u8]) -> Result<Start, (Start, ParseError)> {
+fn request_line(line: &[u8]) -> (Start, Option<ParseError>) {
     let malformed = || ParseError::bad("Malformed request line");
-    let Ok(line) = std::str::from_utf8(line) else { return Err((Start::Neither, malformed())) };
+    let Ok(line) = std::str::from_utf8(line) else { return (Start::Neither, Some(malformed())) };
     let (method, rest) = line.split_once(' ').unwrap_or((line, ""));
     if !is_token(method.as_bytes()) {
-        return Err((Start::Neither, malformed()));
+        return (Start::Neither, Some(malformed()));
     }
     let method = Method::from_token(method);
     let (target, version) = rest.rsplit_once(' ').unwrap_or((rest, ""));
-    let unread =
-        |method, error| Err((Start::Request(method, Uri::verbatim(Scheme::Other(String::new()), target)), error));
-    match read_version(version) {
-        Version::Ours => {}
-        Version::Other => return unread(method, ParseError::version()),
-        Version::Malformed => return unread(method, malformed()),
-    }
-    match Uri::parse(target) {
-        Ok(Uri { headers: Some(_), .. }) => unread(method, ParseError::bad("Request-URI with headers")), // RFC 3261 §19.1.1
-        Ok(uri) => Ok(Start::Request(method, uri)),
-        Err(error) => unread(method, error),
-    }
+    let error = match (read_version(version), Uri::parse(target)) {
+        (Version::Other, _) => ParseError::version(),
+        (Version::Malformed, _) => malformed(),
+        (Version::Ours, Err(error)) => error,
+        (Version::Ours, Ok(Uri { headers: Some(_), .. })) => ParseError::bad("Request-URI with headers"), // RFC 3261 §19.1.1
+        (Version::Ours, Ok(uri)) => return (Start::Request(method, uri), None),
+    };
+    (Start::Request(method, Uri::verbatim(Scheme::Other(String::new()), target)), Some(error))
 }
 
 /// `SIP-Version SP Status-Code SP Reason-Phrase` (RFC 3261 §7.2).
-fn status_line(line: &[u8]) -> Result<Start, ParseError> {
-    let malformed = || ParseError::bad("Malformed status line");
+fn status_line(line: &[u8]) -> (Start, Option<ParseError>) {
     let text = String::from_utf8_lossy(line);
-    let (version, rest) = text.split_once(' ').ok_or_else(malformed)?;
-    match read_version(version) {
-        Version::Ours => {}
-        Version::Other => return Err(ParseError::version()),
-        Version::Malformed => return Err(malformed()),
-    }
+    let (version, rest) = text.split_once(' ').unwrap_or((&text, ""));
     // The space before an empty phrase is often forgotten.
     let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
     let code = Some(code).filter(|code| code.len() == 3).and_then(|code| number(code.as_bytes()));
-    let code = code.and_then(|code| u16::try_from(code).ok()).filter(|code| (100..700).contains(code));
-    if reason.contains('\r') {
-        return Err(malformed());
+    let status = code.and_then(|code| u16::try_from(code).ok()).filter(|code| (100..700).contains(code)).map(Status);
+    match (read_version(version), status) {
+        (Version::Other, _) => (Start::Neither, Some(ParseError::version())),
+        (Version::Ours, Some(status)) if !reason.contains('\r') => (Start::Response(status, reason.to_owned()), None),
+        _ => (Start::Neither, Some(ParseError::bad("Malformed status line"))),
     }
-    Ok(Start::Response(Status(code.ok_or_else(malformed)?), reason.to_owned()))
 }
 
 enum Version {
@@ -262,8 +249,8 @@ impl<'a> Lines<'a> {
         Some(line.strip_suffix(b"\r").unwrap_or(line))
     }
 
-    /// Whether the next line continues the one before it.
-    fn continues(&self) -> bool {
-        self.text.get(self.at).copied().is_some_and(is_space)
+    /// The next line, if it continues the one before it.
+    fn continuation(&mut self) -> Option<&'a [u8]> {
+        if self.text.get(self.at).copied().is_some_and(is_space) { self.next() } else { None }
     }
 }
