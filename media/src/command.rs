@@ -15,6 +15,7 @@ pub struct Port(pub u16);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
     /// A leg begins at a bound port. Nothing is accepted before the first [`Command::Update`]; what waited in the socket is thrown away.
+    /// A second leg of the same name is ignored; one at a port that another leg has is closed at once.
     Open {
         /// Names it from here on.
         leg: LegId,
@@ -164,21 +165,24 @@ pub struct LegStats {
     pub sent: u64,
     /// Their payload bytes.
     pub sent_bytes: u64,
+    /// Meant for the telephone and not sent: of a codec, or a digit, that has no payload type there; too many digits; a straggler of a source
+    /// that another has followed; refused by the network.
+    pub unsent: u64,
     /// Missing from the telephone's sequence numbers.
     pub lost: u64,
     /// Came twice.
     pub duplicate: u64,
     /// Came after a later one.
     pub reordered: u64,
-    /// Interarrival jitter (RFC 3550 §6.4.1) in microseconds.
+    /// Interarrival jitter (RFC 3550 §6.4.1) in microseconds, as seen at turns 5 ms apart.
     pub jitter_us: u32,
-    /// Dropped: from an address that is not the telephone's.
+    /// Dropped: from an address that is not the telephone's. Reports (RTCP) count too.
     pub strangers: u64,
-    /// Dropped: not RTP, or a payload type nobody agreed on, or sent while not wanted.
+    /// Dropped: not RTP, or a payload type nobody agreed on, or sent while not wanted, or far from the sequence. Malformed RTCP counts too.
     pub unusable: u64,
-    /// Last fraction lost that the telephone reported by RTCP, in 1/256.
+    /// The last fraction lost that the telephone reported by RTCP, in 1/256.
     pub reported_loss: u8,
-    /// Round-trip time from RTCP in microseconds; 0 while unknown.
+    /// Round-trip time from RTCP in microseconds, up to 20 ms too long (that is how often reports are looked for); 0 while unknown.
     pub round_trip_us: u32,
     /// The address the leg is locked to, once it is.
     pub peer: Option<SocketAddr>,

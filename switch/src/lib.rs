@@ -2,5 +2,23 @@
 //!
 //! Start at [`node`]: the whole switch without I/O. [`control`] is the thread that feeds it, [`engine`] the half that handles calls.
 
+mod auth;
+mod call;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod console;
+pub mod control;
+pub mod demo;
+mod endpoint;
+pub mod engine;
+pub mod entropy;
+pub mod helpers;
+pub mod log;
+mod metrics;
+pub mod net;
 pub mod node;
+mod ports;
+mod registrar;
+mod service;
 pub mod sip;

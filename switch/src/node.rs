@@ -1,38 +1,18 @@
 //! The whole switch without I/O: the site, the engine and the CAS. Inputs go in, outputs are polled, time comes with each input.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use cas::cas::{Job, Reply, Request, RequestId};
+use cas::cas::{Cas, Endpoint, Job, Reply, Request, RequestId};
 use cas::entropy::Entropy;
-use cas::site::MachineKey;
+use cas::site::{MachineKey, Site};
 use cas::store;
 use cas::time::Now;
 
-/// A way to a peer: a UDP socket and the peer's address, or one stream connection (RFC 5626 §3: a flow).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Flow {
-    /// UDP, or which stream.
-    pub channel: Channel,
-    /// Our address as the peer sees it: never a wildcard.
-    pub local: SocketAddr,
-    /// The peer's address.
-    pub peer: SocketAddr,
-}
-
-/// What carries a flow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Channel {
-    /// Datagrams.
-    Udp,
-    /// A TCP connection; its number is never used again.
-    Tcp(StreamId),
-}
-
-/// Names a stream connection. Those accepted count up from 1 in steps of 2, those the engine opens from 2.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u64);
+use crate::engine::{At, Engine};
+pub use crate::sip::flow::{Channel, Flow, StreamId};
 
 /// Who asked the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -122,35 +102,104 @@ pub struct WorkerId(pub u8);
 
 /// The switch.
 pub struct Node {
-    _private: (),
+    site: Site,
+    engine: Engine,
+    cas: Cas,
+    outputs: VecDeque<Output>,
 }
 
 impl Node {
     /// A switch as the store holds it, with nothing begun. Outputs may be waiting at once.
     pub fn new(
         now: Now,
-        settings: Settings,
+        settings: &Settings,
         snapshot: &store::Snapshot,
         key: MachineKey,
-        entropy: impl FnMut() -> Box<dyn Entropy>,
+        mut entropy: impl FnMut() -> Box<dyn Entropy>,
     ) -> Node {
-        let _ = (now, settings, snapshot, key, entropy);
-        todo!()
+        let site = Site::new(snapshot);
+        let engine = Engine::new(now, settings, &site, snapshot, entropy());
+        let cas = Cas::new(settings.cas.clone(), snapshot, key, entropy());
+        let mut node = Node { site, engine, cas, outputs: VecDeque::new() };
+        node.settle(now);
+        node
     }
 
     /// One input, handled to its end: what it causes is in the outputs.
     pub fn handle(&mut self, now: Now, input: Input) {
-        let _ = (now, input);
-        todo!()
+        let at = At { now, site: &self.site };
+        match input {
+            Input::Datagram(flow, bytes) => self.engine.datagram(at, flow, &bytes),
+            Input::Stream(stream, bytes) => self.engine.stream(at, stream, &bytes),
+            Input::FlowOpened(flow) => self.engine.flow_opened(flow),
+            Input::FlowClosed(stream) => self.engine.flow_closed(at, stream),
+            Input::Resolved(peer, local) => self.engine.resolved(peer, local),
+            Input::Media(event) => self.engine.media_event(at, &event),
+            Input::Stored(StoreUser::Engine, id, result) => self.engine.stored(at, id, result.is_ok()),
+            Input::Stop => self.engine.stop(at),
+            Input::Timeout => {
+                self.engine.timeout(at);
+                self.ask_cas(now, cas::cas::Input::Timeout);
+            }
+            Input::Stored(StoreUser::Cas, id, result) => self.ask_cas(now, cas::cas::Input::Stored(id, result)),
+            Input::Helped(id, finding) => self.ask_cas(now, cas::cas::Input::Helped(id, finding)),
+            Input::Request(id, request) if request.endpoint == Endpoint::Metrics => self.metrics(id),
+            Input::Request(id, request) => self.ask_cas(now, cas::cas::Input::Request(id, request)),
+            Input::RequestGone(id) => self.ask_cas(now, cas::cas::Input::Gone(id)),
+        }
+        self.settle(now);
+    }
+
+    fn ask_cas(&mut self, now: Now, input: cas::cas::Input) {
+        self.cas.handle(now, &mut self.site, &mut self.engine, input);
+    }
+
+    /// What the engine has to tell goes to the CAS, what either wants done to the outputs, until neither has anything left.
+    fn settle(&mut self, now: Now) {
+        loop {
+            if let Some(event) = self.engine.poll_event() {
+                self.cas.publish(now, &self.site, &self.engine, event);
+            } else if let Some(output) = self.engine.poll_output() {
+                self.outputs.push_back(output);
+            } else if let Some(output) = self.cas.poll_output() {
+                match output {
+                    cas::cas::Output::Reply(id, reply) => self.outputs.push_back(Output::Reply(id, reply)),
+                    cas::cas::Output::Store(id, request) => {
+                        self.outputs.push_back(Output::Store(StoreUser::Cas, id, request));
+                    }
+                    cas::cas::Output::Help(job) => self.outputs.push_back(Output::Help(job)),
+                    cas::cas::Output::SiteChanged => self.engine.site_changed(At { now, site: &self.site }),
+                }
+            } else {
+                return;
+            }
+        }
+    }
+
+    fn metrics(&mut self, id: RequestId) {
+        let body = crate::metrics::render(&self.engine);
+        let content_type = "text/plain; version=0.0.4; charset=utf-8";
+        self.outputs
+            .push_back(Output::Reply(id, Reply { status: 200, content_type, body: body.into(), headers: Vec::new() }));
     }
 
     /// The next output, in order.
     pub fn poll_output(&mut self) -> Option<Output> {
-        todo!()
+        self.outputs.pop_front()
     }
 
     /// When [`Input::Timeout`] is wanted.
     pub fn next_timeout(&self) -> Option<Instant> {
-        todo!()
+        [self.engine.next_timeout(), self.cas.next_timeout()].into_iter().flatten().min()
+    }
+
+    /// The data of the site, as it stands.
+    pub fn site(&self) -> &Site {
+        &self.site
+    }
+
+    /// Call control, as it stands.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
     }
 }

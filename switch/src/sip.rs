@@ -1,8 +1,13 @@
 //! SIP as a protocol (RFC 3261 and what surrounds it), without I/O and without any idea of a telephone system.
 
+pub mod dialog;
 pub mod digest;
+pub mod flow;
 pub mod header;
+mod lex;
 pub mod message;
 pub mod sdp;
+pub mod timer;
+pub mod transaction;
 pub mod uri;
 pub mod wire;

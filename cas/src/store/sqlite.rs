@@ -42,6 +42,11 @@ pub struct Sqlite {
 }
 
 impl Sqlite {
+    /// Whether this data folder has a database.
+    pub fn exists(data: &Path) -> bool {
+        data.join(FILE).exists()
+    }
+
     /// Opens the database of the folder, whose lock it keeps. A new one is made with this realm; an old one keeps its own.
     pub fn open(folder: Folder, realm_if_new: &str) -> Result<Sqlite, OpenError> {
         let path = folder.path().join(FILE);

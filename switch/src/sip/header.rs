@@ -2,74 +2,43 @@
 //!
 //! Compact names are known, folding is undone, several values in a line are told apart; what is not known is kept verbatim.
 
-use std::fmt;
+mod name;
+mod value;
+
+use std::borrow::Cow;
 
 use bytes::Bytes;
 
-use super::message::{Method, ParseError};
-use super::uri::{Host, Params, Uri};
+pub use self::name::Name;
+pub use self::value::{Address, CSeq, Via};
+use super::lex::{Values, is_space, number, trim};
+use super::message::ParseError;
 
-/// The header names the switch distinguishes; compact forms read as their long ones.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is its own name")]
-pub enum Name {
-    Accept,
-    AlertInfo,
-    Allow,
-    AuthenticationInfo,
-    Authorization,
-    CallId,
-    CallInfo,
-    Contact,
-    ContentEncoding,
-    ContentLength,
-    ContentType,
-    CSeq,
-    Date,
-    Event,
-    Expires,
-    From,
-    MaxForwards,
-    MinExpires,
-    PAssertedIdentity,
-    Path,
-    ProxyAuthorization,
-    ProxyRequire,
-    Reason,
-    RecordRoute,
-    Require,
-    RetryAfter,
-    Route,
-    Server,
-    Supported,
-    Timestamp,
-    To,
-    Unsupported,
-    UserAgent,
-    Via,
-    WwwAuthenticate,
-    Other(String),
-}
+/// The most values of one list header that are read; more are an error.
+pub const MAX_VALUES: usize = 256;
 
-impl Name {
-    /// The long form, in customary case.
-    pub fn as_str(&self) -> &str {
-        todo!()
-    }
-
-    /// Long or compact form, any case.
-    pub fn from_token(token: &str) -> Name {
-        todo!("{token}")
-    }
-}
-
-/// Headers in the order of the wire.
+/// Headers in the order of the wire. Content-Length is not among those of a parsed message: the body says it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Headers {
     fields: Vec<(Name, Bytes)>,
 }
 
 impl Headers {
+    /// No fields, and room for some.
+    pub fn with_capacity(fields: usize) -> Headers {
+        Headers { fields: Vec::with_capacity(fields) }
+    }
+
+    /// How many fields there are.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
     /// All fields.
     pub fn iter(&self) -> impl Iterator<Item = (&Name, &[u8])> {
         self.fields.iter().map(|(name, value)| (name, value.as_ref()))
@@ -81,14 +50,13 @@ impl Headers {
     }
 
     /// The first field of this name, as text with bad UTF-8 replaced.
-    pub fn text(&self, name: &Name) -> Option<std::borrow::Cow<'_, str>> {
+    pub fn text(&self, name: &Name) -> Option<Cow<'_, str>> {
         self.get(name).map(String::from_utf8_lossy)
     }
 
     /// Every value of a header that is a comma-separated list, over all its lines, commas in quotes and angle brackets respected, trimmed.
     pub fn values<'a>(&'a self, name: &'a Name) -> impl Iterator<Item = &'a [u8]> {
-        let _ = name;
-        todo!() as std::vec::IntoIter<&[u8]>
+        self.fields.iter().filter(move |(n, _)| n == name).flat_map(|(_, value)| Values::new(value))
     }
 
     /// Adds at the end.
@@ -101,10 +69,23 @@ impl Headers {
         self.fields.insert(0, (name, value.into()));
     }
 
+    /// Adds all fields of this name that `other` has, as they stand there.
+    pub fn copy(&mut self, other: &Headers, name: &Name) {
+        self.fields.extend(other.fields.iter().filter(|(n, _)| n == name).cloned());
+    }
+
     /// Replaces all fields of this name by one, in the place of the first.
     pub fn set(&mut self, name: Name, value: impl Into<Bytes>) {
-        let _ = (name, value.into());
-        todo!()
+        let mut value = Some(value.into());
+        self.fields.retain_mut(|(n, old)| {
+            if *n != name {
+                return true;
+            }
+            value.take().map(|new| *old = new).is_some()
+        });
+        if let Some(value) = value {
+            self.push(name, value);
+        }
     }
 
     /// Removes all fields of this name.
@@ -114,60 +95,110 @@ impl Headers {
 
     // Typed. `Err` where the header is missing (and RFC 3261 §8.1.1 demands it), there twice though it may not be, or not well formed.
 
+    /// The only field of this name.
+    fn single(&self, name: &Name) -> Result<Option<&[u8]>, ParseError> {
+        let mut fields = self.fields.iter().filter(|(n, _)| n == name);
+        match (fields.next(), fields.next()) {
+            (_, Some(_)) => Err(ParseError::bad(format!("More than one {}", name.as_str()))),
+            (first, None) => Ok(first.map(|(_, value)| value.as_ref())),
+        }
+    }
+
+    /// The only field of this name, which must be there.
+    fn required(&self, name: &Name) -> Result<&[u8], ParseError> {
+        self.single(name)?.ok_or_else(|| missing(name))
+    }
+
     /// The top Via.
     pub fn via(&self) -> Result<Via, ParseError> {
-        todo!()
+        Via::parse(self.values(&Name::Via).next().ok_or_else(|| missing(&Name::Via))?)
     }
 
     /// Replaces the top Via value, leaving those below it.
     pub fn set_via(&mut self, via: &Via) {
-        todo!("{via}")
+        let written = Bytes::from(via.to_string());
+        let Some(at) = self.fields.iter().position(|(name, _)| *name == Name::Via) else {
+            return self.push_front(Name::Via, written);
+        };
+        let field = std::mem::replace(&mut self.fields[at].1, written);
+        let mut values = Values::new(&field);
+        values.next();
+        let below = trim(values.rest());
+        if !below.is_empty() {
+            self.fields.insert(at + 1, (Name::Via, field.slice_ref(below)));
+        }
     }
 
     /// From.
     pub fn from(&self) -> Result<Address, ParseError> {
-        todo!()
+        Address::parse(self.required(&Name::From)?)
     }
 
     /// To.
     pub fn to(&self) -> Result<Address, ParseError> {
-        todo!()
+        Address::parse(self.required(&Name::To)?)
     }
 
     /// Call-ID.
     pub fn call_id(&self) -> Result<&str, ParseError> {
-        todo!()
+        let value = self.required(&Name::CallId)?;
+        let well_formed = !value.is_empty() && value.iter().all(u8::is_ascii_graphic);
+        let text = std::str::from_utf8(value).ok().filter(|_| well_formed);
+        text.ok_or_else(|| ParseError::bad("Malformed Call-ID"))
     }
 
     /// CSeq.
     pub fn cseq(&self) -> Result<CSeq, ParseError> {
-        todo!()
+        CSeq::parse(self.required(&Name::CSeq)?)
     }
 
     /// Max-Forwards; `None` where it is missing (RFC 3261 §16.3 3: not an error).
     pub fn max_forwards(&self) -> Result<Option<u8>, ParseError> {
-        todo!()
+        let Some(value) = self.single(&Name::MaxForwards)? else { return Ok(None) };
+        let hops = number(value).and_then(|hops| u8::try_from(hops).ok());
+        hops.map(Some).ok_or_else(|| ParseError::bad("Malformed Max-Forwards"))
     }
 
     /// Expires, in seconds, capped at 2^32-1 (RFC 3261 §20.19: malformed reads as absent).
     pub fn expires(&self) -> Option<u32> {
-        todo!()
+        number(self.get(&Name::Expires)?).map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
     /// All Contact values.
     pub fn contacts(&self) -> Result<Contacts, ParseError> {
-        todo!()
+        let values: Vec<_> = self.limited(&Name::Contact)?;
+        match values[..] {
+            [b"*"] => Ok(Contacts::Star),
+            _ => values.into_iter().map(Address::parse).collect::<Result<_, _>>().map(Contacts::List),
+        }
     }
 
     /// All values of Route, Record-Route or Path.
     pub fn addresses(&self, name: &Name) -> Result<Vec<Address>, ParseError> {
-        todo!("{name:?}")
+        self.limited(name)?.into_iter().map(Address::parse).collect()
     }
 
-    /// All tokens of Require, Proxy-Require, Supported, Allow …, lower case.
-    pub fn tokens(&self, name: &Name) -> Vec<String> {
-        todo!("{name:?}")
+    /// All values, if they are not too many.
+    fn limited<'a>(&'a self, name: &'a Name) -> Result<Vec<&'a [u8]>, ParseError> {
+        let values: Vec<_> = self.values(name).take(MAX_VALUES + 1).collect();
+        if values.len() > MAX_VALUES {
+            return Err(ParseError::bad(format!("Too many values of {}", name.as_str())));
+        }
+        Ok(values)
     }
+
+    /// All tokens of Require, Proxy-Require, Supported, Allow …, lower case, at most [`MAX_VALUES`]; parameters are left out.
+    pub fn tokens(&self, name: &Name) -> Vec<String> {
+        self.values(name)
+            .map(|value| value.split(|byte| *byte == b';' || is_space(*byte)).next().unwrap_or(value))
+            .take(MAX_VALUES)
+            .map(|value| String::from_utf8_lossy(value).to_ascii_lowercase())
+            .collect()
+    }
+}
+
+fn missing(name: &Name) -> ParseError {
+    ParseError::bad(format!("Missing {}", name.as_str()))
 }
 
 /// The Contact values of a message.
@@ -179,78 +210,5 @@ pub enum Contacts {
     List(Vec<Address>),
 }
 
-/// One Via value (RFC 3261 §20.42).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Via {
-    /// `UDP`, `TCP`, …, upper case.
-    pub transport: String,
-    /// sent-by host.
-    pub host: Host,
-    /// sent-by port.
-    pub port: Option<u16>,
-    /// branch, received, rport …
-    pub params: Params,
-}
-
-impl Via {
-    /// The branch, where there is one.
-    pub fn branch(&self) -> Option<&str> {
-        self.params.value("branch")
-    }
-}
-
-impl fmt::Display for Via {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-
-/// name-addr or addr-spec with parameters: From, To, Contact, Route … An addr-spec's parameters are the header's (RFC 3261 §20.10).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// The display name, unquoted.
-    pub display: Option<String>,
-    /// The URI.
-    pub uri: Uri,
-    /// The header's parameters.
-    pub params: Params,
-}
-
-impl Address {
-    /// `<uri>`.
-    pub fn new(uri: Uri) -> Address {
-        Address { display: None, uri, params: Params::default() }
-    }
-
-    /// One value.
-    pub fn parse(text: &[u8]) -> Result<Address, ParseError> {
-        todo!("{text:?}")
-    }
-
-    /// The tag parameter.
-    pub fn tag(&self) -> Option<&str> {
-        self.params.value("tag")
-    }
-}
-
-impl fmt::Display for Address {
-    /// Always with angle brackets; the display name quoted and escaped where it is no plain token.
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
-    }
-}
-
-/// CSeq.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CSeq {
-    /// Below 2^31.
-    pub number: u32,
-    /// The method.
-    pub method: Method,
-}
-
-impl fmt::Display for CSeq {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.number, self.method.as_str())
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,14 @@
 //! Requests and responses: a start line, headers in their order, a body.
 
-use std::fmt;
+mod phrase;
 
-use bytes::{Bytes, BytesMut};
+use std::fmt::{self, Write as _};
 
+use bytes::{BufMut as _, Bytes, BytesMut};
+
+use self::phrase::phrase;
 use super::header::{Headers, Name};
+use super::lex::{is_control, is_token_byte};
 use super::uri::Uri;
 
 /// A SIP message.
@@ -42,36 +46,57 @@ pub struct Response {
     pub body: Bytes,
 }
 
-/// The methods the switch distinguishes; they compare with regard to case (RFC 3261 §7.1).
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[allow(missing_docs, reason = "each is its own name")]
-pub enum Method {
-    Invite,
-    Ack,
-    Bye,
-    Cancel,
-    Register,
-    Options,
-    Info,
-    Update,
-    Prack,
-    Refer,
-    Notify,
-    Subscribe,
-    Message,
-    Publish,
-    Other(String),
+/// Declares the methods once: variant and spelling.
+macro_rules! methods {
+    ($($method:ident = $text:literal,)*) => {
+        /// The methods the switch distinguishes; they compare with regard to case (RFC 3261 §7.1).
+        #[derive(Clone, Debug, PartialEq, Eq, Hash)]
+        #[allow(missing_docs, reason = "each is its own name")]
+        pub enum Method {
+            $($method,)*
+            Other(String),
+        }
+
+        impl Method {
+            /// As on the wire.
+            pub fn as_str(&self) -> &str {
+                match self {
+                    $(Method::$method => $text,)*
+                    Method::Other(method) => method,
+                }
+            }
+
+            /// From the wire; any token.
+            pub fn from_token(token: &str) -> Method {
+                match token {
+                    $($text => Method::$method,)*
+                    other => Method::Other(other.to_owned()),
+                }
+            }
+        }
+    };
 }
 
-impl Method {
-    /// As on the wire.
-    pub fn as_str(&self) -> &str {
-        todo!()
-    }
+methods! {
+    Invite = "INVITE",
+    Ack = "ACK",
+    Bye = "BYE",
+    Cancel = "CANCEL",
+    Register = "REGISTER",
+    Options = "OPTIONS",
+    Info = "INFO",
+    Update = "UPDATE",
+    Prack = "PRACK",
+    Refer = "REFER",
+    Notify = "NOTIFY",
+    Subscribe = "SUBSCRIBE",
+    Message = "MESSAGE",
+    Publish = "PUBLISH",
+}
 
-    /// From the wire; any token.
-    pub fn from_token(token: &str) -> Method {
-        todo!("{token}")
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 
@@ -90,9 +115,9 @@ impl Status {
         (200..300).contains(&self.0)
     }
 
-    /// The phrase of RFC 3261 §21 (and later RFCs) for the code.
+    /// The phrase of RFC 3261 §21 (and later RFCs) for the code; for one that has none, that of its class (RFC 3261 §8.1.3.2).
     pub fn phrase(self) -> &'static str {
-        todo!()
+        phrase(self.0)
     }
 }
 
@@ -109,6 +134,16 @@ impl ParseError {
     /// A 400.
     pub fn bad(text: impl Into<String>) -> ParseError {
         ParseError { status: Status(400), text: text.into() }
+    }
+
+    /// A 505.
+    pub fn version() -> ParseError {
+        ParseError { status: Status(505), text: "SIP version other than 2.0".to_owned() }
+    }
+
+    /// A 513.
+    pub fn too_large(text: impl Into<String>) -> ParseError {
+        ParseError { status: Status(513), text: text.into() }
     }
 }
 
@@ -137,14 +172,23 @@ impl Request {
     /// A response to this request: Via, From, To, Call-ID, CSeq copied, Timestamp for a 100 (RFC 3261 §8.2.6). The To tag is the caller's
     /// to add. The phrase is the status's own.
     pub fn response(&self, status: Status) -> Response {
-        todo!("{status:?}")
+        let mut headers = Headers::with_capacity(8);
+        for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
+            headers.copy(&self.headers, &name);
+        }
+        if status == Status(100) {
+            headers.copy(&self.headers, &Name::Timestamp);
+        }
+        Response { status, reason: status.phrase().to_owned(), headers, body: Bytes::new() }
     }
 
     /// On the wire, Content-Length written last and right.
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::new();
-        let _ = &mut out;
-        todo!()
+        let mut out = room_for(&self.headers, &self.body);
+        put_token(&mut out, self.method.as_str());
+        // Writing to memory cannot fail.
+        let _ = write!(out, " {} SIP/2.0\r\n", self.uri);
+        put_rest(out, &self.headers, &self.body)
     }
 }
 
@@ -166,6 +210,50 @@ impl Response {
 
     /// On the wire, Content-Length written last and right.
     pub fn encode(&self) -> Bytes {
-        todo!()
+        let mut out = room_for(&self.headers, &self.body);
+        let _ = write!(out, "SIP/2.0 {:03} ", self.status.0);
+        put_text(&mut out, self.reason.as_bytes());
+        out.put_slice(b"\r\n");
+        put_rest(out, &self.headers, &self.body)
     }
 }
+
+/// A buffer that holds the message, most likely without growing.
+fn room_for(headers: &Headers, body: &Bytes) -> BytesMut {
+    let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    BytesMut::with_capacity(fields + body.len() + 160)
+}
+
+/// Everything after the start line.
+fn put_rest(mut out: BytesMut, headers: &Headers, body: &Bytes) -> Bytes {
+    for (name, value) in headers.iter().filter(|(name, _)| **name != Name::ContentLength) {
+        put_token(&mut out, name.as_str());
+        out.put_slice(b": ");
+        put_text(&mut out, value);
+        out.put_slice(b"\r\n");
+    }
+    let _ = write!(out, "Content-Length: {}\r\n\r\n", body.len());
+    out.put_slice(body);
+    out.freeze()
+}
+
+/// Writes text that cannot leave its line, whoever made it: controls become blanks.
+fn put_text(out: &mut BytesMut, text: &[u8]) {
+    let start = out.len();
+    out.put_slice(text);
+    for byte in out[start..].iter_mut().filter(|byte| is_control(**byte)) {
+        *byte = b' ';
+    }
+}
+
+/// Writes what should be a token, and makes it one.
+fn put_token(out: &mut BytesMut, token: &str) {
+    let start = out.len();
+    out.put_slice(token.as_bytes());
+    for byte in out[start..].iter_mut().filter(|byte| !is_token_byte(**byte)) {
+        *byte = b'-';
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -2,10 +2,26 @@
 //!
 //! The switch speaks for itself to each telephone: addresses, ports, `o=` and payload types of what it writes are its own; the codecs are the other
 //! telephone's, in that one's order.
+//!
+//! [`parse`] reads what a telephone wrote, [`Session`] writes the switch's own side. Which telephone hears which is the call's business, not decided here.
 
-use std::net::{IpAddr, SocketAddr};
+mod read;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::net::SocketAddr;
 
 use media::{Codec, PayloadMap};
+
+pub use read::parse;
+pub use session::Session;
+
+/// Most m= lines a session description may have.
+pub const MAX_MEDIA_LINES: usize = 16;
+/// Most formats an m= line may have.
+pub const MAX_FORMATS: usize = 64;
 
 /// What one side's session description says of its audio.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,12 +30,12 @@ pub struct Audio {
     pub rtp: Option<SocketAddr>,
     /// Where it wants RTCP: `a=rtcp` (RFC 3605), or the next port.
     pub rtcp: Option<SocketAddr>,
-    /// What it wants, from its own side.
+    /// What it wants, from its own side. The old hold (`c=0.0.0.0`, RFC 3264 §8.4) reads as the direction it stands for: one that does not listen.
     pub direction: Direction,
     /// Codecs known to the media plane with the payload types it will *receive* them under, in its order; a telephone-event for each rate.
     pub payloads: PayloadMap,
-    /// `a=fmtp` of Opus, G.722 or telephone-event by payload type, verbatim, to be passed on.
-    pub fmtp: Vec<(u8, String)>,
+    /// `a=fmtp` of Opus, G.722 or telephone-event, verbatim, to be passed on. By codec: the payload type may be another one on the other side.
+    pub fmtp: Vec<(Codec, String)>,
     /// a=ptime in ms, if written.
     pub ptime: Option<u16>,
     /// a=rtcp-mux was written. Not used yet: never answered with it.
@@ -40,6 +56,15 @@ pub enum Direction {
 }
 
 impl Direction {
+    fn of(sends: bool, receives: bool) -> Direction {
+        match (sends, receives) {
+            (true, true) => Direction::SendRecv,
+            (true, false) => Direction::SendOnly,
+            (false, true) => Direction::RecvOnly,
+            (false, false) => Direction::Inactive,
+        }
+    }
+
     /// The same seen from the other side.
     #[must_use]
     pub fn reversed(self) -> Direction {
@@ -64,7 +89,7 @@ impl Direction {
 /// A session description as received.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Description {
-    /// The first usable audio stream (RTP/AVP, port not 0 or else the first refused one).
+    /// The first usable audio stream: RTP/AVP or RTP/AVPF, with a voice codec the media plane knows, port not 0; or else the first one with port 0.
     pub audio: Option<Audio>,
     /// Every m= line in order, so that an answer can have as many: media, port, protocol, formats as written, and whether it is the audio above.
     pub lines: Vec<MediaLine>,
@@ -75,6 +100,8 @@ pub struct Description {
 pub struct MediaLine {
     /// `audio`, `video` …
     pub media: String,
+    /// As written; 0 refuses the stream or takes it away.
+    pub port: u16,
     /// `RTP/AVP` …
     pub protocol: String,
     /// The formats, verbatim.
@@ -92,41 +119,23 @@ pub enum SdpError {
     NotAcceptable(String),
 }
 
-/// Reads a body.
-pub fn parse(body: &[u8]) -> Result<Description, SdpError> {
-    todo!("{body:?}")
+impl fmt::Display for SdpError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SdpError::Malformed(why) => write!(f, "not a session description: {why}"),
+            SdpError::NotAcceptable(why) => write!(f, "no acceptable audio stream: {why}"),
+        }
+    }
 }
 
-/// The switch's own side of one offer/answer session with one telephone: the `o=` line's id and version, and what was last written.
-#[derive(Clone, Debug)]
-pub struct Session {
-    _private: (),
-}
+impl std::error::Error for SdpError {}
 
-impl Session {
-    /// `id` is random below 2^62; `rtp` the address and port of the leg.
-    pub fn new(id: u64, rtp: SocketAddr) -> Session {
-        todo!("{id}{rtp}")
-    }
-
-    /// Writes an offer with these payloads. The version in `o=` rises exactly when the text differs from the one written before (RFC 3264 §8).
-    pub fn offer(&mut self, payloads: &PayloadMap, fmtp: &[(u8, String)], ptime: Option<u16>, direction: Direction) -> String {
-        todo!("{payloads:?}{fmtp:?}{ptime:?}{direction:?}")
-    }
-
-    /// Writes the answer to `offer`: its m= lines in its order, all but the audio refused; of the offer's payloads those whose codec is in
-    /// `common`, with the offer's payload types, in the offer's order.
-    pub fn answer(&mut self, offer: &Description, common: &[Codec], fmtp: &[(u8, String)], ptime: Option<u16>, direction: Direction) -> Result<String, SdpError> {
-        todo!("{offer:?}{common:?}{fmtp:?}{ptime:?}{direction:?}")
-    }
-
-    /// The payloads last written towards the telephone: how its packets read.
-    pub fn payloads(&self) -> &PayloadMap {
-        todo!()
-    }
-
-    /// The address and port written into SDP.
-    pub fn local(&self) -> (IpAddr, u16) {
-        todo!()
+/// The payload type that RFC 3551 §6 fixes for a codec.
+fn static_payload_type(codec: Codec) -> Option<u8> {
+    match codec {
+        Codec::Pcmu => Some(0),
+        Codec::Pcma => Some(8),
+        Codec::G722 => Some(9),
+        Codec::Opus | Codec::TelephoneEvent { .. } => None,
     }
 }

@@ -1,17 +1,28 @@
 //! URIs (RFC 3261 §19.1, RFC 3966). Anything with a scheme is accepted here and kept verbatim; whether the scheme is one the switch
 //! serves (416 otherwise) is asked later.
 
-use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+mod escape;
 
+use std::borrow::Cow;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use self::escape::{unescape, write_escaped};
+use super::lex::{Scan, is_token, is_token_byte};
 use super::message::ParseError;
+
+/// The most parameters of one URI or one header value.
+pub const MAX_PARAMS: usize = 64;
+/// The longest host name (RFC 1035 §2.3.4).
+const MAX_HOST: usize = 255;
 
 /// A URI.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Uri {
     /// The scheme.
     pub scheme: Scheme,
-    /// The user part, unescaped (`tel:` and unknown schemes: everything before the parameters).
+    /// The user part, unescaped, without a password (`tel:`: the number as written; unknown schemes: everything after the colon, verbatim).
+    /// Escaped bytes that are no UTF-8 stand as U+EF80 to U+EFFF and are written as they came.
     pub user: Option<String>,
     /// The host; `None` for `tel:` and unknown schemes.
     pub host: Option<Host>,
@@ -32,7 +43,7 @@ pub enum Scheme {
     Sips,
     /// `tel:`
     Tel,
-    /// Any other, lower case.
+    /// Any other, lower case; empty for a text without a scheme, as a malformed Request-URI can be.
     Other(String),
 }
 
@@ -45,8 +56,8 @@ pub enum Host {
     Ip(IpAddr),
 }
 
-/// Parameters: `;lr;transport=tcp;x="a;b"`. Names compare without regard to case and are kept in lower case; quotes are taken off values and put
-/// back where they are needed.
+/// Parameters: `;lr;transport=tcp;x="a;b"`. Names compare without regard to case and are kept in lower case; quotes (in headers) and escapes (in
+/// URIs) are taken off values and put back where they are needed. `Display` writes them as header parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Params(pub Vec<(String, Option<String>)>);
 
@@ -90,29 +101,322 @@ impl Uri {
 
     /// Parses a whole URI without angle brackets.
     pub fn parse(text: &str) -> Result<Uri, ParseError> {
-        todo!("{text}")
+        if !text.bytes().all(|byte| byte > b' ' && !matches!(byte, b'<' | b'>' | b'"' | 0x7f)) {
+            return Err(ParseError::bad("URI with a character it may not hold"));
+        }
+        let (scheme, rest) = text.split_once(':').ok_or_else(|| ParseError::bad("URI without a scheme"))?;
+        if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
+            || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        {
+            return Err(ParseError::bad("URI with a malformed scheme"));
+        }
+        if rest.is_empty() {
+            return Err(ParseError::bad("URI with nothing after its scheme"));
+        }
+        if scheme.eq_ignore_ascii_case("sip") {
+            Uri::parse_sip(Scheme::Sip, rest)
+        } else if scheme.eq_ignore_ascii_case("sips") {
+            Uri::parse_sip(Scheme::Sips, rest)
+        } else if scheme.eq_ignore_ascii_case("tel") {
+            let (number, params) = split_before(rest, &[';']);
+            let params = Params::parse_uri(params)?;
+            Ok(Uri { params, ..Uri::verbatim(Scheme::Tel, number) })
+        } else {
+            Ok(Uri::verbatim(Scheme::Other(scheme.to_ascii_lowercase()), rest))
+        }
     }
 
-    /// Equality by RFC 3261 §19.1.4.
+    /// A text that is not taken apart.
+    pub(super) fn verbatim(scheme: Scheme, text: &str) -> Uri {
+        Uri { scheme, user: Some(text.to_owned()), host: None, port: None, params: Params::default(), headers: None }
+    }
+
+    /// What follows `sip:` or `sips:`.
+    fn parse_sip(scheme: Scheme, rest: &str) -> Result<Uri, ParseError> {
+        let (user, rest) = match rest.split_once('@') {
+            Some((userinfo, rest)) => {
+                let user = userinfo.split_once(':').map_or(userinfo, |(user, _password)| user);
+                if user.is_empty() {
+                    return Err(ParseError::bad("URI with an empty user"));
+                }
+                (Some(unescape(user)?), rest)
+            }
+            None => (None, rest),
+        };
+        let (sent_to, rest) = split_before(rest, &[';', '?']);
+        let (host, port) = host_port(sent_to)?;
+        let (params, headers) = split_before(rest, &['?']);
+        if params.contains('@') {
+            return Err(ParseError::bad("URI with two @"));
+        }
+        let headers = headers.strip_prefix('?').map(str::to_owned);
+        Ok(Uri { scheme, user, host: Some(host), port, params: Params::parse_uri(params)?, headers })
+    }
+
+    /// Equality by RFC 3261 §19.1.4, for `tel:` by RFC 3966 §4; other schemes compare as text. Since `user` is unescaped, a reserved
+    /// character that one URI escapes and the other does not compares as equal.
     pub fn same_as(&self, other: &Uri) -> bool {
-        todo!("{other:?}")
+        match (&self.scheme, &other.scheme) {
+            (Scheme::Tel, Scheme::Tel) => {
+                let digits = |uri: &Uri| {
+                    uri.user.as_deref().map(|number| number.replace(['-', '.', '(', ')'], "").to_ascii_lowercase())
+                };
+                digits(self) == digits(other) && self.params.agree(&other.params, |_| true)
+            }
+            (ours, theirs) if ours != theirs => false,
+            (Scheme::Other(_), _) => self == other,
+            _ => {
+                self.user == other.user
+                    && self.host == other.host
+                    && self.port == other.port
+                    && self
+                        .params
+                        .agree(&other.params, |name| ["user", "ttl", "method", "maddr", "transport"].contains(&name))
+                    && sorted_headers(self.headers.as_deref()) == sorted_headers(other.headers.as_deref())
+            }
+        }
     }
 }
 
+/// A URI's headers ready for comparison: unescaped, names in lower case, in any one order.
+fn sorted_headers(headers: Option<&str>) -> Vec<(String, Cow<'_, str>)> {
+    let plain = |text| unescape(text).map_or(Cow::Borrowed(text), Cow::Owned);
+    let mut headers: Vec<_> = headers
+        .into_iter()
+        .flat_map(|headers| headers.split('&'))
+        .map(|header| header.split_once('=').unwrap_or((header, "")))
+        .map(|(name, value)| (plain(name).to_ascii_lowercase(), plain(value)))
+        .collect();
+    headers.sort_unstable();
+    headers
+}
+
+/// Splits before the first of these characters, or at the end.
+fn split_before<'a>(text: &'a str, separators: &[char]) -> (&'a str, &'a str) {
+    text.split_at(text.find(separators).unwrap_or(text.len()))
+}
+
+/// `host[:port]`, with blanks around the colon as Via allows them.
+pub(super) fn host_port(text: &str) -> Result<(Host, Option<u16>), ParseError> {
+    let end_of_host = if text.starts_with('[') {
+        text.find(']').map_or(0, |end| end + 1)
+    } else {
+        text.find(':').unwrap_or(text.len())
+    };
+    let (host, port) = text.split_at(end_of_host);
+    let host = Host::parse(host.trim_end())?;
+    let port = port.trim_start();
+    if port.is_empty() {
+        return Ok((host, None));
+    }
+    let port =
+        port.strip_prefix(':').map(str::trim_start).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
+    match port.and_then(|port| port.parse().ok()) {
+        Some(port) => Ok((host, Some(port))),
+        None => Err(ParseError::bad("Malformed port")),
+    }
+}
+
+impl Host {
+    /// A name, an IPv4 address or an IPv6 reference.
+    pub fn parse(text: &str) -> Result<Host, ParseError> {
+        if let Some(reference) = text.strip_prefix('[') {
+            let address = reference.strip_suffix(']').and_then(ipv6);
+            return address
+                .map(|address| Host::Ip(address.into()))
+                .ok_or_else(|| ParseError::bad("Malformed IPv6 reference"));
+        }
+        if let Ok(address) = text.parse::<Ipv4Addr>() {
+            return Ok(Host::Ip(address.into()));
+        }
+        if text.is_empty() || text.len() > MAX_HOST || !text.bytes().all(is_host_byte) {
+            return Err(ParseError::bad("Malformed host"));
+        }
+        Ok(Host::Name(text.to_ascii_lowercase()))
+    }
+}
+
+/// An address as in an IPv6 reference. The grammar of RFC 3261 yields three colons before an embedded IPv4 address; RFC 5118 §4.10 asks
+/// for them to be read as two.
+fn ipv6(text: &str) -> Option<Ipv6Addr> {
+    text.parse().ok().or_else(|| if text.contains('.') { text.replacen(":::", "::", 1).parse().ok() } else { None })
+}
+
+/// A byte of a host name; the underscore is in no grammar and in many networks.
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._".contains(&byte)
+}
+
+/// `user-unreserved` and `unreserved` of RFC 3261 §25.1.
+fn is_user_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.!~*'()&=+$,;?/".contains(&byte)
+}
+
+/// `paramchar` of RFC 3261 §25.1.
+fn is_param_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.!~*'()[]/:&+$".contains(&byte)
+}
+
+/// What may stand in a text that is kept verbatim.
+fn is_uri_byte(byte: u8) -> bool {
+    byte.is_ascii_graphic() && !b"<>\"".contains(&byte)
+}
+
+impl Params {
+    /// The parameters of a URI, from the first semicolon on.
+    fn parse_uri(text: &str) -> Result<Params, ParseError> {
+        let mut params = Vec::new();
+        for param in text.split(';').skip(1) {
+            if params.len() == MAX_PARAMS {
+                return Err(ParseError::bad("Too many URI parameters"));
+            }
+            let (name, value) = match param.split_once('=') {
+                Some((name, value)) => (name, Some(unescape(value)?)),
+                None => (param, None),
+            };
+            if name.is_empty() {
+                return Err(ParseError::bad("Empty URI parameter"));
+            }
+            let mut name = unescape(name)?;
+            name.make_ascii_lowercase();
+            params.push((name, value));
+        }
+        Ok(Params(params))
+    }
+
+    /// The parameters of a header value, up to what is none.
+    pub(super) fn parse_header(scan: &mut Scan<'_>) -> Result<Params, ParseError> {
+        let mut params = Vec::new();
+        while scan.eat_spaced(b';') {
+            if params.len() == MAX_PARAMS {
+                return Err(ParseError::bad("Too many header parameters"));
+            }
+            let name = scan.token().ok_or_else(|| ParseError::bad("Malformed header parameter"))?;
+            let value = if !scan.eat_spaced(b'=') {
+                None
+            } else if scan.peek() == Some(b'"') {
+                Some(scan.quoted()?)
+            } else {
+                let value = scan.take_while(is_bare_byte);
+                if value.is_empty() {
+                    return Err(ParseError::bad("Header parameter without its value"));
+                }
+                Some(String::from_utf8_lossy(value).into_owned())
+            };
+            params.push((name.to_ascii_lowercase(), value));
+        }
+        Ok(Params(params))
+    }
+
+    /// Whether all values agree that both have, and whether what only one has `may` be missing in the other.
+    fn agree(&self, other: &Params, counts: impl Fn(&str) -> bool) -> bool {
+        let equal = |a: Option<&str>, b: Option<&str>| a.unwrap_or("").eq_ignore_ascii_case(b.unwrap_or(""));
+        self.0.iter().all(|(name, value)| match other.get(name) {
+            Some(theirs) => equal(value.as_deref(), theirs),
+            None => !counts(name),
+        }) && other.0.iter().all(|(name, _)| !counts(name) || self.get(name).is_some())
+    }
+}
+
+/// A byte of a header parameter's value that stands without quotes. More than a token: addresses, and what phones write that should not.
+fn is_bare_byte(byte: u8) -> bool {
+    byte > b' ' && byte != 0x7f && !b";,\"<>\\".contains(&byte)
+}
+
+/// Whether a parameter may be written without quotes: a token or a host (RFC 3261 §25.1, gen-value). The grammar of some knows no quotes: a peer
+/// that breaks it gets back what it wrote.
+fn is_bare(name: &str, value: &str) -> bool {
+    let unquoted = ["branch", "expires", "maddr", "q", "received", "rport", "tag", "ttl"];
+    is_token(value.as_bytes())
+        || (unquoted.contains(&name)
+            && !value.is_empty()
+            && value.bytes().all(|byte| byte.is_ascii() && is_bare_byte(byte)))
+        || value.parse::<Ipv6Addr>().is_ok()
+        || (value.starts_with('[') && Host::parse(value).is_ok())
+}
+
+/// Writes a quoted string; controls are left out.
+pub(super) fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    use fmt::Write as _;
+    f.write_char('"')?;
+    for char in text.chars().filter(|char| !char.is_control() || *char == '\t') {
+        if matches!(char, '"' | '\\') {
+            f.write_char('\\')?;
+        }
+        f.write_char(char)?;
+    }
+    f.write_char('"')
+}
+
 impl fmt::Display for Uri {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.as_deref();
+        match &self.scheme {
+            Scheme::Sip => f.write_str("sip:")?,
+            Scheme::Sips => f.write_str("sips:")?,
+            Scheme::Tel => f.write_str("tel:")?,
+            Scheme::Other(scheme) if scheme.is_empty() => {}
+            Scheme::Other(scheme) => {
+                write_escaped(f, scheme, is_uri_byte)?;
+                f.write_str(":")?;
+            }
+        }
+        match &self.host {
+            Some(host) => {
+                if let Some(user) = user {
+                    write_escaped(f, user, is_user_byte)?;
+                    f.write_str("@")?;
+                }
+                write!(f, "{host}")?;
+            }
+            None => write_escaped(f, user.unwrap_or(""), is_uri_byte)?,
+        }
+        if let Some(port) = self.port {
+            write!(f, ":{port}")?;
+        }
+        for (name, value) in &self.params.0 {
+            f.write_str(";")?;
+            write_escaped(f, name, is_param_byte)?;
+            if let Some(value) = value {
+                f.write_str("=")?;
+                write_escaped(f, value, is_param_byte)?;
+            }
+        }
+        if let Some(headers) = &self.headers {
+            f.write_str("?")?;
+            write_escaped(f, headers, is_uri_byte)?;
+        }
+        Ok(())
     }
 }
 
 impl fmt::Display for Host {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Host::Name(name) => write_escaped(f, name, is_host_byte),
+            Host::Ip(IpAddr::V4(address)) => write!(f, "{address}"),
+            Host::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
+        }
     }
 }
 
 impl fmt::Display for Params {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (name, value) in &self.0 {
+            f.write_str(";")?;
+            write_escaped(f, name, is_token_byte)?;
+            match value {
+                None => {}
+                Some(value) if is_bare(name, value) => write!(f, "={value}")?,
+                Some(value) => {
+                    f.write_str("=")?;
+                    write_quoted(f, value)?;
+                }
+            }
+        }
+        Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,15 @@
 //! Bytes to messages. Limits: a message at most [`MAX_MESSAGE`] bytes, [`MAX_HEADERS`] header lines, a line at most [`MAX_LINE`].
+//!
+//! Read here, once and for good: the start line, the lines of the headers, the length of the body, and the headers without which there is
+//! neither transaction nor dialog (RFC 3261 §8.1.1). Whatever else a header says is read when somebody asks for it.
 
-use bytes::{Bytes, BytesMut};
+mod framer;
+mod head;
 
+use bytes::Bytes;
+
+pub use self::framer::{Frame, Framer};
+use self::head::{Head, Length};
 use super::message::{Message, ParseError};
 
 /// The largest message taken, body included.
@@ -16,7 +24,8 @@ pub const MAX_LINE: usize = 16_384;
 pub enum Parsed {
     /// A message.
     Message(Message),
-    /// A request that is not well formed, but enough of it was read to answer it: what could be read, and why not.
+    /// A request that is not well formed, but enough of it was read to answer it: what could be read, and why not. Its top Via is well formed
+    /// and it is no ACK; any other header may be missing or malformed.
     Answerable(Box<super::message::Request>, ParseError),
     /// A keep-alive: CRLFs (RFC 5626 §4.4.1).
     KeepAlive,
@@ -26,35 +35,25 @@ pub enum Parsed {
 
 /// Reads one datagram: with Content-Length, the body is that long and what follows is ignored; shorter is a 400 (RFC 3261 §18.3).
 pub fn parse_datagram(datagram: &Bytes) -> Parsed {
-    todo!("{datagram:?}")
-}
-
-/// Cuts a stream into messages (RFC 3261 §18.3).
-#[derive(Debug, Default)]
-pub struct Framer {
-    _buffer: BytesMut,
-}
-
-/// What the framer found next.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Frame {
-    /// One whole message, well formed or not.
-    Parsed(Parsed),
-    /// A double CRLF: answer with one CRLF (RFC 5626 §4.4.1).
-    Ping,
-    /// The stream can no longer be followed (no Content-Length, over a limit): answer what can be answered, close it.
-    Lost(Parsed),
-}
-
-impl Framer {
-    /// Takes bytes of the stream.
-    pub fn push(&mut self, bytes: &[u8]) {
-        let _ = bytes;
-        todo!()
+    let Some(start) = datagram.iter().position(|byte| !matches!(byte, b'\r' | b'\n')) else {
+        return Parsed::KeepAlive;
+    };
+    let (mut head, end) = Head::read(&datagram.slice(start..));
+    if datagram.len() > MAX_MESSAGE {
+        head.fail(ParseError::too_large("Message over 65535 bytes"));
     }
-
-    /// The next frame, `None` until more bytes come.
-    pub fn next_frame(&mut self) -> Option<Frame> {
-        todo!()
-    }
+    let body = datagram.slice(start + end..);
+    let body = match head.length {
+        Length::Absent => body,
+        Length::Bytes(length) if length <= body.len() => body.slice(..length),
+        Length::Bytes(_) => {
+            head.fail(ParseError::bad("Body shorter than Content-Length"));
+            Bytes::new()
+        }
+        Length::Malformed => Bytes::new(),
+    };
+    head.finish(body)
 }
+
+#[cfg(test)]
+mod tests;

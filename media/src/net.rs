@@ -1,0 +1,28 @@
+//! The edge to the network: what a worker asks of it, so that tests can put a network of their own there.
+
+mod sweep;
+
+use std::net::SocketAddr;
+
+pub use sweep::Sweep;
+
+use crate::command::Port;
+
+/// Which of a port's two sockets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Channel {
+    /// The port itself.
+    Rtp,
+    /// One above (RFC 3550 §11).
+    Rtcp,
+}
+
+/// Datagrams in and out. Neither call waits, and neither may allocate.
+pub trait Net {
+    /// The next datagram that waits at a socket: its length and its source. IPv4 sources are told as IPv4, whatever the socket. What is
+    /// longer than the buffer is cut off there. `None`: nothing waits, or the port is not bound.
+    fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)>;
+
+    /// Sends from a socket. Whether the network took it.
+    fn send(&mut self, port: Port, channel: Channel, to: SocketAddr, datagram: &[u8]) -> bool;
+}

@@ -1,0 +1,241 @@
+//! The portable way: a socket for every port, bound at the start, each asked at every tick what waits in it.
+
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
+use std::ops::RangeInclusive;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{Channel, Net};
+use crate::command::Port;
+
+/// What a socket keeps for us while we are late, in bytes; the kernel doubles it and counts its own overhead: some 80 packets of sound.
+/// More would only let strangers fill the kernel's memory through ports that nobody uses.
+const RECEIVE_BUFFER: usize = 32 * 1024;
+/// Expedited forwarding (RFC 3246), what telephony asks of routers (RFC 4594 §4.1), as a TOS byte.
+const EXPEDITED: u32 = 46 << 2;
+/// Files left to the rest of the process: SIP connections, HTTP clients, the store. Never more than half of all.
+const RESERVED: u64 = 1024;
+
+/// Sockets of a range of ports.
+#[derive(Debug)]
+pub struct Sweep {
+    first: u16,
+    /// By port, from `first`, in steps of two.
+    pairs: Vec<Option<Pair>>,
+    family: Family,
+    taken: usize,
+}
+
+#[derive(Debug)]
+struct Pair {
+    rtp: UdpSocket,
+    rtcp: UdpSocket,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Family {
+    /// `[::]`, which takes IPv4 too, as mapped addresses (RFC 4291 §2.5.5.2).
+    Both,
+    V4,
+}
+
+impl Sweep {
+    /// Binds every even port of the range with the odd one above it, on all addresses. A pair of which one is taken is skipped and counted.
+    /// An error where not a single pair could be bound.
+    pub fn bind(ports: &RangeInclusive<u16>) -> io::Result<Sweep> {
+        let first = ports.start().checked_next_multiple_of(2).unwrap_or(u16::MAX);
+        let family = if open(Family::Both, 0).is_ok() { Family::Both } else { Family::V4 };
+        let most = sockets_allowed() / 2;
+        let mut sweep = Sweep { first, pairs: Vec::new(), family, taken: 0 };
+        let mut bound = 0;
+        let mut reason = None;
+        for port in (first..*ports.end()).step_by(2) {
+            if bound == most {
+                tracing::warn!(bound, "the limit on open files (ulimit -n) allows no more RTP ports than these");
+                break;
+            }
+            let pair = Pair::bind(family, port);
+            match &pair {
+                Ok(_) => bound += 1,
+                Err(_) => sweep.taken += 1,
+            }
+            sweep.pairs.push(pair.map_err(|error| reason = Some(error)).ok());
+        }
+        if bound == 0 {
+            return Err(
+                reason.unwrap_or_else(|| io::Error::other("the range holds no even port with the odd one above it"))
+            );
+        }
+        Ok(sweep)
+    }
+
+    /// The ports bound.
+    pub fn ports(&self) -> impl Iterator<Item = Port> {
+        let bound = self.pairs.iter().enumerate().filter(|(_, pair)| pair.is_some());
+        bound.map(|(index, _)| Port(self.first + 2 * index as u16))
+    }
+
+    /// How many pairs of the range were skipped, because somebody else has one of the two.
+    pub fn taken(&self) -> usize {
+        self.taken
+    }
+
+    fn socket(&self, port: Port, channel: Channel) -> Option<&UdpSocket> {
+        let offset = port.0.checked_sub(self.first).filter(|offset| offset % 2 == 0)?;
+        let pair = self.pairs.get(usize::from(offset / 2))?.as_ref()?;
+        Some(match channel {
+            Channel::Rtp => &pair.rtp,
+            Channel::Rtcp => &pair.rtcp,
+        })
+    }
+}
+
+impl Net for Sweep {
+    fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        let (length, from) = self.socket(port, channel)?.recv_from(buffer).ok()?;
+        Some((length, plain(from)))
+    }
+
+    fn send(&mut self, port: Port, channel: Channel, to: SocketAddr, datagram: &[u8]) -> bool {
+        let to = match (self.family, to) {
+            (Family::Both, SocketAddr::V4(v4)) => SocketAddr::from((v4.ip().to_ipv6_mapped(), v4.port())),
+            _ => to,
+        };
+        self.socket(port, channel).is_some_and(|socket| socket.send_to(datagram, to).is_ok())
+    }
+}
+
+impl Pair {
+    fn bind(family: Family, port: u16) -> io::Result<Pair> {
+        Ok(Pair { rtp: open(family, port)?, rtcp: open(family, port + 1)? })
+    }
+}
+
+fn open(family: Family, port: u16) -> io::Result<UdpSocket> {
+    let (domain, address) = match family {
+        Family::Both => (Domain::IPV6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, port))),
+        Family::V4 => (Domain::IPV4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, port))),
+    };
+    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
+    socket.set_nonblocking(true)?;
+    if family == Family::Both {
+        socket.set_only_v6(false)?;
+        // A mark that routers may honour; without it calls work as well.
+        let _ = socket.set_tclass_v6(EXPEDITED);
+    }
+    let _ = socket.set_tos_v4(EXPEDITED);
+    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.bind(&address.into())?;
+    Ok(socket.into())
+}
+
+/// An address as SDP would name it: IPv4 where it is, no flow label; a scope only where the address has no meaning without.
+fn plain(address: SocketAddr) -> SocketAddr {
+    let SocketAddr::V6(v6) = address else { return address };
+    let scope = if v6.ip().is_unicast_link_local() { v6.scope_id() } else { 0 };
+    match v6.ip().to_ipv4_mapped() {
+        Some(v4) => SocketAddr::from((v4, v6.port())),
+        None => SocketAddr::V6(SocketAddrV6::new(*v6.ip(), v6.port(), 0, scope)),
+    }
+}
+
+/// Raises the limit on open files as far as it goes, and tells how many of them may be sockets of ours.
+fn sockets_allowed() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return RESERVED };
+    let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
+    limit - RESERVED.min(limit / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A few ports that are very likely free, and truly bound.
+    fn sweep() -> Sweep {
+        (0..100u16)
+            .map(|n| 31_000 + (std::process::id() as u16 % 97) * 200 + n * 2)
+            .find_map(|port| Sweep::bind(&(port..=port + 3)).ok().filter(|sweep| sweep.taken() == 0))
+            .expect("some ports are free")
+    }
+
+    /// What comes without waiting for it: loopback delivers within the call that sends.
+    fn receive(sweep: &mut Sweep, port: Port, channel: Channel) -> Option<(Vec<u8>, SocketAddr)> {
+        let mut buffer = [0; 64];
+        let (length, from) = sweep.receive(port, channel, &mut buffer)?;
+        Some((buffer[..length].to_vec(), from))
+    }
+
+    #[test]
+    fn ports_are_even_with_their_rtcp_above() {
+        let sweep = sweep();
+        let ports: Vec<_> = sweep.ports().collect();
+        assert_eq!(ports.len(), 2);
+        assert_eq!(ports[1].0, ports[0].0 + 2);
+        assert!(ports[0].0 % 2 == 0);
+    }
+
+    #[test]
+    fn an_ipv4_peer_is_an_ipv4_peer_both_ways() {
+        let mut sweep = sweep();
+        let port = sweep.ports().next().unwrap();
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        peer.send_to(b"rtp", ("127.0.0.1", port.0)).unwrap();
+        peer.send_to(b"rtcp", ("127.0.0.1", port.0 + 1)).unwrap();
+        let from = peer.local_addr().unwrap();
+        assert_eq!(receive(&mut sweep, port, Channel::Rtcp), Some((b"rtcp".to_vec(), from)));
+        assert_eq!(receive(&mut sweep, port, Channel::Rtp), Some((b"rtp".to_vec(), from)));
+        assert_eq!(receive(&mut sweep, port, Channel::Rtp), None);
+        assert!(sweep.send(port, Channel::Rtp, from, b"back"));
+        let mut buffer = [0; 8];
+        let (length, us) = peer.recv_from(&mut buffer).unwrap();
+        assert_eq!((&buffer[..length], us), (&b"back"[..], SocketAddr::from(([127, 0, 0, 1], port.0))));
+    }
+
+    #[test]
+    fn an_ipv6_peer_is_heard_where_there_is_ipv6() {
+        let mut sweep = sweep();
+        let Ok(peer) = UdpSocket::bind("[::1]:0") else { return };
+        let port = sweep.ports().next().unwrap();
+        peer.send_to(b"six", ("::1", port.0)).unwrap();
+        assert_eq!(receive(&mut sweep, port, Channel::Rtp), Some((b"six".to_vec(), peer.local_addr().unwrap())));
+    }
+
+    #[test]
+    fn a_taken_port_is_skipped_and_counted() {
+        // Somebody has a port; as often as not the pair above it is free.
+        let skipped = (0..100).find_map(|_| {
+            let other = UdpSocket::bind("0.0.0.0:0").unwrap();
+            let first = other.local_addr().unwrap().port() & !1;
+            let sweep = Sweep::bind(&(first..=first.checked_add(3)?)).ok()?;
+            Some((sweep.ports().collect::<Vec<_>>(), sweep.taken(), vec![Port(first + 2)]))
+        });
+        let (ports, taken, free) = skipped.unwrap();
+        assert_eq!((ports, taken), (free, 1));
+    }
+
+    #[test]
+    fn a_range_without_a_pair_is_an_error() {
+        assert!(Sweep::bind(&(30_001..=30_002)).is_err());
+        assert!(Sweep::bind(&(u16::MAX..=u16::MAX)).is_err());
+    }
+
+    #[test]
+    fn a_port_that_was_not_bound_neither_receives_nor_sends() {
+        let mut sweep = sweep();
+        let Port(first) = sweep.ports().next().unwrap();
+        for port in [first - 2, first + 1, first + 400] {
+            assert_eq!(sweep.receive(Port(port), Channel::Rtp, &mut [0; 8]), None);
+            assert!(!sweep.send(Port(port), Channel::Rtp, SocketAddr::from(([127, 0, 0, 1], 9)), b""));
+        }
+    }
+
+    #[test]
+    fn addresses_are_told_as_sdp_names_them() {
+        let mapped = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1).to_ipv6_mapped(), 5));
+        assert_eq!(plain(mapped), SocketAddr::from(([192, 0, 2, 1], 5)));
+        let labelled = SocketAddrV6::new(Ipv6Addr::LOCALHOST, 5, 77, 3);
+        assert_eq!(plain(SocketAddr::V6(labelled)), SocketAddr::from((Ipv6Addr::LOCALHOST, 5)));
+    }
+}

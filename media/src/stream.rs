@@ -1,0 +1,346 @@
+//! One leg: everything about the streams to and from one telephone.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use crate::bridge::Joined;
+use crate::clock::Clock;
+use crate::command::{Codec, Event, LegId, LegStats, Port, Stream, StreamStart};
+use crate::dtmf::{Generator, Key, Listener};
+use crate::egress::{Egress, Source};
+use crate::latch::{Latch, RtcpLatch};
+use crate::net::{Channel, Net};
+use crate::reception::{Arrival, Reception};
+use crate::rtcp::{LONGEST, Reporter, Sent};
+use crate::rtp::{self, Header};
+
+/// After each of these without RTP the engine is told.
+const QUIET: Duration = Duration::from_secs(60);
+
+/// One telephone's end of a media stream.
+#[derive(Debug)]
+pub(crate) struct Leg {
+    pub(crate) id: LegId,
+    pub(crate) port: Port,
+    /// Who hears it.
+    pub(crate) joined: Joined,
+    phase: Phase,
+    stats: LegStats,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// No offer/answer exchange has come to its end.
+    Opened(StreamStart),
+    Settled(Box<Settled>),
+}
+
+/// What a leg is once both sides agreed on its streams.
+#[derive(Debug)]
+struct Settled {
+    stream: Stream,
+    /// `None` as long as the telephone has named no address.
+    latch: Option<Latch>,
+    rtcp_latch: RtcpLatch,
+    /// When RTP last came, and how often the engine has been told since that it does not.
+    heard: Instant,
+    told: u32,
+    reception: Reception,
+    listener: Listener,
+    egress: Egress,
+    generator: Generator,
+    reporter: Reporter,
+}
+
+/// A packet that was taken from a telephone, on its way to whoever hears it. Its bytes are in the worker's buffer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Packet {
+    source: Source,
+    codec: Codec,
+    header: Header,
+    payload: usize,
+}
+
+impl Leg {
+    pub(crate) fn new(id: LegId, port: Port, start: StreamStart) -> Leg {
+        Leg { id, port, joined: Joined::Nobody, phase: Phase::Opened(start), stats: LegStats::default() }
+    }
+
+    /// An exchange of offer and answer settled this.
+    pub(crate) fn update(&mut self, now: Instant, stream: Stream) {
+        match &mut self.phase {
+            Phase::Opened(start) => self.phase = Phase::Settled(Box::new(Settled::new(now, *start, stream))),
+            Phase::Settled(settled) => settled.update(now, stream),
+        }
+    }
+
+    /// Presses keys towards the telephone. Those for which there is no room, or no payload type, are counted.
+    pub(crate) fn send_digits(&mut self, digits: &[u8]) {
+        let refused = match &mut self.phase {
+            Phase::Settled(settled) if settled.event_type().is_some() => settled.generator.push(digits),
+            Phase::Settled(_) | Phase::Opened(_) => digits.len(),
+        };
+        self.stats.unsent += refused as u64;
+    }
+
+    /// The feed of the stream to the telephone ends here: whatever comes next is another.
+    pub(crate) fn interrupt(&mut self) {
+        if let Phase::Settled(settled) = &mut self.phase {
+            settled.egress.interrupt();
+        }
+    }
+
+    /// Takes a datagram from the RTP socket. What it returns is to be heard by others.
+    pub(crate) fn ingress(
+        &mut self,
+        now: Instant,
+        clock: &Clock,
+        from: SocketAddr,
+        datagram: &[u8],
+        events: &mut impl FnMut(Event),
+    ) -> Option<Packet> {
+        let (id, stats) = (self.id, &mut self.stats);
+        let (Phase::Settled(settled), Some((header, payload))) = (&mut self.phase, rtp::read(datagram)) else {
+            stats.unusable += 1;
+            return None;
+        };
+        let codec = settled.stream.incoming.codec(header.payload_type);
+        if !settled.admits(now, from, header, codec) {
+            *if codec.is_some() { &mut stats.strangers } else { &mut stats.unusable } += 1;
+            return None;
+        }
+        (settled.heard, settled.told) = (now, 0);
+        let event = matches!(codec, Some(Codec::TelephoneEvent { .. }));
+        let generation = settled.reception.generation();
+        match settled.reception.take(now, clock, header, codec.filter(|_| !event).map(Codec::clock_rate)) {
+            Arrival::New => {}
+            Arrival::Late => stats.reordered += 1,
+            Arrival::Duplicate => {
+                stats.duplicate += 1;
+                return None;
+            }
+            Arrival::Stray => {
+                stats.unusable += 1;
+                return None;
+            }
+        }
+        let mut up = |Key { digit, held }| events(Event::Dtmf { leg: id, digit, duration: held });
+        if generation != settled.reception.generation() {
+            settled.listener.restart(&mut up);
+        }
+        let Some(codec) = codec.filter(|_| settled.stream.receive) else {
+            stats.unusable += 1;
+            settled.reception.withhold();
+            return None;
+        };
+        stats.received += 1;
+        stats.received_bytes += payload.len() as u64;
+        let rate = codec.clock_rate();
+        if event {
+            settled.listener.hear(now, header.timestamp, payload, rate, &mut up);
+        }
+        let source = Source { leg: id, generation: settled.reception.generation(), rate };
+        Some(Packet { source, codec, header, payload: payload.len() })
+    }
+
+    /// Sends a packet that was taken from somebody to this leg's telephone. `datagram` is rewritten.
+    pub(crate) fn relay(&mut self, now: Instant, packet: Packet, datagram: &mut [u8], net: &mut impl Net) {
+        let Phase::Settled(settled) = &mut self.phase else { return };
+        let Some(to) = settled.destination().filter(|_| !settled.generator.sounding()) else {
+            settled.egress.interrupt();
+            return;
+        };
+        let Some(payload_type) = settled.stream.outgoing.payload_type(packet.codec) else {
+            settled.egress.interrupt();
+            self.stats.unsent += 1;
+            return;
+        };
+        let event = matches!(packet.codec, Codec::TelephoneEvent { .. });
+        let Header { sequence, timestamp, marker, .. } = packet.header;
+        let Some(place) = settled.egress.place(now, packet.source, sequence, timestamp, event) else {
+            self.stats.unsent += 1;
+            return;
+        };
+        let header = Header {
+            payload_type,
+            marker: marker || place.first,
+            sequence: place.sequence,
+            timestamp: place.timestamp,
+            ssrc: settled.egress.ssrc(),
+        };
+        rtp::rewrite(datagram, header);
+        self.send(to, datagram, packet.payload, net);
+    }
+
+    fn send(&mut self, to: SocketAddr, packet: &[u8], payload: usize, net: &mut impl Net) {
+        if net.send(self.port, Channel::Rtp, to, packet) {
+            self.stats.sent += 1;
+            self.stats.sent_bytes += payload as u64;
+        } else {
+            self.stats.unsent += 1;
+        }
+    }
+
+    /// Takes a datagram from the RTCP socket.
+    pub(crate) fn ingress_rtcp(&mut self, now: Instant, clock: &Clock, from: SocketAddr, datagram: &[u8]) {
+        let Phase::Settled(settled) = &mut self.phase else {
+            self.stats.unusable += 1;
+            return;
+        };
+        let rtcp = &mut settled.rtcp_latch;
+        if !settled.latch.as_ref().is_some_and(|latch| rtcp.admits(latch, from)) {
+            self.stats.strangers += 1;
+            return;
+        }
+        match settled.reporter.read(now, clock, datagram) {
+            Ok(Some(heard)) => {
+                self.stats.reported_loss = heard.fraction_lost;
+                if let Some(time) = heard.round_trip {
+                    self.stats.round_trip_us = time.as_micros() as u32;
+                }
+            }
+            Ok(None) => {}
+            Err(_) => self.stats.unusable += 1,
+        }
+    }
+
+    /// What time itself brings: the end of a key, our own digits, reports, the silence of the telephone.
+    pub(crate) fn tick(&mut self, now: Instant, clock: &Clock, net: &mut impl Net, events: &mut impl FnMut(Event)) {
+        let leg = self.id;
+        let Phase::Settled(settled) = &mut self.phase else { return };
+        settled.listener.expire(now, &mut |Key { digit, held }| events(Event::Dtmf { leg, digit, duration: held }));
+        let minutes = (now.saturating_duration_since(settled.heard).as_secs() / QUIET.as_secs()) as u32;
+        if minutes > settled.told {
+            settled.told = minutes;
+            events(Event::Silent { leg, quiet: QUIET * minutes });
+        }
+        let report = settled.reporter.due(now);
+        self.press(now, net);
+        if report {
+            self.report(now, clock, false, net);
+        }
+    }
+
+    /// Sends what is due of our own digits.
+    fn press(&mut self, now: Instant, net: &mut impl Net) {
+        let Phase::Settled(settled) = &mut self.phase else { return };
+        if !settled.generator.busy() {
+            return;
+        }
+        let (Some(to), Some((payload_type, rate))) = (settled.destination(), settled.event_type()) else {
+            self.stats.unsent += settled.generator.clear() as u64;
+            return;
+        };
+        let egress = &mut settled.egress;
+        let Some(step) = settled.generator.step(now, rate, || egress.interject(now, rate)) else { return };
+        let header = Header {
+            payload_type,
+            marker: step.first,
+            sequence: egress.number(),
+            timestamp: step.timestamp,
+            ssrc: egress.ssrc(),
+        };
+        self.send(to, &rtp::event_packet(header, step.payload), step.payload.len(), net);
+    }
+
+    fn report(&mut self, now: Instant, clock: &Clock, bye: bool, net: &mut impl Net) {
+        let Phase::Settled(settled) = &mut self.phase else { return };
+        let Some(to) = settled.rtcp_destination() else { return };
+        let timestamp = settled.egress.timestamp(now, settled.sound_rate());
+        let sent = Sent { timestamp, packets: self.stats.sent, bytes: self.stats.sent_bytes };
+        let mut packet = [0; LONGEST];
+        let length = settled.reporter.write(now, clock, sent, settled.reception.report(), bye, &mut packet);
+        // A report that is lost is followed by the next.
+        net.send(self.port, Channel::Rtcp, to, &packet[..length]);
+    }
+
+    /// The end: says BYE, unless nothing was ever said (RFC 3550 §6.3.7), and gives the account.
+    pub(crate) fn close(&mut self, now: Instant, clock: &Clock, net: &mut impl Net) -> LegStats {
+        let spoke = match &self.phase {
+            Phase::Settled(settled) => self.stats.sent > 0 || settled.reporter.spoke(),
+            Phase::Opened(_) => false,
+        };
+        if spoke {
+            self.report(now, clock, true, net);
+        }
+        self.stats()
+    }
+
+    /// What the leg has seen so far.
+    fn stats(&self) -> LegStats {
+        match &self.phase {
+            Phase::Opened(_) => self.stats,
+            Phase::Settled(settled) => LegStats {
+                lost: settled.reception.lost(),
+                jitter_us: settled.reception.jitter_us(),
+                peer: settled.latch.as_ref().and_then(Latch::peer),
+                ..self.stats
+            },
+        }
+    }
+}
+
+impl Settled {
+    fn new(now: Instant, start: StreamStart, stream: Stream) -> Settled {
+        Settled {
+            latch: stream.remote.map(|remote| Latch::new(now, remote)),
+            stream,
+            rtcp_latch: RtcpLatch::default(),
+            heard: now,
+            told: 0,
+            reception: Reception::default(),
+            listener: Listener::default(),
+            egress: Egress::new(start),
+            generator: Generator::new(),
+            reporter: Reporter::new(now, start),
+        }
+    }
+
+    fn update(&mut self, now: Instant, stream: Stream) {
+        // An address taken away (hold by `c=0.0.0.0`) leaves the lock as it is, for the telephone that comes back to it.
+        match (&mut self.latch, stream.remote) {
+            (Some(latch), Some(remote)) => {
+                if latch.signal(now, remote) {
+                    self.rtcp_latch = RtcpLatch::default();
+                }
+            }
+            (latch @ None, Some(remote)) => *latch = Some(Latch::new(now, remote)),
+            (_, None) => {}
+        }
+        self.stream = stream;
+    }
+
+    /// Whether a packet is the telephone's. Only what is RTP as agreed may take the leg (see `latch`); what is not is still known by its source
+    /// (a keep-alive, RFC 6263 §4.6, or comfort noise nobody asked for), so that its number is not taken for lost.
+    fn admits(&mut self, now: Instant, from: SocketAddr, header: Header, codec: Option<Codec>) -> bool {
+        let Some(latch) = &mut self.latch else { return false };
+        match codec {
+            Some(_) => latch.admits(now, from),
+            None => latch.peer() == Some(from) && self.reception.knows(header.ssrc),
+        }
+    }
+
+    /// Where sound goes, if the telephone wants any.
+    fn destination(&self) -> Option<SocketAddr> {
+        self.stream.remote?;
+        self.latch.as_ref().filter(|_| self.stream.send).map(Latch::destination)
+    }
+
+    /// Where reports go. Their direction is not that of the sound: a stream on hold has reports too (RFC 3264 §5.1).
+    fn rtcp_destination(&self) -> Option<SocketAddr> {
+        let signalled = self.stream.remote_rtcp?;
+        self.rtcp_latch.destination(self.latch.as_ref()?, signalled)
+    }
+
+    /// The clock of the sound we send.
+    fn sound_rate(&self) -> u32 {
+        let mut codecs = self.stream.outgoing.0.iter().map(|(_, codec)| *codec);
+        codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. })).map_or(8000, Codec::clock_rate)
+    }
+
+    /// Payload type and clock of the digits we send: they have the clock of the sound (RFC 4733 §2.1).
+    fn event_type(&self) -> Option<(u8, u32)> {
+        let rate = self.sound_rate();
+        self.stream.outgoing.payload_type(Codec::TelephoneEvent { rate }).map(|payload_type| (payload_type, rate))
+    }
+}

@@ -1,0 +1,174 @@
+//! The tick: all that a media thread does, without the thread, the clock and the sockets.
+
+use std::time::{Instant, SystemTime};
+
+use crate::bridge;
+use crate::clock::Clock;
+use crate::command::{Command, Event, LegId, LegStats, Port, StreamStart};
+use crate::legs::{Legs, Slot};
+use crate::net::{Channel, Net};
+use crate::stream::Leg;
+
+/// Datagrams taken from one socket in a turn: eight times what a telephone with 10 ms packets sends in the 20 ms after a late turn. What is more
+/// waits in the socket, so that a flood at one port takes no time from the others.
+const PER_TURN: usize = 16;
+/// Reports looked for at a time.
+const REPORTS: usize = 4;
+/// Reports come every few seconds, and asking an empty socket costs a system call: each leg's is asked in one turn of so many.
+const REPORT_TURNS: usize = 4;
+/// What may have waited at a port before its leg opened (the socket holds less).
+const STALE: usize = 512;
+/// Longer than any datagram that Ethernet carries whole.
+const DATAGRAM: usize = 2048;
+
+/// All the legs of one media thread.
+#[derive(Debug)]
+pub struct Worker {
+    clock: Clock,
+    legs: Legs,
+    /// Opened since the last turn: what waits at their ports was not meant for them.
+    opened: Vec<Slot>,
+    /// Closed since the last turn: they still have to say so.
+    closed: Vec<Leg>,
+    /// Legs that could not be opened.
+    refused: Vec<LegId>,
+    turns: usize,
+    buffer: Box<[u8; DATAGRAM]>,
+}
+
+impl Worker {
+    /// A worker without legs. `wall` is the time of day at `start`; reports to telephones tell it.
+    pub fn new(start: Instant, wall: SystemTime) -> Worker {
+        Worker {
+            clock: Clock::new(start, wall),
+            legs: Legs::default(),
+            opened: Vec::new(),
+            closed: Vec::new(),
+            refused: Vec::new(),
+            turns: 0,
+            buffer: Box::new([0; DATAGRAM]),
+        }
+    }
+
+    /// How many legs there are, up to and with the turn that tells of their end. Without any, turns have nothing to do.
+    pub fn legs(&self) -> usize {
+        self.legs.len() + self.closed.len() + self.refused.len()
+    }
+
+    /// Takes a command. What it causes on the network, and its events, come with the next turn.
+    pub fn command(&mut self, now: Instant, command: Command) {
+        match command {
+            Command::Open { leg, port, start } => self.open(leg, port, start),
+            Command::Update { leg, stream } => {
+                if let Some(leg) = self.leg(leg) {
+                    leg.update(now, stream);
+                }
+            }
+            Command::Bridge { a, b } => {
+                if let (Some(a), Some(b)) = (self.legs.find(a), self.legs.find(b)) {
+                    bridge::join(&mut self.legs, a, b);
+                }
+            }
+            Command::Echo(leg) => {
+                if let Some(slot) = self.legs.find(leg) {
+                    bridge::join(&mut self.legs, slot, slot);
+                }
+            }
+            Command::SendDigits { leg, digits } => {
+                if let Some(leg) = self.leg(leg) {
+                    leg.send_digits(&digits);
+                }
+            }
+            Command::Close(leg) => {
+                if let Some(slot) = self.legs.find(leg) {
+                    bridge::part(&mut self.legs, slot);
+                    self.closed.extend(self.legs.remove(slot));
+                }
+            }
+        }
+    }
+
+    /// Closes every leg, as [`Command::Close`] does.
+    pub fn close_all(&mut self) {
+        for slot in self.legs.slots() {
+            self.closed.extend(self.legs.remove(slot));
+        }
+    }
+
+    fn open(&mut self, leg: LegId, port: Port, start: StreamStart) {
+        if self.legs.find(leg).is_some() {
+            tracing::error!(leg = leg.0, "a second media leg of the same name was ignored");
+        } else if self.legs.is_used(port) {
+            tracing::error!(leg = leg.0, port = port.0, "a media leg was refused: another one has its port");
+            self.refused.push(leg);
+        } else {
+            let slot = self.legs.insert(Leg::new(leg, port, start));
+            self.opened.push(slot);
+        }
+    }
+
+    fn leg(&mut self, leg: LegId) -> Option<&mut Leg> {
+        let slot = self.legs.find(leg)?;
+        self.legs.get_mut(slot)
+    }
+
+    /// One turn: takes what came in, sends it on, and does what is due at this time. Wanted every 5 ms while there are legs.
+    pub fn turn(&mut self, now: Instant, net: &mut impl Net, events: &mut impl FnMut(Event)) {
+        self.close_closed(now, net, events);
+        self.empty_opened(net);
+        for (index, slot) in self.legs.slots().enumerate() {
+            let Some(leg) = self.legs.get(slot) else { continue };
+            let port = leg.port;
+            self.sweep(now, slot, port, net, events);
+            if (self.turns + index).is_multiple_of(REPORT_TURNS) {
+                self.sweep_reports(now, slot, port, net);
+            }
+            if let Some(leg) = self.legs.get_mut(slot) {
+                leg.tick(now, &self.clock, net, events);
+            }
+        }
+        self.turns = self.turns.wrapping_add(1);
+    }
+
+    fn close_closed(&mut self, now: Instant, net: &mut impl Net, events: &mut impl FnMut(Event)) {
+        for leg in self.refused.drain(..) {
+            events(Event::Closed { leg, stats: LegStats::default() });
+        }
+        for mut leg in self.closed.drain(..) {
+            let stats = leg.close(now, &self.clock, net);
+            events(Event::Closed { leg: leg.id, stats });
+        }
+    }
+
+    fn empty_opened(&mut self, net: &mut impl Net) {
+        for slot in self.opened.drain(..) {
+            let Some(leg) = self.legs.get(slot) else { continue };
+            for channel in [Channel::Rtp, Channel::Rtcp] {
+                let mut stale = 0;
+                while stale < STALE && net.receive(leg.port, channel, &mut self.buffer[..]).is_some() {
+                    stale += 1;
+                }
+            }
+        }
+    }
+
+    fn sweep(&mut self, now: Instant, slot: Slot, port: Port, net: &mut impl Net, events: &mut impl FnMut(Event)) {
+        for _ in 0..PER_TURN {
+            let Some((length, from)) = net.receive(port, Channel::Rtp, &mut self.buffer[..]) else { return };
+            // One that fills the buffer was cut off. Nothing is left of it, so that it is counted as no RTP.
+            let datagram = &mut self.buffer[..if length < DATAGRAM { length } else { 0 }];
+            let Some(leg) = self.legs.get_mut(slot) else { return };
+            if let Some(packet) = leg.ingress(now, &self.clock, from, datagram, events) {
+                bridge::forward(&mut self.legs, now, slot, packet, datagram, net);
+            }
+        }
+    }
+
+    fn sweep_reports(&mut self, now: Instant, slot: Slot, port: Port, net: &mut impl Net) {
+        for _ in 0..REPORTS {
+            let Some((length, from)) = net.receive(port, Channel::Rtcp, &mut self.buffer[..]) else { return };
+            let Some(leg) = self.legs.get_mut(slot) else { return };
+            leg.ingress_rtcp(now, &self.clock, from, &self.buffer[..length]);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! The way of a packet allocates nothing: sound both ways, keys heard, relayed and pressed, reports in and out.
+#![allow(unsafe_code)]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
+
+use media::net::{Channel, Net};
+use media::{Codec, Command, Event, LegId, PayloadMap, Port, Stream, StreamStart, Worker};
+use rtcp_types::prelude::*;
+use rtcp_types::{ReceiverReport, ReportBlock, Sdes, SdesChunk, SdesItem, SenderReport};
+
+thread_local! {
+    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+// SAFETY: every call goes to the system's allocator with the same arguments; a counter of the thread is all that is added, and a
+// constant thread-local of a type without `Drop` neither allocates nor ends before its thread.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as above.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
+        // SAFETY: as above.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+/// One datagram waits at each socket at most; what is sent is counted. By leg, then RTP and RTCP.
+#[derive(Default)]
+struct Still {
+    waiting: [[Option<Datagram>; 2]; 2],
+    sent: [[u64; 2]; 2],
+}
+
+struct Datagram {
+    from: SocketAddr,
+    bytes: [u8; 256],
+    length: usize,
+}
+
+fn index(port: Port, channel: Channel) -> (usize, usize) {
+    (usize::from(port.0 - 20_000) / 2, usize::from(channel == Channel::Rtcp))
+}
+
+impl Still {
+    fn arrive(&mut self, leg: usize, channel: usize, datagram: &[u8]) {
+        let mut bytes = [0; 256];
+        bytes[..datagram.len()].copy_from_slice(datagram);
+        self.waiting[leg][channel] = Some(Datagram { from: phone(leg), bytes, length: datagram.len() });
+    }
+}
+
+impl Net for Still {
+    fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
+        let (leg, channel) = index(port, channel);
+        let Datagram { from, bytes, length } = self.waiting[leg][channel].take()?;
+        buffer[..length].copy_from_slice(&bytes[..length]);
+        Some((length, from))
+    }
+
+    fn send(&mut self, port: Port, channel: Channel, _: SocketAddr, _: &[u8]) -> bool {
+        let (leg, channel) = index(port, channel);
+        self.sent[leg][channel] += 1;
+        true
+    }
+}
+
+fn phone(leg: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, leg as u8], 4000))
+}
+
+/// What telephone `leg` sends as its nth packet: sound, with a key of eight packets among each hundred.
+fn rtp(leg: usize, n: u32) -> [u8; 172] {
+    let key = n % 100 >= 92;
+    let mut packet = [0x55; 172];
+    packet[0] = 0x80;
+    packet[1] = if key { 101 } else { 0 };
+    packet[2..4].copy_from_slice(&(n as u16).to_be_bytes());
+    let timestamp = 160 * if key { n / 100 * 100 + 92 } else { n };
+    packet[4..8].copy_from_slice(&timestamp.to_be_bytes());
+    packet[8..12].copy_from_slice(&(leg as u32).to_be_bytes());
+    if key {
+        packet[12..16].copy_from_slice(&[5, if n % 100 >= 97 { 0x8a } else { 10 }, 3, 32]);
+    }
+    packet
+}
+
+/// SR about us with SDES, as telephones send it.
+fn report(leg: usize) -> Vec<u8> {
+    let mut bytes = vec![0; 256];
+    let about = || ReportBlock::builder(leg as u32 + 100).fraction_lost(3).last_sender_report_timestamp(7);
+    let mut length = SenderReport::builder(leg as u32)
+        .ntp_timestamp(1 << 40)
+        .add_report_block(about())
+        .write_into(&mut bytes)
+        .expect("there is room");
+    length += ReceiverReport::builder(leg as u32)
+        .add_report_block(about())
+        .write_into(&mut bytes[length..])
+        .expect("there is room");
+    let chunk = SdesChunk::builder(leg as u32).add_item(SdesItem::builder(SdesItem::CNAME, "someone"));
+    length += Sdes::builder().add_chunk(chunk).write_into(&mut bytes[length..]).expect("there is room");
+    bytes.truncate(length);
+    bytes
+}
+
+#[test]
+fn a_call_of_minutes_allocates_nothing() {
+    let mut now = Instant::now();
+    let mut worker = Worker::new(now, SystemTime::UNIX_EPOCH);
+    let mut net = Still::default();
+    let payloads = || PayloadMap(vec![(0, Codec::Pcmu), (101, Codec::TelephoneEvent { rate: 8000 })]);
+    for leg in 0..2 {
+        let id = LegId(leg as u64);
+        let start = StreamStart { ssrc: leg as u32 + 100, sequence: 7, timestamp: 7 };
+        worker.command(now, Command::Open { leg: id, port: Port(20_000 + 2 * leg as u16), start });
+        let stream = Stream {
+            remote: Some(phone(leg)),
+            remote_rtcp: Some(phone(leg)),
+            send: true,
+            receive: true,
+            incoming: payloads(),
+            outgoing: payloads(),
+        };
+        worker.command(now, Command::Update { leg: id, stream });
+    }
+    worker.command(now, Command::Bridge { a: LegId(0), b: LegId(1) });
+    worker.turn(now, &mut net, &mut |_| ());
+    let reports = [report(0), report(1)];
+    let (mut keys, mut allocations) = (0, 0);
+    for n in 0..10_000u32 {
+        for (leg, report) in reports.iter().enumerate() {
+            net.arrive(leg, 0, &rtp(leg, n));
+            if n % 250 == 249 {
+                net.arrive(leg, 1, report);
+            }
+        }
+        if n % 500 == 250 {
+            worker.command(now, Command::SendDigits { leg: LegId(0), digits: vec![1, 2] });
+        }
+        for _ in 0..4 {
+            now += Duration::from_millis(5);
+            let before = ALLOCATIONS.get();
+            worker.turn(now, &mut net, &mut |event| keys += u32::from(matches!(event, Event::Dtmf { .. })));
+            allocations += ALLOCATIONS.get() - before;
+        }
+    }
+    assert_eq!(keys, 200);
+    // 40 times two digits of eight packets; each keeps some of the sound away.
+    let [[to_0, reports_0], [to_1, reports_1]] = net.sent;
+    assert_eq!(to_1, 10_000);
+    assert!((9_900..10_300).contains(&to_0), "{to_0}");
+    assert!(reports_0 > 30 && reports_1 > 30, "{reports_0} {reports_1}");
+    assert_eq!(allocations, 0);
+}

@@ -1,0 +1,217 @@
+//! Who sent a request: digest authentication of phones, gateways known by their address, and the slowing down of those who guess.
+//!
+//! A user that does not exist is challenged, checked and refused exactly like one that does.
+
+mod attempts;
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use cas::site::{Access, Device, DeviceId, DigestPolicy, Site};
+use cas::time::Now;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+
+use crate::sip::digest::{self, Algorithm, Credentials};
+use crate::sip::flow::Flow;
+use crate::sip::header::Name;
+use crate::sip::message::{Request, Response, Status};
+use attempts::Attempts;
+
+/// How long a nonce is good for.
+const NONCE_LIFE: Duration = Duration::from_secs(300);
+/// Nonces whose counts are remembered; a nonce beyond is good for one request more than it should be, no worse.
+const NONCES: usize = 20_000;
+/// HA1 of nobody: what the credentials of an unknown user are compared with.
+const NOBODY: &str = "00000000000000000000000000000000";
+
+/// What is known of a request's sender.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It is this device.
+    Device(DeviceId),
+    /// Answer this: a challenge.
+    Challenge(Response),
+    /// Answer this, but not before the time is over: a failed attempt.
+    Refused(Response, Duration),
+    /// Credentials that cannot be read.
+    Malformed(Response),
+}
+
+/// The gate.
+pub(crate) struct Gate {
+    /// Makes nonces that need not be stored.
+    key: [u8; 32],
+    /// The highest nonce count used, against replay (RFC 7616 §3.4).
+    counts: BTreeMap<String, (u32, Instant)>,
+    attempts: Attempts,
+    epoch: Instant,
+    /// Nonces made: no two are alike, so that one phone's counting does not disturb another's.
+    serial: u32,
+}
+
+impl Gate {
+    pub(crate) fn new(now: Now, key: [u8; 32]) -> Gate {
+        Gate { key, counts: BTreeMap::new(), attempts: Attempts::default(), epoch: now.mono, serial: 0 }
+    }
+
+    /// Checks a request that begins something. `registered_from` tells whether a device has a binding from an address: such an address is never slowed down.
+    pub(crate) fn check(
+        &mut self,
+        now: Now,
+        site: &Site,
+        default: DigestPolicy,
+        request: &Request,
+        flow: &Flow,
+        registered_from: impl Fn(DeviceId, IpAddr) -> bool,
+    ) -> Verdict {
+        if let Some(gateway) = site.gateway_at(flow.peer) {
+            return Verdict::Device(gateway.id);
+        }
+        let claims = match credentials(request, &site.realm) {
+            Ok(claims) => claims,
+            Err(text) => {
+                let mut response = request.response(Status(400));
+                response.reason = text;
+                return Verdict::Malformed(response);
+            }
+        };
+        let Some(claims) = claims else {
+            return Verdict::Challenge(self.challenge(now, site, default, request, false));
+        };
+        let device = site.device_by_sip_user(&claims.username);
+        match self.judge(now, device, default, &claims, request) {
+            Judgement::Right(device) => {
+                self.attempts.forget(flow.peer.ip(), &claims.username);
+                Verdict::Device(device)
+            }
+            Judgement::Stale => Verdict::Challenge(self.challenge(now, site, default, request, true)),
+            Judgement::Wrong => {
+                let response = self.challenge(now, site, default, request, false);
+                let at_home = device.is_some_and(|device| registered_from(device.id, flow.peer.ip()));
+                let delay = if at_home {
+                    Duration::ZERO
+                } else {
+                    self.attempts.failed(now.mono, flow.peer.ip(), &claims.username)
+                };
+                Verdict::Refused(response, delay)
+            }
+        }
+    }
+
+    fn judge(
+        &mut self,
+        now: Now,
+        device: Option<&Device>,
+        default: DigestPolicy,
+        claims: &Credentials,
+        request: &Request,
+    ) -> Judgement {
+        let (ha1, id, policy) = match device {
+            Some(Device { id, access: Access::Digest { ha1_md5, ha1_sha256, policy, .. }, .. }) => {
+                let ha1 = if claims.algorithm == Algorithm::Md5 { ha1_md5 } else { ha1_sha256 };
+                (ha1.as_str(), Some(*id), policy.unwrap_or(default))
+            }
+            _ => (NOBODY, None, default),
+        };
+        let right = claims.verify(ha1, &request.method) & offers(policy).contains(&claims.algorithm);
+        match id {
+            Some(id) if right => match self.use_nonce(now, claims) {
+                true => Judgement::Right(id),
+                false => Judgement::Stale,
+            },
+            // A wrong response under a nonce that is not ours, or no longer, says nothing of the secret (RFC 7616 §3.3, stale).
+            _ if !self.is_own(now, &claims.nonce) => Judgement::Stale,
+            _ => Judgement::Wrong,
+        }
+    }
+
+    fn challenge(&mut self, now: Now, site: &Site, default: DigestPolicy, request: &Request, stale: bool) -> Response {
+        let claimed = request.headers.to().ok().and_then(|to| to.uri.user).unwrap_or_default();
+        let policy = match site.device_by_sip_user(&claimed).map(|device| &device.access) {
+            Some(Access::Digest { policy: Some(policy), .. }) => *policy,
+            _ => default,
+        };
+        let mut response = request.response(Status(401));
+        let nonce = self.nonce(now);
+        for algorithm in offers(policy) {
+            response.headers.push(Name::WwwAuthenticate, digest::challenge(&site.realm, &nonce, *algorithm, stale));
+        }
+        response
+    }
+
+    /// Milliseconds since the start, a serial number, and proof that it was us who wrote them.
+    fn nonce(&mut self, now: Now) -> String {
+        self.serial = self.serial.wrapping_add(1);
+        self.seal(&format!("{:016x}{:08x}", (now.mono - self.epoch).as_millis() as u64, self.serial))
+    }
+
+    fn seal(&self, stem: &str) -> String {
+        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        mac.update(stem.as_bytes());
+        format!("{stem}{}", hex::encode(&mac.finalize().into_bytes()[..16]))
+    }
+
+    fn is_own(&self, now: Now, nonce: &str) -> bool {
+        let Some(stem) = nonce.get(..24) else { return false };
+        let own: bool = self.seal(stem).as_bytes().ct_eq(nonce.as_bytes()).into();
+        let Ok(millis) = u64::from_str_radix(&stem[..16], 16) else { return false };
+        let age = (now.mono - self.epoch).checked_sub(Duration::from_millis(millis));
+        own && age.is_some_and(|age| age <= NONCE_LIFE)
+    }
+
+    /// Whether the nonce is ours, young, and not used with this count before.
+    fn use_nonce(&mut self, now: Now, claims: &Credentials) -> bool {
+        if !self.is_own(now, &claims.nonce) {
+            return false;
+        }
+        let Some((_, count)) = &claims.auth else { return true };
+        let Ok(count) = u32::from_str_radix(count, 16) else { return false };
+        if self.counts.len() >= NONCES {
+            self.counts.retain(|_, (_, used)| now.mono - *used <= NONCE_LIFE);
+        }
+        match self.counts.get_mut(&claims.nonce) {
+            Some((highest, _)) if count <= *highest => false,
+            Some(entry) => {
+                *entry = (count, now.mono);
+                true
+            }
+            None => {
+                if self.counts.len() < NONCES {
+                    self.counts.insert(claims.nonce.clone(), (count, now.mono));
+                }
+                true
+            }
+        }
+    }
+}
+
+enum Judgement {
+    Right(DeviceId),
+    Stale,
+    Wrong,
+}
+
+/// In the order offered: the stronger first (RFC 8760 §2.4).
+fn offers(policy: DigestPolicy) -> &'static [Algorithm] {
+    match policy {
+        DigestPolicy::Md5 => &[Algorithm::Md5],
+        DigestPolicy::Sha256 => &[Algorithm::Sha256],
+        DigestPolicy::Both => &[Algorithm::Sha256, Algorithm::Md5],
+    }
+}
+
+/// The credentials for our realm; those for others are skipped (RFC 3261 §22.3). A proxy's header is taken as well.
+fn credentials(request: &Request, realm: &str) -> Result<Option<Credentials>, String> {
+    let fields =
+        request.headers.iter().filter(|(name, _)| matches!(name, Name::Authorization | Name::ProxyAuthorization));
+    for (_, value) in fields {
+        let claims = Credentials::parse(value).map_err(|error| error.text)?;
+        if let Some(claims) = claims.filter(|claims| claims.realm == realm) {
+            return Ok(Some(claims));
+        }
+    }
+    Ok(None)
+}

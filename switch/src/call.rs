@@ -1,0 +1,96 @@
+//! Calls: a back-to-back user agent.
+//!
+//! A [`Call`] joins two [`Party`]s: who called, and who is called. A party is a user's end of the call and has the id that clients see; while it is being
+//! rung it may have several [`Leg`]s, once it has answered it has one. A leg is one SIP dialog with one phone and one media leg.
+//!
+//! One file for each verb; each is an `impl Engine` block that runs to its end within one step. What changed is told at the end of the step
+//! ([`Engine::tell_changes`](crate::engine::Engine)), by comparing with what was told before.
+
+pub(crate) mod answer;
+pub(crate) mod cause;
+pub(crate) mod control;
+pub(crate) mod digits;
+pub(crate) mod hold;
+pub(crate) mod leg;
+pub(crate) mod originate;
+pub(crate) mod party;
+pub(crate) mod probe;
+pub(crate) mod record;
+pub(crate) mod release;
+pub(crate) mod ring;
+pub(crate) mod route;
+pub(crate) mod table;
+
+use std::time::Instant;
+
+use cas::control::Ticket;
+
+pub(crate) use leg::LegId;
+pub(crate) use party::{Party, PartyState, Side};
+
+use cause::Failure;
+use route::Destination;
+
+/// Names a call within the switch; never used again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallNo(pub u64);
+
+/// Two parties and how far they have come.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) stage: Stage,
+    /// Who began it.
+    pub(crate) caller: Party,
+    /// Whom it is for.
+    pub(crate) callee: Party,
+    /// How many more hops a request of this call may take (RFC 3261 §16.6 3).
+    pub(crate) max_forwards: u8,
+}
+
+/// How far a call has come.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// make-call: the caller's own phone is rung before the destination is.
+    Summoning {
+        /// Completed when the far end answers or fails.
+        ticket: Ticket,
+        /// Where to, then.
+        destination: Destination,
+    },
+    /// The far party is rung.
+    Ringing {
+        /// make-call: completed when it answers or fails.
+        ticket: Option<Ticket>,
+        /// The best of the final answers so far.
+        failure: Option<Failure>,
+    },
+    /// Both have answered.
+    Talking {
+        /// When the later of the two did.
+        since: Instant,
+    },
+}
+
+impl Call {
+    pub(crate) fn party(&self, side: Side) -> &Party {
+        match side {
+            Side::Caller => &self.caller,
+            Side::Callee => &self.callee,
+        }
+    }
+
+    /// How long the two have been talking; 0 while they do not.
+    pub(crate) fn talked_msec(&self, now: Instant) -> u64 {
+        match self.stage {
+            Stage::Talking { since } => (now - since).as_millis() as u64,
+            Stage::Summoning { .. } | Stage::Ringing { .. } => 0,
+        }
+    }
+
+    pub(crate) fn party_mut(&mut self, side: Side) -> &mut Party {
+        match side {
+            Side::Caller => &mut self.caller,
+            Side::Callee => &mut self.callee,
+        }
+    }
+}

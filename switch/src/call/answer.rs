@@ -1,0 +1,295 @@
+//! What phones answer to our INVITEs, and what comes of it.
+
+use cas::control::Cause;
+use media::{Command, PayloadMap, Stream};
+
+use super::cause::{self, Failure};
+use super::leg::{Exchange, Leaving, LeavingState, Leg, LegId, LegState, Outgoing, Reoffer, Up};
+use super::party::{Hold, PartyState, Side};
+use super::{CallNo, Stage};
+use crate::endpoint::{Owner, Timer};
+use crate::engine::{At, Engine};
+use crate::sip::dialog::Dialog;
+use crate::sip::header::Name;
+use crate::sip::message::{Response, Status};
+use crate::sip::sdp::{self, Audio, Direction};
+use crate::sip::transaction::Unanswered;
+
+use super::ring::{Offer, contact};
+
+impl Engine {
+    /// A response to the INVITE that is to make a leg.
+    pub(crate) fn invite_response(&mut self, at: At<'_>, id: LegId, response: &Response) {
+        if let Some(leg) = self.table.leg(id) {
+            match &leg.state {
+                LegState::Outgoing(_) if response.status.is_provisional() => self.progress(at, id, response.status),
+                LegState::Outgoing(_) if response.status.is_success() => self.answered(at, id, response),
+                LegState::Outgoing(_) => self.leg_failed(at, id, Failure::from_response(response)),
+                LegState::Up(up) => {
+                    let dialog = up.dialog.clone();
+                    self.acknowledge(&dialog, response);
+                }
+                LegState::Incoming(_) => {}
+            }
+            return;
+        }
+        self.response_after_leaving(at, id, response);
+    }
+
+    /// No answer at all to the INVITE.
+    pub(crate) fn invite_unanswered(&mut self, at: At<'_>, id: LegId, _why: Unanswered) {
+        if self.table.leg(id).is_some() {
+            self.leg_failed(at, id, Failure { status: Status(408), cause: Cause::NoAnswer });
+        } else {
+            self.table.remove_leaving(id);
+        }
+    }
+
+    /// A leg that was cancelled hears of it late, or has answered meanwhile.
+    fn response_after_leaving(&mut self, at: At<'_>, id: LegId, response: &Response) {
+        let Some(leaving) = self.table.leaving(id) else { return };
+        match &leaving.state {
+            LeavingState::Cancelling(outgoing) if response.status.is_success() => {
+                let Ok(dialog) = Dialog::client(&outgoing.invite, response, outgoing.flow) else { return };
+                let Some(leaving) = self.table.remove_leaving(id) else { return };
+                self.acknowledge(&dialog, response);
+                self.bye(at, id, leaving.tag, dialog, &cause::reason(Cause::AnsweredElsewhere));
+            }
+            LeavingState::Cancelling(_) if !response.status.is_provisional() => drop(self.table.remove_leaving(id)),
+            LeavingState::Ended(dialog) if response.status.is_success() => {
+                let dialog = dialog.clone();
+                self.acknowledge(&dialog, response);
+            }
+            _ => {}
+        }
+    }
+
+    /// ACKs a 2xx, the first or one that comes again. One from a second phone behind the same contact ends at once.
+    pub(crate) fn acknowledge(&mut self, dialog: &Dialog, response: &Response) {
+        let Ok(cseq) = response.headers.cseq() else { return };
+        self.endpoint.ack(dialog.flow(), dialog.ack(cseq.number));
+    }
+
+    /// It rings: the caller hears so once.
+    fn progress(&mut self, at: At<'_>, id: LegId, status: Status) {
+        let Some(leg) = self.table.leg(id) else { return };
+        let (no, side) = (leg.call, leg.side);
+        let Some(call) = self.table.call_mut(no) else { return };
+        let PartyState::Ringing { rung: rung @ false, .. } = &mut call.party_mut(side).state else { return };
+        if status == Status(100) {
+            return;
+        }
+        *rung = true;
+        let waiting = match (side, &call.caller.state) {
+            (Side::Callee, PartyState::Calling(leg)) => Some(*leg),
+            _ => None,
+        };
+        if let Some(waiting) = waiting {
+            self.respond_early(at, waiting, Status(180));
+        }
+        self.touch(no, None);
+    }
+
+    fn respond_early(&mut self, at: At<'_>, id: LegId, status: Status) {
+        let Some(Leg { state: LegState::Incoming(incoming), tag, .. }) = self.table.leg(id) else { return };
+        let mut response = incoming.invite.response(status);
+        set_to_tag(&mut response, tag);
+        response.headers.push(Name::Contact, contact(&incoming.flow));
+        self.endpoint.respond(at.now.mono, incoming.tx, &response);
+    }
+
+    /// A phone answered. Its 2xx is acknowledged whatever comes of it.
+    fn answered(&mut self, at: At<'_>, id: LegId, response: &Response) {
+        let Some(Leg { state: LegState::Outgoing(outgoing), .. }) = self.table.leg(id) else { return };
+        let Ok(dialog) = Dialog::client(&outgoing.invite, response, outgoing.flow) else {
+            // Without a Contact there is no way to acknowledge it.
+            return self.leg_failed(at, id, Failure::new(Cause::Failed));
+        };
+        self.acknowledge(&dialog, response);
+        let audio = sdp::parse(&response.body).ok().and_then(|description| description.audio);
+        let Some(audio) = audio.filter(|audio| has_sound(&audio.payloads)) else {
+            return self.unusable_answer(at, id, dialog);
+        };
+        let Some(leg) = self.table.leg_mut(id) else { return };
+        let up = Up { dialog, audio, direction: Direction::SendRecv, exchange: Exchange::Settled, next: None };
+        leg.state = LegState::Up(Box::new(up));
+        let (no, side, device) = (leg.call, leg.side, leg.device);
+        self.update_media(id);
+        let Some(call) = self.table.call_mut(no) else { return };
+        let party = call.party_mut(side);
+        party.device = Some(device);
+        let others = party.legs().into_iter().filter(|other| *other != id).collect::<Vec<_>>();
+        party.state = PartyState::Up { leg: id, hold: Hold::default() };
+        for other in others {
+            self.leave(at, other, Failure::new(Cause::AnsweredElsewhere), None);
+        }
+        self.touch(no, None);
+        match side {
+            Side::Caller => self.summoned(at, no),
+            Side::Callee => self.connect(at, no),
+        }
+    }
+
+    /// The caller's own phone has answered a make-call.
+    fn summoned(&mut self, at: At<'_>, no: CallNo) {
+        let Some(call) = self.table.call_mut(no) else { return };
+        let before = std::mem::replace(&mut call.stage, Stage::Ringing { ticket: None, failure: None });
+        if let Stage::Summoning { ticket, destination } = before {
+            call.stage = Stage::Ringing { ticket: Some(ticket), failure: None };
+            self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
+            self.reach_destination(at, no, &destination);
+        }
+    }
+
+    /// A 2xx without a stream that can be carried: the phone is hung up, the call goes on looking for another.
+    fn unusable_answer(&mut self, at: At<'_>, id: LegId, dialog: Dialog) {
+        let failure = Failure::new(Cause::Incompatible);
+        let tag = self.table.leg(id).map(|leg| leg.tag.clone()).unwrap_or_default();
+        self.leg_failed(at, id, failure);
+        self.bye(at, id, tag, dialog, &cause::reason(Cause::Incompatible));
+    }
+
+    /// One of a party's phones will not have the call. The last one decides; a 6xx decides at once (RFC 3261 §16.7 5).
+    fn leg_failed(&mut self, at: At<'_>, id: LegId, failure: Failure) {
+        let Some(leg) = self.table.remove_leg(id) else { return };
+        self.close_media(id, leg.place, None);
+        let (no, side) = (leg.call, leg.side);
+        let Some(call) = self.table.call_mut(no) else { return };
+        let PartyState::Ringing { legs, .. } = &mut call.party_mut(side).state else { return };
+        legs.retain(|other| *other != id);
+        let left = legs.len();
+        let best = match &mut call.stage {
+            Stage::Ringing { failure: best, .. } => {
+                let worse = best.filter(|best| best.rank() <= failure.rank()).unwrap_or(failure);
+                *best = Some(worse);
+                worse
+            }
+            Stage::Summoning { .. } | Stage::Talking { .. } => failure,
+        };
+        if left == 0 || failure.status.0 >= 600 {
+            self.end_call(at, no, best, None);
+        }
+    }
+
+    /// The callee is there: the caller is answered, and the two hear each other.
+    pub(crate) fn connect(&mut self, at: At<'_>, no: CallNo) {
+        let Some(call) = self.table.call(no) else { return };
+        if let PartyState::Calling(leg) = call.caller.state
+            && !self.answer_caller(at, no, leg)
+        {
+            return self.end_call(at, no, Failure::new(Cause::Incompatible), None);
+        }
+        let Some(call) = self.table.call_mut(no) else { return };
+        let before = std::mem::replace(&mut call.stage, Stage::Talking { since: at.now.mono });
+        let (caller, callee) = (call.caller.leg(), call.callee.leg());
+        let caller_id = call.caller.id;
+        self.endpoint.timers.cancel(Timer::NoAnswer(no));
+        if let Stage::Ringing { ticket: Some(ticket), .. } = before {
+            self.complete(ticket, Ok(Some(caller_id)));
+        }
+        if let (Some(a), Some(b)) = (caller, callee) {
+            if let Some(leg) = self.table.leg(a) {
+                self.media(leg.place.worker, Command::Bridge { a, b });
+            }
+            self.agree(at, no, a);
+        }
+        self.touch(no, None);
+    }
+
+    /// The 200 to the caller, with the codecs the callee has taken. False: the two have none in common.
+    fn answer_caller(&mut self, at: At<'_>, no: CallNo, id: LegId) -> bool {
+        let offer = self.offer_of(no, Side::Callee);
+        let Some(leg) = self.table.leg_mut(id) else { return false };
+        let LegState::Incoming(incoming) = &leg.state else { return false };
+        let answer = leg.sdp.answer(&incoming.offer, &offer.codecs(), &offer.fmtp, offer.ptime, Direction::SendRecv);
+        let Ok(body) = answer else { return false };
+        if !has_sound(leg.sdp.payloads()) {
+            return false;
+        }
+        let mut response = incoming.invite.response(Status(200));
+        set_to_tag(&mut response, &leg.tag);
+        for route in incoming.invite.headers.values(&Name::RecordRoute) {
+            response.headers.push(Name::RecordRoute, bytes::Bytes::copy_from_slice(route));
+        }
+        response.headers.push(Name::Contact, contact(&incoming.flow));
+        response.headers.push(Name::Allow, crate::engine::ALLOW);
+        let response = response.with_body("application/sdp", body);
+        let Ok(dialog) = Dialog::server(&incoming.invite, &leg.tag, incoming.flow) else { return false };
+        let (tx, audio) = (incoming.tx, incoming.audio.clone());
+        let by_phone = !audio.direction.receives();
+        let exchange = Exchange::Unacknowledged(tx);
+        let up = Up { dialog, audio, direction: Direction::SendRecv, exchange, next: None };
+        leg.state = LegState::Up(Box::new(up));
+        self.endpoint.respond(at.now.mono, tx, &response);
+        if let Some(call) = self.table.call_mut(no) {
+            call.caller.state = PartyState::Up { leg: id, hold: Hold { by_phone, by_client: false } };
+        }
+        self.update_media(id);
+        true
+    }
+
+    /// A summoned phone may have chosen a codec that the other side has not: then it is offered only what both have.
+    fn agree(&mut self, at: At<'_>, no: CallNo, id: LegId) {
+        let theirs = self.offer_of(no, Side::Callee).codecs();
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
+        if matches!(up.exchange, Exchange::Settled)
+            && up.audio.payloads.0.iter().any(|(_, codec)| !theirs.contains(codec))
+        {
+            self.reoffer(at, id, Reoffer { direction: up.direction, ticket: None });
+        }
+    }
+
+    /// Tells the media plane what the last exchange of a leg has settled.
+    pub(crate) fn update_media(&mut self, id: LegId) {
+        let Some(leg) = self.table.leg(id) else { return };
+        let LegState::Up(up) = &leg.state else { return };
+        let stream = Stream {
+            remote: up.audio.rtp,
+            remote_rtcp: up.audio.rtcp,
+            send: up.audio.direction.receives() && up.direction.sends(),
+            receive: up.audio.direction.sends() && up.direction.receives(),
+            incoming: leg.sdp.payloads().clone(),
+            outgoing: agreed(&up.audio, leg.sdp.payloads()),
+        };
+        self.media(leg.place.worker, Command::Update { leg: id, stream });
+    }
+
+    /// Ends a dialog that is no part of a call any more.
+    pub(crate) fn bye(&mut self, at: At<'_>, id: LegId, tag: String, mut dialog: Dialog, reason: &str) {
+        let mut bye = dialog.request(crate::sip::message::Method::Bye);
+        bye.headers.push(Name::Reason, reason.to_owned());
+        self.endpoint.request(at.now.mono, dialog.flow(), bye, Owner::Bye(id));
+        self.table.leave(id, Leaving { tag, state: LeavingState::Ended(dialog) });
+    }
+
+    /// Our INVITE is cancelled; until its final response comes the leg is kept.
+    pub(crate) fn abandon(&mut self, at: At<'_>, id: LegId, tag: String, outgoing: Box<Outgoing>, reason: &str) {
+        self.endpoint.cancel(at.now.mono, outgoing.tx, reason);
+        self.table.leave(id, Leaving { tag, state: LeavingState::Cancelling(outgoing) });
+    }
+}
+
+/// What the phone has named of what we have.
+fn agreed(audio: &Audio, ours: &PayloadMap) -> PayloadMap {
+    let known = |codec| ours.payload_type(codec).is_some();
+    PayloadMap(audio.payloads.0.iter().filter(|(_, codec)| known(*codec)).copied().collect())
+}
+
+/// At least one codec that is not only for events.
+pub(crate) fn has_sound(payloads: &PayloadMap) -> bool {
+    payloads.0.iter().any(|(_, codec)| !matches!(codec, media::Codec::TelephoneEvent { .. }))
+}
+
+pub(crate) fn set_to_tag(response: &mut Response, tag: &str) {
+    if let Ok(mut to) = response.headers.to() {
+        to.params.set("tag", Some(tag.to_owned()));
+        response.headers.set(Name::To, to.to_string());
+    }
+}
+
+impl Engine {
+    /// What a leg's phone is offered, or answered with: what the other party's phone can.
+    pub(crate) fn counterpart(&self, no: CallNo, side: Side) -> Offer {
+        self.offer_of(no, side.other())
+    }
+}

@@ -1,0 +1,106 @@
+//! Why calls fail and end: the words of SIP, of the ISDN (Q.850, for Reason headers, RFC 3326) and of the CAS, side by side.
+
+use cas::control::{Cause, Refusal, RefusalCode};
+
+use crate::sip::message::{Response, Status};
+
+/// Why a party could not be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Failure {
+    pub(crate) status: Status,
+    pub(crate) cause: Cause,
+}
+
+impl Failure {
+    /// With the status that stands for the cause.
+    pub(crate) fn new(cause: Cause) -> Failure {
+        Failure { status: Status(words(cause).0), cause }
+    }
+
+    /// What a phone's final answer means for the caller.
+    pub(crate) fn from_response(response: &Response) -> Failure {
+        let status = response.status;
+        let cause = match status.0 {
+            486 | 600 => Cause::Busy,
+            403 | 603 | 607 | 608 => Cause::Declined,
+            404 | 410 | 484 | 604 => Cause::NoRoute,
+            408 | 480 | 487 => Cause::NoAnswer,
+            415 | 488 | 606 => Cause::Incompatible,
+            _ => Cause::Failed,
+        };
+        match status.0 {
+            // What says that a server is full, or wants credentials, concerns us and not the caller (RFC 3261 §16.7 6).
+            300..=399 | 401 | 407 | 487 | 503 => Failure::new(cause),
+            _ => Failure { status, cause },
+        }
+    }
+
+    /// Which of several answers tells the caller most: less is better (RFC 3261 §16.7 6).
+    pub(crate) fn rank(self) -> u16 {
+        match self.status.0 {
+            status @ 600.. => status - 600,
+            486 => 100,
+            408 => 900,
+            status => status,
+        }
+    }
+
+    /// What a client is told.
+    pub(crate) fn refusal(self) -> Refusal {
+        let code = match self.cause {
+            Cause::Busy => RefusalCode::Busy,
+            Cause::NoAnswer => RefusalCode::NoAnswer,
+            Cause::NoRoute => RefusalCode::NoRoute,
+            Cause::NotRegistered => RefusalCode::NotRegistered,
+            Cause::Overloaded => RefusalCode::Overloaded,
+            Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere => RefusalCode::Gone,
+            Cause::Declined | Cause::Incompatible | Cause::Vanished | Cause::Failed => RefusalCode::Declined,
+        };
+        Refusal { code, text: format!("{} ({})", sentence(self.cause), self.status.0) }
+    }
+}
+
+/// The value of a Reason header.
+pub(crate) fn reason(cause: Cause) -> String {
+    let (_, q850, text) = words(cause);
+    match cause {
+        // RFC 3326 §3.1's own example: the phone does not count it as missed.
+        Cause::AnsweredElsewhere => "SIP;cause=200;text=\"Call completed elsewhere\"".to_owned(),
+        _ => format!("Q.850;cause={q850};text=\"{text}\""),
+    }
+}
+
+/// The SIP status, the Q.850 cause and its text.
+fn words(cause: Cause) -> (u16, u8, &'static str) {
+    match cause {
+        Cause::Normal => (487, 16, "Normal call clearing"),
+        Cause::Cancelled => (487, 16, "Cancelled by the caller"),
+        Cause::AnsweredElsewhere => (487, 26, "Answered elsewhere"),
+        Cause::Busy => (486, 17, "User busy"),
+        Cause::NoAnswer => (480, 19, "No answer from user"),
+        Cause::Declined => (603, 21, "Call rejected"),
+        Cause::NoRoute => (404, 1, "Unallocated number"),
+        Cause::NotRegistered => (480, 20, "Subscriber absent"),
+        Cause::Overloaded => (503, 42, "Switch congestion"),
+        Cause::Incompatible => (488, 88, "Incompatible destination"),
+        Cause::Vanished => (500, 27, "Destination out of order"),
+        Cause::Failed => (500, 31, "Normal, unspecified"),
+    }
+}
+
+fn sentence(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Normal => "The call was ended",
+        Cause::Cancelled => "The caller gave up",
+        Cause::AnsweredElsewhere => "The call was answered elsewhere",
+        Cause::Busy => "The far end is busy",
+        Cause::NoAnswer => "Nobody answered in time",
+        Cause::Declined => "The far end declined the call",
+        Cause::NoRoute => "The number leads nowhere",
+        Cause::NotRegistered => "No device of the user is registered",
+        Cause::Overloaded => "The switch takes no more calls now",
+        Cause::Incompatible => "The two sides have no codec in common",
+        Cause::Vanished => "The phone no longer answers",
+        Cause::Failed => "The far end could not take the call",
+    }
+}

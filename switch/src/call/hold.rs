@@ -1,0 +1,187 @@
+//! Hold and resume, and every other offer within a dialog, from either side (RFC 3261 §14, RFC 3264 §8).
+//!
+//! Hold ends at the switch: the other phone is not re-invited, it only hears no more of the holder.
+
+use cas::control::{Outcome, Refusal, RefusalCode};
+
+use super::answer::{has_sound, set_to_tag};
+use super::leg::{Exchange, Leg, LegId, LegState, Reoffer};
+use super::originate::read_offer;
+use super::party::PartyState;
+use super::ring::contact;
+use crate::endpoint::Owner;
+use crate::engine::{At, Engine};
+use crate::sip::header::Name;
+use crate::sip::message::{Method, Request, Response, Status};
+use crate::sip::sdp::{self, Audio, Direction};
+use crate::sip::transaction::{ServerTx, Unanswered};
+
+impl Engine {
+    /// A re-INVITE of the phone's.
+    pub(crate) fn reinvited(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
+        let response = self.reanswer(at, tx, request, id);
+        self.endpoint.respond(at.now.mono, tx, &response);
+        if response.status.is_success() {
+            self.update_media(id);
+            self.note_hold_by_phone(id);
+        }
+    }
+
+    fn reanswer(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) -> Response {
+        let Some(leg) = self.table.leg(id) else { return request.response(Status(481)) };
+        let (no, side) = (leg.call, leg.side);
+        let LegState::Up(up) = &leg.state else { return request.response(Status(481)) };
+        if let Exchange::Offered(_) = up.exchange {
+            return request.response(Status(491));
+        }
+        let (offer, audio) = match read_offer(request) {
+            Ok(offer) => offer,
+            Err(response) => return response,
+        };
+        let other = self.counterpart(no, side);
+        let Some(leg) = self.table.leg_mut(id) else { return request.response(Status(481)) };
+        let LegState::Up(up) = &mut leg.state else { return request.response(Status(481)) };
+        let mut trial = leg.sdp.clone();
+        let body = match trial.answer(&offer, &other.codecs(), &other.fmtp, other.ptime, up.direction) {
+            Ok(body) if has_sound(trial.payloads()) => body,
+            _ => return request.response(Status(488)),
+        };
+        leg.sdp = trial;
+        up.audio = audio;
+        up.dialog.refresh(request.headers.contacts());
+        let mut response = request.response(Status(200));
+        set_to_tag(&mut response, &leg.tag);
+        response.headers.push(Name::Contact, contact(&up.dialog.flow()));
+        response.headers.push(Name::Allow, crate::engine::ALLOW);
+        // An earlier 2xx that still waits for its ACK is overtaken: whoever sends the next offer has seen it.
+        if let Exchange::Unacknowledged(earlier) = std::mem::replace(&mut up.exchange, Exchange::Unacknowledged(tx)) {
+            self.endpoint.acknowledged(at.now.mono, earlier);
+        }
+        self.endpoint.transactions.set_owner(tx, Owner::Reinvite(id));
+        response.with_body("application/sdp", body)
+    }
+
+    /// A phone that wants to hear nothing holds, whatever form it gives that (`sendonly`, `inactive`, `c=0.0.0.0`).
+    fn note_hold_by_phone(&mut self, id: LegId) {
+        let Some(Leg { call, side, state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
+        let (no, side, held) = (*call, *side, holds(&up.audio));
+        let Some(call) = self.table.call_mut(no) else { return };
+        if let PartyState::Up { hold, .. } = &mut call.party_mut(side).state {
+            hold.by_phone = held;
+        }
+        self.touch(no, None);
+    }
+
+    /// A client's hold (S63) and unhold; what may be done was asked before.
+    pub(crate) fn set_hold(&mut self, at: At<'_>, id: LegId, held: bool) -> Outcome {
+        let ticket = self.ticket();
+        let direction = if held { Direction::Inactive } else { Direction::SendRecv };
+        self.reoffer(at, id, Reoffer { direction, ticket: Some(ticket) });
+        Outcome::Pending(ticket, None)
+    }
+
+    /// Offers anew: now, or as soon as the exchange that is under way is over.
+    pub(crate) fn reoffer(&mut self, at: At<'_>, id: LegId, reoffer: Reoffer) {
+        let Some(leg) = self.table.leg(id) else { return };
+        let no = leg.call;
+        let other = self.counterpart(no, leg.side);
+        let Some(leg) = self.table.leg_mut(id) else { return };
+        let LegState::Up(up) = &mut leg.state else { return };
+        if !matches!(up.exchange, Exchange::Settled) {
+            up.next = Some(reoffer);
+            return self.touch(no, None);
+        }
+        let mut request = up.dialog.request(Method::Invite);
+        let flow = up.dialog.flow();
+        request.headers.push(Name::Contact, contact(&flow));
+        request.headers.push(Name::Allow, crate::engine::ALLOW);
+        let body = leg.sdp.offer(&other.payloads, &other.fmtp, other.ptime, reoffer.direction);
+        up.exchange = Exchange::Offered(reoffer);
+        self.endpoint.request(at.now.mono, flow, request.with_body("application/sdp", body), Owner::Reinvite(id));
+        self.touch(no, None);
+    }
+
+    /// The phone answers our re-INVITE.
+    pub(crate) fn reinvite_response(&mut self, at: At<'_>, id: LegId, response: &Response) {
+        if response.status.is_provisional() {
+            return;
+        }
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
+        if response.status.is_success() {
+            let dialog = up.dialog.clone();
+            self.acknowledge(&dialog, response);
+        }
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
+        // A 2xx that comes again finds its exchange settled: it only wanted its ACK.
+        if !matches!(up.exchange, Exchange::Offered(_)) {
+            return;
+        }
+        if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
+            let audio = sdp::parse(&response.body).ok().and_then(|description| description.audio);
+            match audio.filter(|_| response.status.is_success()) {
+                Some(audio) => {
+                    up.audio = audio;
+                    up.direction = reoffer.direction;
+                    up.dialog.refresh(response.headers.contacts());
+                    self.reoffered(id, &reoffer);
+                }
+                None => self.reoffer_failed(at, id, &reoffer, response.status),
+            }
+        }
+        self.settled(at, id);
+    }
+
+    fn reoffered(&mut self, id: LegId, reoffer: &Reoffer) {
+        self.update_media(id);
+        let Some(leg) = self.table.leg(id) else { return };
+        let (no, side) = (leg.call, leg.side);
+        let Some(call) = self.table.call_mut(no) else { return };
+        if let PartyState::Up { hold, .. } = &mut call.party_mut(side).state {
+            hold.by_client = reoffer.direction == Direction::Inactive;
+        }
+        if let Some(ticket) = reoffer.ticket {
+            self.complete(ticket, Ok(None));
+        }
+        self.touch(no, None);
+    }
+
+    /// The session goes on as it was (RFC 3261 §14.1); where the phone knows no such dialog, the call is over.
+    fn reoffer_failed(&mut self, at: At<'_>, id: LegId, reoffer: &Reoffer, status: Status) {
+        if let Some(ticket) = reoffer.ticket {
+            let text = match status.0 {
+                491 => "The phone was changing the call at the same moment".to_owned(),
+                other => format!("The phone refused ({other})"),
+            };
+            let code = if status == Status(491) { RefusalCode::WrongState } else { RefusalCode::Declined };
+            self.complete(ticket, Err(Refusal { code, text }));
+        }
+        match self.table.leg(id).map(|leg| leg.call) {
+            Some(no) if matches!(status.0, 408 | 481) => self.vanished(at, no),
+            Some(no) => self.touch(no, None),
+            None => {}
+        }
+    }
+
+    /// Our re-INVITE was never answered: the phone is gone.
+    pub(crate) fn reinvite_unanswered(&mut self, at: At<'_>, id: LegId, _why: Unanswered) {
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
+        if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
+            self.reoffer_failed(at, id, &reoffer, Status(408));
+        }
+    }
+
+    /// An exchange is over: the offer that waited goes out.
+    pub(crate) fn settled(&mut self, at: At<'_>, id: LegId) {
+        let Some(Leg { state: LegState::Up(up), call, .. }) = self.table.leg_mut(id) else { return };
+        let no = *call;
+        if let Some(next) = up.next.take() {
+            self.reoffer(at, id, next);
+        }
+        self.touch(no, None);
+    }
+}
+
+/// Whether the phone has put us on hold.
+pub(crate) fn holds(audio: &Audio) -> bool {
+    !audio.direction.receives() || audio.rtp.is_none()
+}

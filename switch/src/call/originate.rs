@@ -1,0 +1,179 @@
+//! How a call begins: an INVITE from a phone, or a client's make-call.
+
+use std::time::Duration;
+
+use cas::control::{CallId, Cause, Outcome, Principal, Refusal, RefusalCode};
+use cas::site::DeviceId;
+
+use super::cause::Failure;
+use super::leg::{Incoming, Leg, LegId, LegState};
+use super::party::{Identity, Party, PartyState, Side};
+use super::ring::Offer;
+use super::route::{self, Destination};
+use super::{Call, CallNo, Stage};
+use crate::endpoint::{Owner, Timer};
+use crate::engine::{At, Engine};
+use crate::sip::flow::Flow;
+use crate::sip::header::Name;
+use crate::sip::message::{Request, Response, Status};
+use crate::sip::sdp::{self, Audio, Description, SdpError};
+use crate::sip::transaction::ServerTx;
+
+/// How long a phone is rung.
+pub(crate) const NO_ANSWER: Duration = Duration::from_secs(60);
+
+impl Engine {
+    /// An INVITE outside of any dialog, from a device that has proved who it is.
+    pub(crate) fn invited(&mut self, at: At<'_>, tx: ServerTx, invite: Request, flow: Flow, device: DeviceId) {
+        self.endpoint.respond(at.now.mono, tx, &invite.response(Status(100)));
+        if self.is_full() {
+            self.endpoint.respond(at.now.mono, tx, &overloaded(&invite));
+            return;
+        }
+        let (offer, audio) = match read_offer(&invite) {
+            Ok(offer) => offer,
+            Err(response) => return self.endpoint.respond(at.now.mono, tx, &response),
+        };
+        let Some(place) = self.ports.take() else {
+            return self.endpoint.respond(at.now.mono, tx, &overloaded(&invite));
+        };
+        let dialled = invite.uri.user.clone().unwrap_or_default();
+        let served = self.serves(&invite.uri, &flow);
+        let destination = if served { route::destination(at.site, &dialled) } else { None };
+        let caller = route::caller_identity(at.site, device, &invite);
+        let callee = route::identity(at.site, &dialled);
+        let max_forwards = invite.headers.max_forwards().ok().flatten().map_or(70, |left| left.saturating_sub(1));
+        let no = self.begin(at, caller, callee, Stage::Ringing { ticket: None, failure: None }, max_forwards);
+        let leg = LegId(self.table.number(at.now));
+        let tag = self.endpoint.token();
+        let sdp = self.session(&flow, place);
+        let incoming = Incoming { tx, invite, offer, audio, flow };
+        let state = LegState::Incoming(Box::new(incoming));
+        self.table.insert_leg(leg, Leg { call: no, side: Side::Caller, device, tag, place, sdp, state });
+        self.open_media(leg, place);
+        self.endpoint.transactions.set_owner(tx, Owner::Invite(leg));
+        if let Some(call) = self.table.call_mut(no) {
+            call.caller.device = Some(device);
+            call.caller.state = PartyState::Calling(leg);
+        }
+        match destination {
+            Some(destination) => self.reach_destination(at, no, &destination),
+            None => self.end_call(at, no, Failure::new(Cause::NoRoute), None),
+        }
+    }
+
+    /// make-call: rings the user's own phone, then the destination (S59, S77).
+    pub(crate) fn make_call(
+        &mut self,
+        at: At<'_>,
+        who: &Principal,
+        dest: &str,
+        name_hint: Option<String>,
+        device: Option<DeviceId>,
+    ) -> Result<Outcome, Refusal> {
+        if self.is_full() {
+            return Err(Failure::new(Cause::Overloaded).refusal());
+        }
+        let number: String = dest.chars().filter(|c| !" -()./".contains(*c)).collect();
+        let destination = route::destination(at.site, &number).ok_or_else(|| Failure::new(Cause::NoRoute).refusal())?;
+        if let Destination::User(user) = destination
+            && self.contacts(at.site, user).is_empty()
+        {
+            return Err(Failure::new(Cause::NotRegistered).refusal());
+        }
+        let own = match device {
+            None => self.contacts(at.site, who.user),
+            Some(device) if at.site.device(device).is_some_and(|device| device.user == Some(who.user)) => {
+                self.device_contacts(at.site, device)
+            }
+            Some(_) => {
+                let text = "The user has no such device".to_owned();
+                return Err(Refusal { code: RefusalCode::NotFound, text });
+            }
+        };
+        if own.is_empty() {
+            let text = "No device of yours is registered".to_owned();
+            return Err(Refusal { code: RefusalCode::NotRegistered, text });
+        }
+        let ticket = self.ticket();
+        let caller = route::user_identity(at.site, who.user);
+        let mut callee = route::identity(at.site, &number);
+        if let Some(hint) = name_hint.filter(|_| callee.name.is_empty()) {
+            callee.name = hint;
+        }
+        let no = self.begin(at, caller, callee, Stage::Summoning { ticket, destination }, 70);
+        let id = self.table.call(no).map(|call| call.caller.id);
+        self.ring(at, no, Side::Caller, own, &Offer::everything());
+        Ok(Outcome::Pending(ticket, id))
+    }
+
+    fn begin(&mut self, at: At<'_>, caller: Identity, callee: Identity, stage: Stage, max_forwards: u8) -> CallNo {
+        let no = CallNo(self.table.number(at.now));
+        let caller = Party::new(CallId(self.table.number(at.now)), caller, at.now);
+        let callee = Party::new(CallId(self.table.number(at.now)), callee, at.now);
+        self.table.insert(no, Call { stage, caller, callee, max_forwards });
+        self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + NO_ANSWER);
+        self.counts.calls += 1;
+        self.touch(no, None);
+        no
+    }
+
+    /// The caller is there: on to whom he wants.
+    pub(crate) fn reach_destination(&mut self, at: At<'_>, no: CallNo, destination: &Destination) {
+        match destination {
+            Destination::Service(feature) => self.serve(at, no, *feature),
+            Destination::User(user) => {
+                let Some(call) = self.table.call(no) else { return };
+                let (own, offer) = (call.caller.device, self.offer_of(no, Side::Caller));
+                let mut contacts = self.contacts(at.site, *user);
+                if contacts.is_empty() {
+                    return self.end_call(at, no, Failure::new(Cause::NotRegistered), None);
+                }
+                contacts.retain(|contact| Some(contact.device) != own);
+                if contacts.is_empty() {
+                    // He has called himself from his only phone.
+                    return self.end_call(at, no, Failure::new(Cause::Busy), None);
+                }
+                self.ring(at, no, Side::Callee, contacts, &offer);
+            }
+        }
+    }
+
+    /// No call more is taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.life.is_ending() || self.table.len() >= self.settings.max_calls
+    }
+}
+
+fn overloaded(invite: &Request) -> Response {
+    invite
+        .response(Status(503))
+        .with(Name::RetryAfter, "10")
+        .with(Name::Reason, super::cause::reason(Cause::Overloaded))
+}
+
+/// The offer in an INVITE, or the answer that says why it cannot be taken.
+pub(crate) fn read_offer(invite: &Request) -> Result<(Description, Audio), Response> {
+    if invite.body.is_empty() {
+        return Err(refused(invite, Status(488), "An offer (SDP) is needed in the INVITE"));
+    }
+    let content_type = invite.headers.text(&Name::ContentType).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    if !media_type.eq_ignore_ascii_case("application/sdp") {
+        return Err(invite.response(Status(415)).with(Name::Accept, "application/sdp"));
+    }
+    let offer = sdp::parse(&invite.body).map_err(|error| match error {
+        SdpError::Malformed(text) => refused(invite, Status(400), &text),
+        SdpError::NotAcceptable(text) => refused(invite, Status(488), &text),
+    })?;
+    match offer.audio.clone() {
+        Some(audio) if !audio.payloads.0.is_empty() => Ok((offer, audio)),
+        _ => Err(refused(invite, Status(488), "No audio codec of the offer is known here")),
+    }
+}
+
+/// With a Warning that says why (RFC 3261 §20.43, 399: miscellaneous).
+fn refused(request: &Request, status: Status, text: &str) -> Response {
+    let text: String = text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
+    request.response(status).with(Name::Other("Warning".to_owned()), format!("399 switch \"{text}\""))
+}

@@ -1,0 +1,56 @@
+//! Call records: one for each user's end, written when its media leg has closed, with what the leg saw.
+
+use cas::control::Cause;
+use cas::store::{Change, HistoryKind, HistoryRecord};
+use media::LegStats;
+use serde_json::json;
+
+use super::party::Side;
+use super::{Call, Stage};
+use crate::engine::Engine;
+
+/// The record of one end; `None` where it is no user's.
+pub(crate) fn history(call: &Call, side: Side, cause: Cause, talked_msec: u64) -> Option<HistoryRecord> {
+    let (party, other) = (call.party(side), call.party(side.other()));
+    let answered = matches!(call.stage, Stage::Talking { .. });
+    // A destination that was never tried has missed nothing.
+    let reached = side == Side::Caller || party.told.is_some();
+    let kind = match side {
+        Side::Caller => HistoryKind::Placed,
+        Side::Callee if answered => HistoryKind::Received,
+        Side::Callee => HistoryKind::Missed,
+    };
+    Some(HistoryRecord {
+        call: party.id,
+        user: party.identity.user.filter(|_| reached)?,
+        device: party.device,
+        kind,
+        addr: other.identity.number.clone(),
+        name: other.identity.name.clone(),
+        started: party.started.wall,
+        duration_msec: talked_msec,
+        cause: cause.name().to_owned(),
+        media: String::new(),
+        note: String::new(),
+    })
+}
+
+/// What a leg saw, as the record keeps it.
+pub(crate) fn statistics(stats: &LegStats) -> String {
+    if stats.received == 0 && stats.sent == 0 {
+        return String::new();
+    }
+    json!({
+        "received": stats.received, "sent": stats.sent, "lost": stats.lost, "duplicate": stats.duplicate,
+        "reordered": stats.reordered, "jitter-us": stats.jitter_us, "strangers": stats.strangers,
+        "unusable": stats.unusable, "reported-loss": stats.reported_loss, "round-trip-us": stats.round_trip_us,
+    })
+    .to_string()
+}
+
+impl Engine {
+    /// Written behind: nobody waits for it.
+    pub(crate) fn write_history(&mut self, record: HistoryRecord) {
+        self.write(vec![Change::PutHistory(record)]);
+    }
+}

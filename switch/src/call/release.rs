@@ -1,0 +1,171 @@
+//! How calls and legs end.
+
+use cas::control::{CallEvent, Cause, Outcome, Refusal, RefusalCode};
+use cas::store::HistoryRecord;
+use media::Command;
+
+use super::cause::{self, Failure};
+use super::leg::{Exchange, Leaving, LeavingState, LegId, LegState, Up};
+use super::party::Side;
+use super::table::Closing;
+use super::{CallNo, Stage};
+use crate::endpoint::Timer;
+use crate::engine::{At, Engine};
+use crate::ports::Place;
+use crate::sip::header::Name;
+use crate::sip::message::{Request, Status};
+use crate::sip::transaction::ServerTx;
+
+impl Engine {
+    /// A phone hangs up.
+    pub(crate) fn hung_up(&mut self, at: At<'_>, tx: ServerTx, bye: &Request, id: LegId) {
+        self.endpoint.respond(at.now.mono, tx, &bye.response(Status(200)));
+        if let Some(leg) = self.table.leg(id) {
+            self.end_call(at, leg.call, Failure::new(Cause::Normal), Some(id));
+        }
+    }
+
+    /// The caller gives up before the answer; the CANCEL itself is answered already.
+    pub(crate) fn cancelled(&mut self, at: At<'_>, id: LegId) {
+        if let Some(leg) = self.table.leg(id) {
+            self.end_call(at, leg.call, Failure::new(Cause::Cancelled), None);
+        }
+    }
+
+    /// A client ends its user's part of a call (S66).
+    pub(crate) fn drop_call(&mut self, at: At<'_>, no: CallNo) -> Outcome {
+        let ticket = self.ticket();
+        let waiting = self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking { .. }));
+        let cause = if waiting { Cause::Cancelled } else { Cause::Normal };
+        self.end_call(at, no, Failure::new(cause), None);
+        self.complete(ticket, Ok(None));
+        Outcome::Pending(ticket, None)
+    }
+
+    /// Nobody answered in time.
+    pub(crate) fn no_answer(&mut self, at: At<'_>, no: CallNo) {
+        self.end_call(at, no, Failure::new(Cause::NoAnswer), None);
+    }
+
+    /// Ends a call: every phone hears why, every record is written, every waiting command completes. `gone` is the leg whose phone hung up itself.
+    pub(crate) fn end_call(&mut self, at: At<'_>, no: CallNo, failure: Failure, gone: Option<LegId>) {
+        let Some(call) = self.table.remove(no) else { return };
+        self.endpoint.timers.cancel(Timer::NoAnswer(no));
+        self.touched.remove(&no);
+        let talked = call.talked_msec(at.now.mono);
+        for side in [Side::Caller, Side::Callee] {
+            let party = call.party(side);
+            let mut record = super::record::history(&call, side, failure.cause, talked);
+            for leg in party.legs() {
+                let record = record.take();
+                match gone == Some(leg) {
+                    true => self.forget(leg, record),
+                    false => self.leave(at, leg, failure, record),
+                }
+            }
+            if let Some(record) = record {
+                self.write_history(record);
+            }
+            if let (Some(user), Some(_)) = (party.identity.user, &party.told) {
+                let event = CallEvent::Ended { call: party.id, user, cause: failure.cause, duration_msec: talked };
+                self.events.push_back(event);
+            }
+        }
+        if let Stage::Summoning { ticket, .. } | Stage::Ringing { ticket: Some(ticket), .. } = call.stage {
+            self.complete(ticket, Err(failure.refusal()));
+        }
+    }
+
+    /// A leg leaves its call; its phone is told in the way its state asks for.
+    pub(crate) fn leave(&mut self, at: At<'_>, id: LegId, failure: Failure, record: Option<HistoryRecord>) {
+        let Some(leg) = self.table.remove_leg(id) else { return };
+        self.close_media(id, leg.place, record);
+        let reason = cause::reason(failure.cause);
+        match leg.state {
+            LegState::Incoming(incoming) => {
+                let mut response = incoming.invite.response(failure.status).with(Name::Reason, reason);
+                super::answer::set_to_tag(&mut response, &leg.tag);
+                if failure.status == Status(503) {
+                    response.headers.push(Name::RetryAfter, "10");
+                }
+                self.endpoint.respond(at.now.mono, incoming.tx, &response);
+            }
+            LegState::Outgoing(outgoing) => self.abandon(at, id, leg.tag, outgoing, &reason),
+            LegState::Up(up) => self.hang_up(at, id, leg.tag, *up, reason),
+        }
+    }
+
+    /// §15: no BYE before the ACK of our 2xx.
+    fn hang_up(&mut self, at: At<'_>, id: LegId, tag: String, up: Up, reason: String) {
+        let Up { dialog, exchange, next, .. } = up;
+        if let Some(ticket) = next.and_then(|next| next.ticket) {
+            self.complete(ticket, Err(gone()));
+        }
+        match exchange {
+            Exchange::Unacknowledged(tx) => {
+                let state = LeavingState::Unacknowledged { tx, dialog, reason };
+                self.table.leave(id, Leaving { tag, state });
+            }
+            Exchange::Offered(reoffer) => {
+                if let Some(ticket) = reoffer.ticket {
+                    self.complete(ticket, Err(gone()));
+                }
+                self.bye(at, id, tag, dialog, &reason);
+            }
+            Exchange::Settled => self.bye(at, id, tag, dialog, &reason),
+        }
+    }
+
+    /// A leg whose phone has hung up.
+    fn forget(&mut self, id: LegId, record: Option<HistoryRecord>) {
+        let Some(leg) = self.table.remove_leg(id) else { return };
+        self.close_media(id, leg.place, record);
+        if let LegState::Up(up) = leg.state {
+            let offered = match up.exchange {
+                Exchange::Offered(reoffer) => reoffer.ticket,
+                _ => None,
+            };
+            for ticket in offered.into_iter().chain(up.next.and_then(|next| next.ticket)) {
+                self.complete(ticket, Err(gone()));
+            }
+        }
+    }
+
+    /// The ACK that a leaving leg waited for came, or will not come.
+    pub(crate) fn acknowledged_late(&mut self, at: At<'_>, id: LegId) {
+        let unacknowledged =
+            self.table.leaving(id).is_some_and(|leaving| matches!(leaving.state, LeavingState::Unacknowledged { .. }));
+        if !unacknowledged {
+            return;
+        }
+        if let Some(Leaving { tag, state: LeavingState::Unacknowledged { tx, dialog, reason } }) =
+            self.table.remove_leaving(id)
+        {
+            self.endpoint.acknowledged(at.now.mono, tx);
+            self.bye(at, id, tag, dialog, &reason);
+        }
+    }
+
+    /// The ACK of our 2xx never came (RFC 3261 §13.3.1.4).
+    pub(crate) fn unacknowledged(&mut self, at: At<'_>, id: LegId) {
+        match self.table.leg_mut(id) {
+            Some(leg) => {
+                let no = leg.call;
+                if let LegState::Up(up) = &mut leg.state {
+                    up.exchange = Exchange::Settled;
+                }
+                self.end_call(at, no, Failure::new(Cause::Vanished), None);
+            }
+            None => self.acknowledged_late(at, id),
+        }
+    }
+
+    pub(crate) fn close_media(&mut self, id: LegId, place: Place, record: Option<HistoryRecord>) {
+        self.media(place.worker, Command::Close(id));
+        self.table.close(id, Closing { place, record });
+    }
+}
+
+fn gone() -> Refusal {
+    Refusal { code: RefusalCode::Gone, text: "The call has ended".to_owned() }
+}

@@ -1,0 +1,110 @@
+//! From a dialled number to who is to be rung.
+
+use cas::site::{Access, DeviceId, Feature, Site, Target, UserId};
+
+use super::party::Identity;
+use crate::engine::Engine;
+use crate::sip::flow::Flow;
+use crate::sip::message::Request;
+use crate::sip::uri::{Host, Scheme, Uri};
+
+/// What a number leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Destination {
+    /// A user's devices.
+    User(UserId),
+    /// A service of the switch.
+    Service(Feature),
+}
+
+/// A phone to be rung: where, and as whom to address it.
+#[derive(Clone, Debug)]
+pub(crate) struct Contact {
+    pub(crate) device: DeviceId,
+    pub(crate) uri: Uri,
+    pub(crate) flow: Flow,
+}
+
+/// Where a number leads.
+pub(crate) fn destination(site: &Site, number: &str) -> Option<Destination> {
+    Some(match site.target(number)? {
+        Target::User(user) => Destination::User(*user),
+        Target::Feature(feature) => Destination::Service(*feature),
+    })
+}
+
+/// Who a number is, as others see it.
+pub(crate) fn identity(site: &Site, number: &str) -> Identity {
+    match site.target(number) {
+        Some(Target::User(user)) => user_identity(site, *user),
+        Some(Target::Feature(Feature::Echo)) => {
+            Identity { user: None, number: number.to_owned(), name: "Echo".to_owned() }
+        }
+        None => Identity { user: None, number: number.to_owned(), name: String::new() },
+    }
+}
+
+/// Who a user is, as others see him.
+pub(crate) fn user_identity(site: &Site, id: UserId) -> Identity {
+    let number = site.extension_of(id).map(|extension| extension.0.clone()).unwrap_or_default();
+    let name = site.user(id).map(cas::site::User::display_name).unwrap_or_default();
+    Identity { user: Some(id), number, name }
+}
+
+/// Who calls: what the store says of the device, whatever the phone claims. A gateway speaks for those behind it.
+pub(crate) fn caller_identity(site: &Site, device: DeviceId, invite: &Request) -> Identity {
+    use crate::sip::header::{Address, Name};
+    let device = site.device(device);
+    let is_gateway = device.is_some_and(|device| matches!(device.access, Access::Address(_)));
+    if !is_gateway {
+        return match device.and_then(|device| device.user) {
+            Some(user) => user_identity(site, user),
+            None => Identity { user: None, number: String::new(), name: String::new() },
+        };
+    }
+    let asserted = invite.headers.values(&Name::PAssertedIdentity).next().and_then(|value| Address::parse(value).ok());
+    let claimed = asserted.or_else(|| invite.headers.from().ok());
+    let (name, number) = claimed.map(|address| (address.display, address.uri.user)).unwrap_or_default();
+    Identity { user: None, number: number.unwrap_or_default(), name: name.unwrap_or_default() }
+}
+
+impl Engine {
+    /// Whether a Request-URI is meant for this switch: its domain, or an address it is spoken to at.
+    pub(crate) fn serves(&self, uri: &Uri, flow: &Flow) -> bool {
+        match (&uri.scheme, &uri.host) {
+            (Scheme::Tel, _) => true,
+            (_, Some(Host::Name(name))) => {
+                *name == self.settings.domain || (name == "localhost" && flow.local.ip().is_loopback())
+            }
+            (_, Some(Host::Ip(ip))) => *ip == flow.local.ip() || self.settings.media_address == Some(*ip),
+            (_, None) => false,
+        }
+    }
+
+    /// The phones of a user that can be rung now.
+    pub(crate) fn contacts(&self, site: &Site, user: UserId) -> Vec<Contact> {
+        site.devices_of(user).flat_map(|device| self.device_contacts(site, device.id)).collect()
+    }
+
+    /// Where a device can be rung now.
+    pub(crate) fn device_contacts(&self, site: &Site, device: DeviceId) -> Vec<Contact> {
+        match site.device(device).map(|device| &device.access) {
+            Some(Access::Address(peer)) => {
+                let number =
+                    site.device(device).and_then(|device| device.user).and_then(|user| site.extension_of(user));
+                let local = self.gateways.get(peer).copied().flatten();
+                let contact = local.map(|local| Contact {
+                    device,
+                    uri: Uri::sip(number.map(|number| number.0.as_str()), *peer),
+                    flow: Flow { channel: crate::sip::flow::Channel::Udp, local, peer: *peer },
+                });
+                contact.into_iter().collect()
+            }
+            Some(Access::Digest { .. }) => {
+                let bindings = self.registrar.bindings(device).into_iter();
+                bindings.map(|binding| Contact { device, uri: binding.contact.clone(), flow: binding.flow }).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The tables of call control: calls, legs, and the ways to find them.
+
+use std::collections::BTreeMap;
+
+use cas::control::CallId;
+use cas::store::HistoryRecord;
+use cas::time::Now;
+use media::LegStats;
+
+use super::leg::{Leaving, Leg, LegId};
+use super::party::Side;
+use super::{Call, CallNo};
+use crate::ports::Place;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Table {
+    calls: BTreeMap<CallNo, Call>,
+    ends: BTreeMap<CallId, (CallNo, Side)>,
+    legs: BTreeMap<LegId, Leg>,
+    leaving: BTreeMap<LegId, Leaving>,
+    /// Our dialog tags, of legs and of those leaving.
+    tags: BTreeMap<String, LegId>,
+    /// Media legs that are closing: their ports, and the record that waits for their statistics.
+    closing: BTreeMap<LegId, Closing>,
+    next: u64,
+}
+
+/// A media leg that has been told to close.
+#[derive(Debug)]
+pub(crate) struct Closing {
+    pub(crate) place: Place,
+    pub(crate) record: Option<HistoryRecord>,
+}
+
+impl Table {
+    /// A number for something new. Call ids stay unique over restarts, since records keep them: the clock is in their high bits.
+    pub(crate) fn number(&mut self, now: Now) -> u64 {
+        self.next = (self.next + 1).max(now.wall.0 << 20);
+        self.next
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.calls.len()
+    }
+
+    /// Nothing is left, not even what leaves.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.calls.is_empty() && self.leaving.is_empty() && self.closing.is_empty()
+    }
+
+    pub(crate) fn insert(&mut self, no: CallNo, call: Call) {
+        self.ends.insert(call.caller.id, (no, Side::Caller));
+        self.ends.insert(call.callee.id, (no, Side::Callee));
+        self.calls.insert(no, call);
+    }
+
+    pub(crate) fn remove(&mut self, no: CallNo) -> Option<Call> {
+        let call = self.calls.remove(&no)?;
+        self.ends.remove(&call.caller.id);
+        self.ends.remove(&call.callee.id);
+        Some(call)
+    }
+
+    pub(crate) fn call(&self, no: CallNo) -> Option<&Call> {
+        self.calls.get(&no)
+    }
+
+    pub(crate) fn call_mut(&mut self, no: CallNo) -> Option<&mut Call> {
+        self.calls.get_mut(&no)
+    }
+
+    pub(crate) fn calls(&self) -> impl Iterator<Item = (CallNo, &Call)> {
+        self.calls.iter().map(|(no, call)| (*no, call))
+    }
+
+    /// The call, and which end of it, that a client means.
+    pub(crate) fn end(&self, id: CallId) -> Option<(CallNo, Side)> {
+        self.ends.get(&id).copied()
+    }
+
+    pub(crate) fn insert_leg(&mut self, id: LegId, leg: Leg) {
+        self.tags.insert(leg.tag.clone(), id);
+        self.legs.insert(id, leg);
+    }
+
+    pub(crate) fn leg(&self, id: LegId) -> Option<&Leg> {
+        self.legs.get(&id)
+    }
+
+    pub(crate) fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        self.legs.get_mut(&id)
+    }
+
+    pub(crate) fn legs(&self) -> impl Iterator<Item = (LegId, &Leg)> {
+        self.legs.iter().map(|(id, leg)| (*id, leg))
+    }
+
+    /// The leg's tag goes with it, unless it is left in [`leave`](Self::leave).
+    pub(crate) fn remove_leg(&mut self, id: LegId) -> Option<Leg> {
+        let leg = self.legs.remove(&id)?;
+        self.tags.remove(&leg.tag);
+        Some(leg)
+    }
+
+    pub(crate) fn leave(&mut self, id: LegId, leaving: Leaving) {
+        self.tags.insert(leaving.tag.clone(), id);
+        self.leaving.insert(id, leaving);
+    }
+
+    pub(crate) fn leaving(&self, id: LegId) -> Option<&Leaving> {
+        self.leaving.get(&id)
+    }
+
+    pub(crate) fn remove_leaving(&mut self, id: LegId) -> Option<Leaving> {
+        let leaving = self.leaving.remove(&id)?;
+        self.tags.remove(&leaving.tag);
+        Some(leaving)
+    }
+
+    pub(crate) fn by_tag(&self, tag: &str) -> Option<LegId> {
+        self.tags.get(tag).copied()
+    }
+
+    pub(crate) fn close(&mut self, id: LegId, closing: Closing) {
+        self.closing.insert(id, closing);
+    }
+
+    /// The media leg is closed: its place is free, and its record has its statistics.
+    pub(crate) fn closed(&mut self, id: LegId, stats: &LegStats) -> Option<(Place, Option<HistoryRecord>)> {
+        let Closing { place, record } = self.closing.remove(&id)?;
+        let record = record.map(|record| HistoryRecord { media: super::record::statistics(stats), ..record });
+        Some((place, record))
+    }
+}

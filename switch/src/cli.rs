@@ -1,0 +1,164 @@
+//! The command line.
+
+mod admin;
+mod ask;
+mod offline;
+mod table;
+
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+pub use self::admin::admin;
+use crate::config::{self, Config, ConfigError};
+
+/// A telephony switch with its application server: SIP and RTP for the telephones, CAS over HTTP for everything else
+#[derive(Parser)]
+#[command(name = "switch", version, max_term_width = 100)]
+pub struct Cli {
+    /// The configuration [default: none, every setting has its default]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// What to do; `run` where nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What can be done.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the switch (also without a command)
+    Run,
+    /// Show a call: two built-in phones and a CAS client on a switch of their own
+    Demo {
+        /// Print one JSON object instead
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print or check a configuration
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// What is asked of a running switch, or of its store.
+    #[command(flatten)]
+    Admin(AdminCommand),
+}
+
+/// `switch config …`
+#[derive(Subcommand)]
+pub enum ConfigCommand {
+    /// Print a file with every setting, its default and a comment
+    Example,
+    /// Check a file
+    Check {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// What is done through the control socket while the switch runs, else in the store.
+#[derive(Subcommand)]
+pub enum AdminCommand {
+    /// Show how the switch is doing; fails where none runs
+    Status,
+    /// Show the registered phones
+    Registrations,
+    /// Add, show, change or remove users
+    #[command(subcommand)]
+    User(UserCommand),
+}
+
+/// `switch user …`
+#[derive(Subcommand)]
+pub enum UserCommand {
+    /// Add a user with his number and his first phone; what is not given is made at random and printed once
+    Add(Box<AddUser>),
+    /// Show all users
+    List,
+    /// Remove a user with his numbers and phones
+    Remove {
+        /// His extension
+        ext: String,
+    },
+    /// Give his phone another SIP secret
+    SetSecret {
+        /// His extension
+        ext: String,
+        /// The secret [default: a random one]
+        secret: Option<String>,
+    },
+}
+
+/// `switch user add …`
+#[derive(Args)]
+pub struct AddUser {
+    /// The extension, 1 to 10 digits: also the CAS user name and the phone's SIP user name
+    pub ext: String,
+    /// First and last name
+    #[arg(long)]
+    pub name: String,
+    /// The CAS password
+    #[arg(long)]
+    pub password: Option<String>,
+    /// The phone's secret
+    #[arg(long)]
+    pub sip_secret: Option<String>,
+    /// What is typed on a telephone, 4 to 16 digits
+    #[arg(long)]
+    pub pin: Option<String>,
+    /// Where voicemail and reports go
+    #[arg(long)]
+    pub email: Option<String>,
+    /// What he may do
+    #[arg(long, value_parser = ["user", "admin"], default_value = "user")]
+    pub role: String,
+    /// How his phone is challenged [default: as [sip] digest says]
+    #[arg(long, value_parser = ["md5", "sha256", "both"])]
+    pub digest: Option<String>,
+    /// A gateway, known by its address: no digest, no registration, no limits per source
+    #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["sip_secret", "digest"])]
+    pub address: Option<SocketAddr>,
+}
+
+/// The command line of this process. Ends it where that is wrong (2) or asks for help (0).
+pub fn parse() -> Cli {
+    Cli::parse()
+}
+
+impl Cli {
+    /// The configuration the command runs with.
+    pub fn config(&self) -> Result<Config, ConfigError> {
+        self.config.as_deref().map_or_else(|| Ok(Config::default()), Config::load)
+    }
+}
+
+/// `switch config …`
+pub fn config(command: &ConfigCommand) -> ExitCode {
+    match command {
+        ConfigCommand::Example => print(&config::example()),
+        ConfigCommand::Check { file } => match Config::load(file) {
+            Ok(_) => print(&format!("{}: all is well\n", file.display())),
+            Err(error) => fail(&error),
+        },
+    }
+}
+
+/// Says why it could not be done.
+pub fn fail(error: &dyn std::error::Error) -> ExitCode {
+    eprintln!("switch: {error}");
+    ExitCode::FAILURE
+}
+
+/// To standard output. A reader who has seen enough (`| head`) is no failure.
+fn print(text: &str) -> ExitCode {
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => fail(&error),
+        _ => ExitCode::SUCCESS,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The administrator's commands: a message each, and what is shown of its reply.
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+
+use super::ask::{Answer, AskError, Effect, Message, ask};
+use super::table::table;
+use super::{AddUser, AdminCommand, UserCommand, fail, print};
+use crate::clock;
+use crate::config::Config;
+
+/// Carries out a command, and says what came of it.
+pub fn admin(command: &AdminCommand, config: &Config) -> ExitCode {
+    match run(command, config) {
+        Ok(shown) => match (print(&shown.text), shown.well) {
+            (printed, true) => printed,
+            (_, false) => ExitCode::FAILURE,
+        },
+        Err(error) => fail(&error),
+    }
+}
+
+/// What is shown, and whether it is what one hopes for.
+struct Shown {
+    text: String,
+    well: bool,
+}
+
+fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
+    let (message, effect) = message(command);
+    let answer = ask(config, &message, effect)?;
+    let reply = &answer.reply;
+    let text = match command {
+        AdminCommand::Status => return Ok(status(&answer)),
+        AdminCommand::Registrations => registrations(reply, clock::now().wall.0),
+        AdminCommand::User(UserCommand::Add(user)) => {
+            format!("{} is added: {}.\n{}", user.ext, user.name, secrets(reply))
+        }
+        AdminCommand::User(UserCommand::List) => users(reply),
+        AdminCommand::User(UserCommand::Remove { ext }) => format!("{ext} is removed.\n"),
+        AdminCommand::User(UserCommand::SetSecret { ext, .. }) => {
+            format!("{ext} has another SIP secret: its phone must be given it too.\n{}", secrets(reply))
+        }
+    };
+    Ok(Shown { text, well: true })
+}
+
+fn message(command: &AdminCommand) -> (Value, Effect) {
+    match command {
+        AdminCommand::Status => (json!({"topic": "system", "message": "get-state"}), Effect::Reads),
+        AdminCommand::Registrations => (json!({"topic": "system", "message": "get-registrations"}), Effect::Reads),
+        AdminCommand::User(UserCommand::Add(user)) => (add_user(user), Effect::Writes),
+        AdminCommand::User(UserCommand::List) => (json!({"topic": "config", "message": "get-users"}), Effect::Reads),
+        AdminCommand::User(UserCommand::Remove { ext }) => {
+            (json!({"topic": "config", "message": "delete-user", "ext": ext}), Effect::Writes)
+        }
+        AdminCommand::User(UserCommand::SetSecret { ext, secret }) => {
+            let message = json!({"topic": "config", "message": "set-sip-secret", "ext": ext, "sip-secret": secret});
+            (without_nulls(message), Effect::Writes)
+        }
+    }
+}
+
+fn add_user(user: &AddUser) -> Value {
+    without_nulls(json!({
+        "topic": "config",
+        "message": "add-user",
+        "ext": user.ext,
+        "name": user.name,
+        "password": user.password,
+        "sip-secret": user.sip_secret,
+        "pin": user.pin,
+        "email": user.email,
+        "role": user.role,
+        "digest": user.digest,
+        "address": user.address.map(|address| address.to_string()),
+    }))
+}
+
+/// What was not given is absent, which is not the same as null.
+fn without_nulls(mut message: Value) -> Value {
+    if let Value::Object(members) = &mut message {
+        members.retain(|_, value| !value.is_null());
+    }
+    message
+}
+
+/// What was made at random: nowhere else is it told.
+fn secrets(reply: &Message) -> String {
+    let made = [("password", "CAS password"), ("sip-secret", "SIP secret")];
+    let made: Vec<Vec<String>> = made
+        .iter()
+        .filter_map(|(name, label)| Some(vec![format!("  {label}"), reply.get(*name)?.as_str()?.to_owned()]))
+        .collect();
+    match made.is_empty() {
+        true => String::new(),
+        false => table(&made) + "Write it down: it is not shown again.\n",
+    }
+}
+
+fn status(answer: &Answer) -> Shown {
+    let names = ["version", "users", "registrations", "calls", "calls-total", "transactions", "sessions"];
+    let state = if answer.running { text(answer.reply.get("state")) } else { "not running".to_owned() };
+    let mut rows = vec![vec!["state".to_owned(), state]];
+    rows.extend(names.map(|name| vec![name.to_owned(), text(answer.reply.get(name))]));
+    // As is the custom of such commands, a script sees by the exit code whether it runs.
+    Shown { text: table(&rows), well: answer.running }
+}
+
+fn registrations(reply: &Message, now: u64) -> String {
+    let mut rows = vec![header(&["USER", "SIP USER", "CONTACT", "SOURCE", "AGENT", "EXPIRES"])];
+    for row in list(reply.get("registrations")) {
+        let left = row.get("expires").and_then(Value::as_u64).unwrap_or(0).saturating_sub(now) / 1000;
+        let mut cells = ["user", "sip-user", "contact", "source", "agent"].map(|name| row.text(name)).to_vec();
+        cells.push(format!("{left} s"));
+        rows.push(cells);
+    }
+    table(&rows)
+}
+
+fn users(reply: &Message) -> String {
+    let mut rows = vec![header(&["EXT", "NAME", "ROLE", "E-MAIL", "PHONES"])];
+    for row in list(reply.get("users")) {
+        let name = format!("{} {}", row.text("first"), row.text("last"));
+        let phones: Vec<String> = list(row.get("devices")).map(phone).collect();
+        rows.push(vec![
+            row.text("user"),
+            name.trim().to_owned(),
+            row.text("role"),
+            row.text("email"),
+            phones.join(", "),
+        ]);
+    }
+    table(&rows)
+}
+
+/// `501`, `501 (sha256)` or `192.0.2.1:5060`.
+fn phone(row: Row<'_>) -> String {
+    let known_by = row.text("sip-user") + &row.text("address");
+    match row.text("digest").as_str() {
+        "" => known_by,
+        digest => format!("{known_by} ({digest})"),
+    }
+}
+
+fn header(names: &[&str]) -> Vec<String> {
+    names.iter().map(|&name| name.to_owned()).collect()
+}
+
+/// A row of a list whose first row names the columns.
+#[derive(Clone, Copy)]
+struct Row<'a> {
+    columns: &'a [Value],
+    cells: &'a Value,
+}
+
+impl<'a> Row<'a> {
+    fn get(self, column: &str) -> Option<&'a Value> {
+        self.cells.get(self.columns.iter().position(|name| name.as_str() == Some(column))?)
+    }
+
+    fn text(self, column: &str) -> String {
+        text(self.get(column))
+    }
+}
+
+fn list(value: Option<&Value>) -> impl Iterator<Item = Row<'_>> {
+    let rows = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    let columns = rows.first().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    rows.iter().skip(1).map(move |cells| Row { columns, cells })
+}
+
+fn text(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => String::new(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,112 @@
+//! The CAS without a switch: the same message by the same code, on the store that nobody else has open.
+
+use bytes::Bytes;
+use cas::cas::{Cas, Endpoint, Input, Output, Request, RequestId, Settings, Source};
+use cas::control::{
+    Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, EngineStatus, Outcome, Principal, Refusal,
+    RefusalCode, RegistrationInfo,
+};
+use cas::site::Site;
+use cas::store::folder::Folder;
+use cas::store::sqlite::Sqlite;
+use cas::store::{self, BindingRecord, Store};
+use cas::time::Now;
+use serde_json::Value;
+
+use super::ask::{AskError, Effect};
+use crate::clock;
+use crate::config::Config;
+use crate::entropy::System;
+
+/// The reply's body.
+pub(super) fn ask(config: &Config, message: &Value, effect: Effect) -> Result<Bytes, AskError> {
+    if effect == Effect::Reads && !Sqlite::exists(&config.data) {
+        return Err(AskError::no_store(&config.data));
+    }
+    let folder = Folder::open(&config.data)?;
+    let key = folder.machine_key(&mut System)?;
+    let mut database = Sqlite::open(folder, &config.sip.domain)?;
+    let snapshot = store::snapshot(&mut database, clock::now().wall)?;
+    let mut node = Offline {
+        cas: Cas::new(Settings::default(), &snapshot, key, Box::new(System)),
+        site: Site::new(&snapshot),
+        control: NoCalls { registrations: snapshot.bindings.iter().map(registration).collect() },
+        database,
+    };
+    let reply = node.ask(message);
+    Box::new(node.database).close()?;
+    reply.ok_or(AskError::Garbled)
+}
+
+/// A node without an engine.
+struct Offline {
+    cas: Cas,
+    site: Site,
+    control: NoCalls,
+    database: Sqlite,
+}
+
+impl Offline {
+    fn ask(&mut self, message: &Value) -> Option<Bytes> {
+        let request = Request {
+            endpoint: Endpoint::Execute,
+            session: None,
+            source: Source::Console,
+            body: message.to_string().into(),
+        };
+        self.handle(Input::Request(RequestId(0), request));
+        while let Some(output) = self.cas.poll_output() {
+            match output {
+                Output::Reply(_, reply) => return Some(reply.body),
+                Output::Store(id, request) => {
+                    let reply = store::run(&mut self.database, [&request]).pop()?;
+                    self.handle(Input::Stored(id, reply));
+                }
+                Output::Help(job) => self.handle(Input::Helped(job.id, job.work.run())),
+                Output::SiteChanged => {}
+            }
+        }
+        None
+    }
+
+    fn handle(&mut self, input: Input) {
+        self.cas.handle(clock::now(), &mut self.site, &mut self.control, input);
+    }
+}
+
+fn registration(binding: &BindingRecord) -> RegistrationInfo {
+    RegistrationInfo {
+        device: binding.device,
+        contact: binding.contact.clone(),
+        source: format!("{} {}", binding.transport, binding.source),
+        agent: binding.agent.clone(),
+        expires: binding.expires,
+    }
+}
+
+/// Call control where there are no calls: what is registered is what a switch would find registered when it started now.
+struct NoCalls {
+    registrations: Vec<RegistrationInfo>,
+}
+
+impl CallControl for NoCalls {
+    fn execute(&mut self, _: Now, _: &Site, _: &Principal, _: CallCommand) -> Result<Outcome, Refusal> {
+        Err(Refusal { code: RefusalCode::WrongState, text: "no switch is running".to_owned() })
+    }
+
+    fn allowed(&self, _: &Site, _: &Principal, _: CallId) -> Actions {
+        Actions::default()
+    }
+
+    fn view(&self, _: &Site, _: &Principal, _: CallQuery) -> Vec<CallInfo> {
+        Vec::new()
+    }
+
+    fn registrations(&self) -> Vec<RegistrationInfo> {
+        self.registrations.clone()
+    }
+
+    fn status(&self) -> EngineStatus {
+        EngineStatus { registrations: self.registrations.len(), ..EngineStatus::default() }
+    }
+}

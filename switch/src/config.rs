@@ -1,0 +1,212 @@
+//! The configuration: a file, checked as a whole, immutable from then on.
+//!
+//! Users, devices and numbers are not here: they are data, in the store. Every setting has its default and its comment in one table,
+//! from which the example is written and the defaults are read, so that they cannot differ.
+
+mod document;
+mod read;
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use cas::site::DigestPolicy;
+
+use self::document::Document;
+
+/// What the switch runs with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The folder of the store, the recordings and the control socket.
+    pub data: PathBuf,
+    /// `[sip]`
+    pub sip: Sip,
+    /// `[media]`
+    pub media: Media,
+    /// `[cas]`
+    pub cas: CasSection,
+    /// `[log]`
+    pub log: Log,
+}
+
+/// `[sip]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sip {
+    /// Where UDP listens.
+    pub udp: Vec<SocketAddr>,
+    /// Where TCP listens.
+    pub tcp: Vec<SocketAddr>,
+    /// The SIP domain, lower case.
+    pub domain: String,
+    /// The digest of devices that name none of their own.
+    pub digest: DigestPolicy,
+}
+
+/// `[media]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// What is written into SDP; `None` (`auto`): the address that reaches the phone.
+    pub address: Option<IpAddr>,
+    /// RTP ports: whole pairs, the first even.
+    pub ports: RangeInclusive<u16>,
+}
+
+/// `[cas]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CasSection {
+    /// Where HTTP listens.
+    pub listen: Vec<SocketAddr>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// error, warn, info, debug or trace.
+    pub level: String,
+}
+
+/// One setting, as the example shows it.
+struct Setting {
+    /// Empty for those before the first section.
+    section: &'static str,
+    key: &'static str,
+    /// In TOML.
+    default: &'static str,
+    about: &'static str,
+}
+
+const fn setting(section: &'static str, key: &'static str, default: &'static str, about: &'static str) -> Setting {
+    Setting { section, key, default, about }
+}
+
+/// Every setting there is, in the order of the example.
+#[rustfmt::skip]
+const SETTINGS: &[Setting] = &[
+    setting("", "data", r#""data""#, "folder of the store, the recordings, the control socket"),
+    setting("sip", "udp", r#"["0.0.0.0:5060", "[::]:5060"]"#, "where SIP over UDP listens"),
+    setting("sip", "tcp", r#"["0.0.0.0:5060", "[::]:5060"]"#, "where SIP over TCP listens"),
+    setting("sip", "domain", r#""switch.local""#, "the SIP domain, beside any address it listens on"),
+    setting("sip", "digest", r#""md5""#, "md5, sha256 or both, the default of devices: some phones fail when offered SHA-256"),
+    setting("media", "address", r#""auto""#, "what is written into SDP: auto, or an address"),
+    setting("media", "ports", r#""20000-29999""#, "RTP and RTCP ports over UDP: a call uses four"),
+    setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients and browsers reach it, over HTTP"),
+    setting("log", "level", r#""info""#, "error, warn, info, debug or trace"),
+];
+
+/// The file with every default, each with its comment.
+pub fn example() -> String {
+    let mut text = String::new();
+    let mut section = "";
+    for setting in SETTINGS {
+        if setting.section != section {
+            section = setting.section;
+            text += &format!("\n[{section}]\n");
+        }
+        let line = format!("{} = {}", setting.key, setting.default);
+        text += &format!("{line:<40} # {}\n", setting.about);
+    }
+    text
+}
+
+impl Default for Config {
+    fn default() -> Config {
+        Config::parse("", "").expect("the defaults are well formed: a test reads them")
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub fn load(path: &Path) -> Result<Config, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?;
+        Config::parse(&path.display().to_string(), &text)
+    }
+
+    /// Checks a file's text. `name` is the file, for the errors.
+    pub fn parse(name: &str, text: &str) -> Result<Config, ConfigError> {
+        let defaults = example();
+        let defaults = Document::read("the example", &defaults)?;
+        let file = Document::read(name, text)?.or(&defaults);
+        let config = Config {
+            data: file.get("", "data", read::folder)?,
+            sip: Sip {
+                udp: file.get("sip", "udp", read::addresses)?,
+                tcp: file.get("sip", "tcp", read::addresses)?,
+                domain: file.get("sip", "domain", read::domain)?,
+                digest: file.get("sip", "digest", read::digest)?,
+            },
+            media: Media {
+                address: file.get("media", "address", read::media_address)?,
+                ports: file.get("media", "ports", read::ports)?,
+            },
+            cas: CasSection { listen: file.get("cas", "listen", read::addresses)? },
+            log: Log { level: file.get("log", "level", read::level)? },
+        };
+        if config.sip.udp.is_empty() && config.sip.tcp.is_empty() {
+            return Err(file.wrong("sip", "udp", "an address here or at tcp: no phone could reach the switch"));
+        }
+        if let Some(taken) = config.sip.udp.iter().find(|address| config.media.ports.contains(&address.port())) {
+            let (port, ports) = (taken.port(), &config.media.ports);
+            return Err(if file.sets("media", "ports") {
+                file.wrong("media", "ports", &format!("a range without {port}, where SIP listens over UDP"))
+            } else {
+                let (first, last) = (ports.start(), ports.end());
+                file.wrong(
+                    "sip",
+                    "udp",
+                    &format!("no port of {first}-{last}, which are the media's unless it sets others"),
+                )
+            });
+        }
+        Ok(config)
+    }
+}
+
+/// Why a file is no configuration.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// There is no reading it.
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// What it says is wrong.
+    Wrong {
+        /// The file.
+        name: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong, and what would be right.
+        text: String,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Unreadable { path, source } => write!(
+                f,
+                "cannot read {} ({source}): `switch config example` prints a file to begin with",
+                path.display()
+            ),
+            ConfigError::Wrong { name, line, text } => write!(f, "{name}:{line}: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            ConfigError::Unreadable { source, .. } => Some(source),
+            ConfigError::Wrong { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

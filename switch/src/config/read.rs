@@ -1,0 +1,75 @@
+//! From a value of the file to what it means.
+
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use cas::site::DigestPolicy;
+
+use super::document::{Value, Wrong};
+
+/// A name of the DNS (RFC 1035 §3.1).
+const MAX_DOMAIN: usize = 253;
+
+pub(super) fn folder(value: &Value<'_>) -> Result<PathBuf, Wrong> {
+    text(value, "the path of a folder", |text| (!text.is_empty()).then(|| PathBuf::from(text)))
+}
+
+pub(super) fn addresses(value: &Value<'_>) -> Result<Vec<SocketAddr>, Wrong> {
+    let Some(items) = value.get_ref().as_array() else {
+        return wrong(value, r#"a list of addresses with ports, such as ["0.0.0.0:5060"]"#);
+    };
+    let mut addresses = Vec::new();
+    for item in items.iter() {
+        let address: SocketAddr =
+            text(item, r#"an address with a port, such as "0.0.0.0:5060" or "[::]:5060""#, |text| text.parse().ok())?;
+        if addresses.contains(&address) && address.port() != 0 {
+            return wrong(item, "each address once");
+        }
+        addresses.push(address);
+    }
+    Ok(addresses)
+}
+
+pub(super) fn domain(value: &Value<'_>) -> Result<String, Wrong> {
+    let label =
+        |label: &str| !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
+    let name = |text: &str| text.len() <= MAX_DOMAIN && text.split('.').all(label);
+    text(value, r#"a host name, such as "switch.local""#, |text| name(text).then(|| text.to_ascii_lowercase()))
+}
+
+pub(super) fn digest(value: &Value<'_>) -> Result<DigestPolicy, Wrong> {
+    text(value, "md5, sha256 or both", DigestPolicy::from_name)
+}
+
+pub(super) fn media_address(value: &Value<'_>) -> Result<Option<IpAddr>, Wrong> {
+    let one_host = |address: &IpAddr| !address.is_unspecified() && !address.is_multicast();
+    text(value, r#""auto" or the address phones send their audio to, such as "192.0.2.1""#, |text| match text {
+        "auto" => Some(None),
+        text => text.parse().ok().filter(one_host).map(Some),
+    })
+}
+
+pub(super) fn ports(value: &Value<'_>) -> Result<RangeInclusive<u16>, Wrong> {
+    // RTP at an even port, its RTCP one above (RFC 3550 §11).
+    let pairs = |range: &RangeInclusive<u16>| {
+        range.start().is_multiple_of(2) && !range.end().is_multiple_of(2) && range.start() < range.end()
+    };
+    text(value, r#"an even port, a dash and a higher odd port, all above 1023, such as "20000-29999""#, |text| {
+        let (first, last) = text.split_once('-')?;
+        Some(first.trim().parse().ok()?..=last.trim().parse().ok()?).filter(pairs).filter(|range| *range.start() > 1023)
+    })
+}
+
+pub(super) fn level(value: &Value<'_>) -> Result<String, Wrong> {
+    let known = |text: &&str| ["error", "warn", "info", "debug", "trace"].contains(text);
+    text(value, "error, warn, info, debug or trace", |text| Some(text).filter(known).map(str::to_owned))
+}
+
+fn text<T>(value: &Value<'_>, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Wrong> {
+    value.get_ref().as_str().and_then(read).map_or_else(|| wrong(value, expected), Ok)
+}
+
+fn wrong<T>(value: &Value<'_>, expected: &str) -> Result<T, Wrong> {
+    Err(Wrong { span: value.span(), expected: expected.to_owned() })
+}

@@ -1,0 +1,156 @@
+use super::*;
+
+fn error(text: &str) -> String {
+    Config::parse("switch.toml", text).unwrap_err().to_string()
+}
+
+/// The file of the README, as people copy it.
+const README: &str = r#"
+data = "data"                                # folder of the store, the recordings, the control socket
+[sip]
+udp = ["0.0.0.0:5060", "[::]:5060"]
+tcp = ["0.0.0.0:5060", "[::]:5060"]
+domain = "switch.local"                      # plus any address it listens on
+digest = "md5"                               # md5, sha256 or both, the default of devices
+[media]
+address = "auto"                             # what is written into SDP
+ports = "20000-29999"
+[cas]
+listen = ["127.0.0.1:8080"]
+[log]
+level = "info"
+"#;
+
+#[test]
+fn the_example_is_the_default_and_has_a_comment_for_each_setting() {
+    let example = example();
+    assert_eq!(Config::parse("example", &example).unwrap(), Config::default());
+    assert_eq!(Config::parse("README", README).unwrap(), Config::default());
+    let settings = example.lines().filter(|line| line.contains(" = "));
+    assert!(settings.clone().all(|line| line.split_once(" # ").is_some_and(|(_, about)| !about.is_empty())));
+    assert_eq!(settings.count(), SETTINGS.len());
+}
+
+#[test]
+fn the_defaults() {
+    let config = Config::default();
+    assert_eq!(config.data, Path::new("data"));
+    assert_eq!(config.sip.udp, ["0.0.0.0:5060".parse().unwrap(), "[::]:5060".parse().unwrap()]);
+    assert_eq!((config.sip.domain.as_str(), config.sip.digest), ("switch.local", DigestPolicy::Md5));
+    assert_eq!((config.media.address, config.media.ports), (None, 20000..=29999));
+    assert_eq!(config.cas.listen, ["127.0.0.1:8080".parse().unwrap()]);
+    assert_eq!(config.log.level, "info");
+}
+
+#[test]
+fn what_is_left_out_keeps_its_default() {
+    let config = Config::parse("switch.toml", "sip.digest = \"both\"\n[media]\naddress = \"2001:db8::1\"").unwrap();
+    let mut expected = Config::default();
+    expected.sip.digest = DigestPolicy::Both;
+    expected.media.address = Some("2001:db8::1".parse().unwrap());
+    assert_eq!(config, expected);
+}
+
+#[test]
+fn a_wrong_value_is_told_with_its_line_and_what_would_be_right() {
+    let cases = [
+        ("\n[sip]\n\ndigest = \"sha1\"", r#"switch.toml:4: digest = "sha1": expected md5, sha256 or both"#),
+        ("[sip]\ndigest = 5", "switch.toml:2: digest = 5: expected md5, sha256 or both"),
+        ("data = \"\"", r#"switch.toml:1: data = "": expected the path of a folder"#),
+        ("[log]\nlevel = \"loud\"", r#"switch.toml:2: level = "loud": expected error, warn, info, debug or trace"#),
+        (
+            "[sip]\nudp = [\n  \"0.0.0.0:5060\",\n  \"0.0.0.0\",\n]",
+            r#"switch.toml:4: udp = "0.0.0.0": expected an address with a port, such as "0.0.0.0:5060" or "[::]:5060""#,
+        ),
+        (
+            "[sip]\nudp = \"0.0.0.0:5060\"",
+            r#"switch.toml:2: udp = "0.0.0.0:5060": expected a list of addresses with ports, such as ["0.0.0.0:5060"]"#,
+        ),
+        (
+            "[cas]\nlisten = [\"[::1]:80\", \"[::1]:80\"]",
+            r#"switch.toml:2: listen = "[::1]:80": expected each address once"#,
+        ),
+        (
+            "[media]\naddress = \"0.0.0.0\"",
+            r#"switch.toml:2: address = "0.0.0.0": expected "auto" or the address phones send their audio to, such as "192.0.2.1""#,
+        ),
+        (
+            "[sip]\nudp = []\ntcp = []",
+            "switch.toml:2: udp = []: expected an address here or at tcp: no phone could reach the switch",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error(text), expected);
+    }
+}
+
+#[test]
+fn port_ranges_are_whole_pairs_beside_sip() {
+    for bad in ["20001-29999", "20000-30000", "30000-20001", "20000", "1000-2001", "20000-70001", "-", "20000-20000"] {
+        let error = error(&format!("[media]\nports = \"{bad}\""));
+        assert!(
+            error.starts_with(&format!("switch.toml:2: ports = \"{bad}\": expected an even port, a dash")),
+            "{error}"
+        );
+    }
+    assert_eq!(
+        error("[media]\nports = \"5000-5999\""),
+        r#"switch.toml:2: ports = "5000-5999": expected a range without 5060, where SIP listens over UDP"#
+    );
+    let apart = "[sip]\nudp = [\"127.0.0.1:6060\"]\n[media]\nports = \"5000-5999\"";
+    assert_eq!(Config::parse("switch.toml", apart).unwrap().media.ports, 5000..=5999);
+}
+
+#[test]
+fn an_overlap_with_the_default_ports_is_told_where_the_file_has_its_part() {
+    assert_eq!(
+        error("[sip]\nudp = [\"127.0.0.1:20060\"]"),
+        r#"switch.toml:2: udp = ["127.0.0.1:20060"]: expected no port of 20000-29999, which are the media's unless it sets others"#
+    );
+}
+
+#[test]
+fn domains() {
+    for good in ["switch.local", "PBX", "10.0.0.1", "a-b.example"] {
+        let config = Config::parse("switch.toml", &format!("sip.domain = \"{good}\"")).unwrap();
+        assert_eq!(config.sip.domain, good.to_ascii_lowercase());
+    }
+    for bad in ["", ".", "a..b", "sip:a", "a b", "ä.example", &"a.".repeat(200)] {
+        let error = error(&format!("sip.domain = \"{bad}\""));
+        assert!(error.contains("expected a host name"), "{error}");
+    }
+}
+
+#[test]
+fn an_unknown_setting_is_told_with_the_nearest_one() {
+    let cases = [
+        ("[sip]\ndomian = \"a\"", "switch.toml:2: there is no setting domian in [sip]: did you mean domain?"),
+        ("[sip]\nport = 5060", "switch.toml:2: there is no setting port in [sip]: expected udp, tcp, domain, digest"),
+        ("[spi]\nudp = []", "switch.toml:1: there is no section [spi]: did you mean sip?"),
+        ("[trunks]", "switch.toml:1: there is no section [trunks]: expected sip, media, cas, log"),
+        ("digest = \"md5\"", "switch.toml:1: there is no setting digest outside of a section: it belongs under [sip]"),
+        ("dat = \"x\"", "switch.toml:1: there is no setting dat outside of a section: did you mean data?"),
+        ("sip = 5", "switch.toml:1: sip is a section: expected [sip]"),
+        (
+            "[sip]\nzzz = 1\naaa = 1",
+            "switch.toml:2: there is no setting zzz in [sip]: expected udp, tcp, domain, digest",
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error(text), expected);
+    }
+}
+
+#[test]
+fn what_is_no_toml_is_told_with_its_line() {
+    for text in ["data = \"x\"\n[sip\n", "data = \"x\"\ndata = \"y\"", "data = \"x\"\nudp"] {
+        let error = error(text);
+        assert!(error.starts_with("switch.toml:2: ") && !error.contains('\n'), "{error}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_told() {
+    let error = Config::load(Path::new("/nowhere/switch.toml")).unwrap_err().to_string();
+    assert!(error.starts_with("cannot read /nowhere/switch.toml (No such file"), "{error}");
+}

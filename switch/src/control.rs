@@ -1,0 +1,276 @@
+//! The control thread: I/O around a [`Node`], and nothing else.
+//!
+//! One thread owns every SIP socket, the HTTP listener, the control socket, all timers and the node. An input becomes a [`step`]: the node
+//! handles it to its end, and what it wants done is done before the next. There is no queue, no lock and no hop between a request and the
+//! INVITE it causes.
+//!
+//! SIP and timers go first: before a client's request is executed, the datagrams waiting in the sockets are handled and due timers fired, so
+//! that no flood of clients delays a call. The store thread, the helper pool and the media workers answer through one bounded queue.
+//!
+//! [`step`]: Control::step
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use cas::cas::{Finding, Reply, Request, RequestId, Work};
+use cas::store::thread::StoreThread;
+use media::Plane;
+use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::time::sleep_until;
+use tracing::warn;
+
+use crate::clock;
+use crate::helpers::Pool;
+use crate::net::Sink;
+use crate::net::tcp::{Limits, Listeners, Tcp};
+use crate::net::udp::Udp;
+use crate::node::{Channel, Input, Node, Output, StoreUser};
+
+mod first_users;
+mod media_events;
+mod running;
+mod signals;
+mod start;
+
+pub use first_users::{FirstUser, FirstUsers, SeedError, Seeded};
+pub use running::{EndError, Running};
+pub use signals::{Ending, Signals};
+pub use start::{Ready, StartError};
+
+/// Answers of other threads handled before the sockets get their turn.
+const BATCH: usize = 64;
+
+/// The node, and all that carries its outputs out.
+pub struct Control {
+    node: RefCell<Node>,
+    /// Inputs that an output gave rise to on the spot.
+    answers: RefCell<VecDeque<Input>>,
+    /// A step with whatever a socket hears.
+    sink: Sink,
+    udp: Udp,
+    tcp: Rc<Tcp>,
+    media: RefCell<Plane>,
+    store: StoreThread<(StoreUser, cas::store::RequestId)>,
+    helpers: Pool,
+    clients: RefCell<BTreeMap<RequestId, oneshot::Sender<Reply>>>,
+    next_request: Cell<u64>,
+    alarm: Alarm,
+    stopped: Notify,
+}
+
+/// What the start made, to be brought together here.
+struct Parts {
+    node: Node,
+    udp: Udp,
+    tcp: Listeners,
+    media: Plane,
+    store: StoreThread<(StoreUser, cas::store::RequestId)>,
+    helpers: Pool,
+}
+
+/// What other threads tell the control thread.
+struct Told {
+    /// Of the store and the helpers.
+    answers: mpsc::Receiver<Input>,
+    /// Of the media plane.
+    events: mpsc::Receiver<media::Event>,
+}
+
+/// When the node wants to be told that time passed.
+#[derive(Default)]
+struct Alarm {
+    at: Cell<Option<Instant>>,
+    /// Told when it is earlier than it was.
+    earlier: Notify,
+}
+
+impl Alarm {
+    fn set(&self, at: Option<Instant>) {
+        let before = self.at.replace(at);
+        if at.is_some_and(|at| before.is_none_or(|before| at < before)) {
+            self.earlier.notify_one();
+        }
+    }
+
+    fn due(&self) -> bool {
+        self.at.get().is_some_and(|at| at <= Instant::now())
+    }
+}
+
+impl Control {
+    fn new(parts: Parts) -> Rc<Control> {
+        let Parts { node, udp, tcp, media, store, helpers } = parts;
+        Rc::new_cyclic(|control| {
+            let sink = sink(control.clone());
+            Control {
+                node: RefCell::new(node),
+                answers: RefCell::default(),
+                udp,
+                tcp: Rc::new(Tcp::new(tcp, Limits::default(), Rc::clone(&sink))),
+                sink,
+                media: RefCell::new(media),
+                store,
+                helpers,
+                clients: RefCell::default(),
+                next_request: Cell::new(1),
+                alarm: Alarm::default(),
+                stopped: Notify::new(),
+            }
+        })
+    }
+
+    /// Hands the node an input and does what it wants done.
+    pub fn step(&self, input: Input) {
+        let mut node = self.node.borrow_mut();
+        let mut next = Some(input);
+        while let Some(input) = next {
+            node.handle(clock::now(), input);
+            while let Some(output) = node.poll_output() {
+                self.carry_out(output);
+            }
+            next = self.answers.borrow_mut().pop_front();
+        }
+        self.alarm.set(node.next_timeout());
+    }
+
+    fn carry_out(&self, output: Output) {
+        match output {
+            Output::Send(flow, bytes) => match flow.channel {
+                Channel::Udp => self.udp.send(&flow, &bytes),
+                Channel::Tcp(id) => self.tcp.send(id, bytes),
+            },
+            Output::Connect(id, peer) => self.tcp.connect(id, peer),
+            Output::Close(id) => self.tcp.close(id),
+            Output::Resolve(peer) => self.answer(Input::Resolved(peer, self.udp.local_for(peer))),
+            Output::Media(_, command) => self.media.borrow_mut().command(command),
+            Output::Store(user, id, request) => {
+                if let Err(((user, id), error)) = self.store.submit((user, id), request) {
+                    self.answer(Input::Stored(user, id, Err(error)));
+                }
+            }
+            Output::Help(job) => {
+                if let Err(job) = self.helpers.submit(job) {
+                    warn!("the helpers have more work than they can do: one password was refused unseen");
+                    self.answer(Input::Helped(job.id, refusal(&job.work)));
+                }
+            }
+            Output::Reply(id, reply) => {
+                // A client that has gone meanwhile is told nothing.
+                if let Some(client) = self.clients.borrow_mut().remove(&id) {
+                    let _ = client.send(reply);
+                }
+            }
+            Output::Stopped => self.stopped.notify_one(),
+        }
+    }
+
+    fn answer(&self, input: Input) {
+        self.answers.borrow_mut().push_back(input);
+    }
+
+    /// Executes a client's request, after the SIP and the timers that wait. The future is the reply; dropped, it tells the node that the
+    /// client has gone.
+    pub fn ask(self: &Rc<Control>, request: Request) -> Asked {
+        self.sip_first();
+        let id = RequestId(self.next_request.get());
+        self.next_request.set(id.0 + 1);
+        let (client, reply) = oneshot::channel();
+        self.clients.borrow_mut().insert(id, client);
+        self.step(Input::Request(id, request));
+        Asked { control: Rc::clone(self), id, reply }
+    }
+
+    fn sip_first(&self) {
+        self.udp.drain(&self.sink);
+        if self.alarm.due() {
+            self.step(Input::Timeout);
+        }
+    }
+
+    /// Does what the node wants from its first moment on, and starts a task for each socket and one for the timers. Must run in a
+    /// `LocalSet`.
+    fn begin(self: &Rc<Control>, told: Told) {
+        self.step(Input::Timeout);
+        for index in 0..self.udp.addresses().len() {
+            let control = Rc::clone(self);
+            tokio::task::spawn_local(async move { control.udp.serve(index, &control.sink).await });
+        }
+        for index in 0..self.tcp.listeners() {
+            tokio::task::spawn_local(Rc::clone(&self.tcp).serve(index));
+        }
+        tokio::task::spawn_local(Rc::clone(self).keep_time());
+        tokio::task::spawn_local(Rc::clone(self).hear(told.answers, |input| input));
+        tokio::task::spawn_local(Rc::clone(self).hear(told.events, Input::Media));
+    }
+
+    async fn keep_time(self: Rc<Control>) {
+        loop {
+            let earlier = self.alarm.earlier.notified();
+            match self.alarm.at.get() {
+                None => earlier.await,
+                Some(at) => tokio::select! {
+                    () = sleep_until(at.into()) => {}
+                    () = earlier => {}
+                },
+            }
+            if self.alarm.due() {
+                self.step(Input::Timeout);
+            }
+        }
+    }
+
+    /// Hands on what another thread tells, a batch at a time, until it has ended.
+    async fn hear<T>(self: Rc<Control>, mut told: mpsc::Receiver<T>, to_input: fn(T) -> Input) {
+        let mut batch = Vec::with_capacity(BATCH);
+        while told.recv_many(&mut batch, BATCH).await > 0 {
+            for told in batch.drain(..) {
+                self.step(to_input(told));
+            }
+        }
+    }
+}
+
+fn sink(control: Weak<Control>) -> Sink {
+    Rc::new(move |input| {
+        if let Some(control) = control.upgrade() {
+            control.step(input);
+        }
+    })
+}
+
+/// What a helper says that could not look: no password matches, and none was hashed.
+fn refusal(work: &Work) -> Finding {
+    match work {
+        Work::Verify { .. } => Finding::Verified(false),
+        Work::Hash { .. } => Finding::Hashed(Vec::new()),
+    }
+}
+
+/// A request under way.
+pub struct Asked {
+    control: Rc<Control>,
+    id: RequestId,
+    reply: oneshot::Receiver<Reply>,
+}
+
+impl Future for Asked {
+    type Output = Reply;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Reply> {
+        let reply = Pin::new(&mut self.reply).poll(context);
+        reply.map(|reply| reply.expect("a request is forgotten only by its reply or by the drop of this"))
+    }
+}
+
+impl Drop for Asked {
+    fn drop(&mut self) {
+        if self.control.clients.borrow_mut().remove(&self.id).is_some() {
+            self.control.step(Input::RequestGone(self.id));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! A switch at work, as the thread that started it sees it.
+
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::thread::{self, JoinHandle};
+
+use cas::http;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tracing::{error, info};
+
+use super::start::{Opened, open};
+use super::{Control, FirstUsers, Ready, StartError};
+use crate::config::Config;
+use crate::node::Input;
+
+/// A running switch. It ends when it is told to [`stop`](Running::stop), not when this is dropped.
+pub struct Running {
+    ready: Ready,
+    stop: Arc<Notify>,
+    ended: oneshot::Receiver<()>,
+    thread: JoinHandle<Result<(), EndError>>,
+}
+
+impl Running {
+    /// Starts a switch in a thread of its own, and waits until it serves.
+    ///
+    /// # Errors
+    /// Whatever keeps it from serving; nothing of it is left then.
+    pub fn start(config: Config, first_users: FirstUsers) -> Result<Running, StartError> {
+        let (tell_ready, ready) = sync_channel(1);
+        let (tell_ended, ended) = oneshot::channel();
+        let stop = Arc::new(Notify::new());
+        let stopping = Arc::clone(&stop);
+        let thread = thread::Builder::new().name("control".into()).spawn(move || {
+            let _tell_ended = tell_ended;
+            run(&config, first_users, &tell_ready, &stopping)
+        });
+        let thread = thread.map_err(StartError::Thread)?;
+        match ready.recv() {
+            Ok(ready) => Ok(Running { ready: ready?, stop, ended, thread }),
+            // The thread has panicked; its message is on stderr.
+            Err(_) => Err(StartError::Broken),
+        }
+    }
+
+    /// Where it listens, and whom it made.
+    pub fn ready(&self) -> &Ready {
+        &self.ready
+    }
+
+    /// Ends it in order: no new calls, ten seconds for the running ones, then BYE. Returns at once.
+    pub fn stop(&self) {
+        self.stop.notify_one();
+    }
+
+    /// Waits for the end.
+    pub async fn ended(&mut self) {
+        // Nothing is ever sent: the end of the thread closes the channel.
+        let _ = (&mut self.ended).await;
+    }
+
+    /// Waits for the end and says how it was.
+    ///
+    /// # Errors
+    /// Something was lost at the end, or the control thread has panicked.
+    pub fn join(self) -> Result<(), EndError> {
+        self.thread.join().unwrap_or(Err(EndError::Broken))
+    }
+}
+
+/// The control thread from its first line to its last.
+fn run(
+    config: &Config,
+    first_users: FirstUsers,
+    ready: &SyncSender<Result<Ready, StartError>>,
+    stop: &Notify,
+) -> Result<(), EndError> {
+    let refuse = |error| {
+        // The starter waits for exactly this.
+        let _ = ready.send(Err(error));
+        Ok(())
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(StartError::Thread(error)),
+    };
+    let tasks = LocalSet::new();
+    let served = tasks.block_on(&runtime, async {
+        let opened = open(config)?;
+        serve(opened, first_users, ready, stop).await
+    });
+    // The tasks' hold on the control ends with them.
+    drop(tasks);
+    match served {
+        Ok(control) => end(control),
+        Err(error) => refuse(error),
+    }
+}
+
+/// Serves until the node has stopped.
+async fn serve(
+    opened: Opened,
+    first_users: FirstUsers,
+    tell_ready: &SyncSender<Result<Ready, StartError>>,
+    stop: &Notify,
+) -> Result<Rc<Control>, StartError> {
+    let Opened { parts, told, http, console, mut ready, empty } = opened;
+    let control = Control::new(parts);
+    control.begin(told);
+    if empty && first_users == FirstUsers::Make {
+        ready.first_users = Some(super::first_users::make(&control, &ready).await?);
+    }
+    let console_server = {
+        let control = Rc::clone(&control);
+        tokio::task::spawn_local(async move {
+            console.serve(Rc::new(async move |request| control.ask(request).await)).await;
+        })
+    };
+    let (stopping, stopped) = watch::channel(());
+    let mut listeners = JoinSet::new();
+    for listener in http {
+        let (control, mut stopped) = (Rc::clone(&control), stopped.clone());
+        listeners.spawn_local(http::serve(
+            listener,
+            Rc::new(async move |request| control.ask(request).await),
+            http::Limits::default(),
+            async move { drop(stopped.changed().await) },
+        ));
+    }
+    let _ = tell_ready.send(Ok(ready));
+
+    stop.notified().await;
+    info!("stopping: no new calls, ten seconds for the running ones");
+    control.step(Input::Stop);
+    control.stopped.notified().await;
+    console_server.abort();
+    drop((stopping, stopped));
+    while listeners.join_next().await.is_some() {}
+    control.tcp.finish().await;
+    Ok(control)
+}
+
+/// Ends what has threads of its own, in order: the media workers, then the store, which does and answers all it was given.
+fn end(control: Rc<Control>) -> Result<(), EndError> {
+    let Some(control) = Rc::into_inner(control) else {
+        error!("something still holds the control thread's state");
+        return Err(EndError::Broken);
+    };
+    drop(control.media);
+    drop(control.helpers);
+    control.store.stop().map_err(EndError::Store)
+}
+
+/// What went wrong at the end.
+#[derive(Debug)]
+pub enum EndError {
+    /// The store could not be closed in order.
+    Store(cas::store::StoreError),
+    /// The control thread has panicked; its message is on stderr.
+    Broken,
+}
+
+impl fmt::Display for EndError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EndError::Store(error) => write!(f, "the switch ended, but {error}"),
+            EndError::Broken => f.write_str("the control thread has broken: please report the lines above"),
+        }
+    }
+}
+
+impl std::error::Error for EndError {}

@@ -1,0 +1,206 @@
+//! The start: everything opened in its order, and one clear line where something cannot be.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use cas::entropy::Entropy;
+use cas::store::folder::{Folder, FolderError};
+use cas::store::sqlite::{OpenError, Sqlite};
+use cas::store::thread::StoreThread;
+use cas::store::{self, StoreError};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::first_users::{SeedError, Seeded};
+use super::{Parts, Told, media_events};
+use crate::clock;
+use crate::config::Config;
+use crate::console::{Console, ConsoleError};
+use crate::entropy::System;
+use crate::helpers::{self, Pool};
+use crate::net::BindError;
+use crate::net::tcp::Listeners;
+use crate::net::udp::Udp;
+use crate::node::{Input, Node, Settings, StoreUser};
+
+/// Answers of other threads that may wait; the store and the helpers wait when there are more.
+const ANSWERS: usize = 16 << 10;
+
+/// SIP transactions at a time. Each stays for up to 32 s after its end to absorb retransmissions (RFC 3261 §17, RFC 6026), so that
+/// 5,000 calls a second keep half a million.
+const TRANSACTIONS: usize = 1_000_000;
+
+/// Phones under one SIP user name.
+const BINDINGS: usize = 16;
+
+/// Where a switch listens, and whom it made.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// SIP over UDP.
+    pub sip_udp: Vec<SocketAddr>,
+    /// SIP over TCP.
+    pub sip_tcp: Vec<SocketAddr>,
+    /// CAS and web.
+    pub http: Vec<SocketAddr>,
+    /// The control socket.
+    pub console: PathBuf,
+    /// The address of ours that the world outside sees, as far as the routing table tells.
+    pub address: Option<SocketAddr>,
+    /// The users of a first start.
+    pub first_users: Option<Seeded>,
+}
+
+impl fmt::Display for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let list = |addresses: &[SocketAddr]| addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let http: Vec<String> = self.http.iter().map(|address| format!("http://{address}")).collect();
+        let (udp, tcp, http) = (list(&self.sip_udp), list(&self.sip_tcp), http.join(", "));
+        write!(f, "The switch is ready: SIP on UDP {udp} and TCP {tcp}; CAS on {http}")
+    }
+}
+
+/// All that was opened, before the first step.
+pub(super) struct Opened {
+    pub(super) parts: Parts,
+    pub(super) told: Told,
+    pub(super) http: Vec<TcpListener>,
+    pub(super) console: Console,
+    pub(super) ready: Ready,
+    /// Whether the store has no users: a first start.
+    pub(super) empty: bool,
+}
+
+/// Opens everything: the store first, as it says whether another switch runs on the same folder; then the sockets; then the threads.
+pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
+    let folder = Folder::open(&config.data)?;
+    let key = folder.machine_key(&mut System)?;
+    let socket = folder.path().join("switch.sock");
+    let mut database = Sqlite::open(folder, &config.sip.domain)?;
+    let now = clock::now();
+    let snapshot = store::snapshot(&mut database, now.wall)?;
+
+    let udp = Udp::bind(&config.sip.udp)?;
+    let tcp = Listeners::bind("[sip] tcp", &config.sip.tcp)?;
+    let http = Listeners::bind("[cas] listen", &config.cas.listen)?;
+    let console = Console::bind(&socket)?;
+    let ready = Ready {
+        sip_udp: udp.addresses(),
+        sip_tcp: tcp.addresses(),
+        http: http.addresses(),
+        console: socket,
+        address: udp.outward(),
+        first_users: None,
+    };
+
+    let (tell, answers) = mpsc::channel(ANSWERS);
+    let (media, events) = media_events::start(&config.media).map_err(StartError::Media)?;
+    let store = start_store(database, tell.clone()).map_err(StartError::Thread)?;
+    let helpers = start_helpers(tell).map_err(StartError::Thread)?;
+    let settings = settings(config, media.ports());
+    let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
+    let parts = Parts { node, udp, tcp, media, store, helpers };
+    let told = Told { answers, events };
+    Ok(Opened { parts, told, http: http.into_inner(), console, ready, empty: snapshot.users.is_empty() })
+}
+
+fn settings(config: &Config, ports: &[media::Port]) -> Settings {
+    Settings {
+        domain: config.sip.domain.clone(),
+        digest: config.sip.digest,
+        media_address: config.media.address,
+        // A call has two legs, each with a port of its own.
+        max_calls: ports.len() / 2,
+        ports: ports.iter().map(|&port| (media_events::WORKER, port)).collect(),
+        max_transactions: TRANSACTIONS,
+        max_bindings: BINDINGS,
+        cas: cas::cas::Settings::default(),
+    }
+}
+
+fn start_store(database: Sqlite, tell: mpsc::Sender<Input>) -> io::Result<StoreThread<(StoreUser, store::RequestId)>> {
+    StoreThread::start(Box::new(database), move |(user, id), reply| {
+        // At the end of the switch nobody listens any more.
+        let _ = tell.blocking_send(Input::Stored(user, id, reply));
+    })
+}
+
+fn start_helpers(tell: mpsc::Sender<Input>) -> io::Result<Pool> {
+    Pool::start(
+        helpers::THREADS,
+        helpers::QUEUE,
+        cas::cas::Work::run,
+        move |id, finding| {
+            let _ = tell.blocking_send(Input::Helped(id, finding));
+        },
+    )
+}
+
+/// Why a switch could not start: one line that names the setting and the remedy.
+#[derive(Debug)]
+pub enum StartError {
+    /// The data folder.
+    Folder(FolderError),
+    /// The database in it.
+    Open(OpenError),
+    /// What is in the database.
+    Read(StoreError),
+    /// An address.
+    Bind(BindError),
+    /// The control socket.
+    Console(ConsoleError),
+    /// The media plane.
+    Media(io::Error),
+    /// The system grants no thread.
+    Thread(io::Error),
+    /// The first users.
+    Seed(SeedError),
+    /// The control thread has panicked; its message is on stderr.
+    Broken,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Folder(error) => write!(f, "data: {error}"),
+            StartError::Open(error) => write!(f, "data: {error}"),
+            StartError::Read(error) => write!(f, "data: {error}"),
+            StartError::Bind(error) => error.fmt(f),
+            StartError::Console(error) => error.fmt(f),
+            StartError::Media(error) => write!(f, "[media] ports: {error}"),
+            StartError::Thread(error) => {
+                write!(f, "the system grants no thread ({error}); raise its limit (ulimit -u)")
+            }
+            StartError::Seed(error) => error.fmt(f),
+            StartError::Broken => f.write_str("the control thread has broken: please report the lines above"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            StartError::Folder(error) => Some(error),
+            StartError::Open(error) => Some(error),
+            StartError::Read(error) => Some(error),
+            StartError::Bind(error) => Some(error),
+            StartError::Console(error) => Some(error),
+            StartError::Media(error) | StartError::Thread(error) => Some(error),
+            StartError::Seed(error) => Some(error),
+            StartError::Broken => None,
+        }
+    }
+}
+
+macro_rules! from {
+    ($($source:ty => $variant:ident),*) => {$(
+        impl From<$source> for StartError {
+            fn from(error: $source) -> StartError {
+                StartError::$variant(error)
+            }
+        }
+    )*};
+}
+
+from!(FolderError => Folder, OpenError => Open, StoreError => Read, BindError => Bind, ConsoleError => Console, SeedError => Seed);

@@ -1,0 +1,529 @@
+//! A telephone for demonstration and tests, without I/O: its SIP is `rsip`, its RTP `rtp-rs`, its transactions and session descriptions
+//! are its own, so that the switch's protocol stack is never tested against itself.
+//!
+//! It has one line: a second call finds it busy. Messages and time go in by [`Phone::handle`], what it sends and what happens to it comes
+//! out of [`Phone::poll_output`]; the keys a person would press are methods. It speaks IPv4 only (`rsip` does).
+
+mod call;
+mod ear;
+mod incoming;
+mod message;
+mod registration;
+mod sdp;
+mod stream;
+mod transaction;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use rsip::{Method, SipMessage};
+
+pub use self::ear::Ear;
+pub use self::sdp::{Codec, Direction};
+pub use self::stream::Talk;
+
+use self::call::Call;
+use self::message::{Essentials, Framer};
+use self::registration::Registration;
+use self::transaction::{Client, Elapsed, Purpose, Server, Verdict};
+
+/// What a telephone is told once.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// SIP user name, also that of its digest.
+    pub user: String,
+    /// Secret of its digest.
+    pub secret: String,
+    /// The SIP domain it registers in.
+    pub domain: String,
+    /// Where every request is sent.
+    pub registrar: SocketAddr,
+    /// Its own SIP address.
+    pub sip: SocketAddr,
+    /// Its own RTP address.
+    pub rtp: SocketAddr,
+    /// UDP or TCP.
+    pub transport: Transport,
+    /// In the order of its preference; [`Codec::Event`] for DTMF.
+    pub codecs: Vec<Codec>,
+    /// The tone it speaks.
+    pub tone_hz: u32,
+    /// How much it speaks.
+    pub talk: Talk,
+    /// What it does when called.
+    pub behaviour: Behaviour,
+    /// Answers at once where the caller asks for it (Call-Info: answer-after=0, Alert-Info: auto-answer).
+    pub auto_answer: bool,
+    /// How it puts a call on hold: `SendOnly` (RFC 3264 §8.4) or `Inactive`.
+    pub hold: Direction,
+    /// The registration asked for, in seconds.
+    pub expires: u32,
+}
+
+/// How a telephone sends SIP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Datagrams.
+    Udp,
+    /// One connection to the registrar.
+    Tcp,
+}
+
+/// What a telephone does when called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Behaviour {
+    /// Rings until somebody presses a key.
+    Ring,
+    /// Answers by itself after so long.
+    Answer(Duration),
+    /// Answers with this status at once.
+    Reject(u16),
+}
+
+/// What a telephone is given.
+#[derive(Clone, Debug)]
+pub enum PhoneInput {
+    /// SIP came: a datagram, or any piece of the stream.
+    Sip(Bytes, SocketAddr),
+    /// RTP came.
+    Rtp(Bytes, SocketAddr),
+    /// The TCP connection has ended; the next output opens another.
+    Disconnected,
+    /// Time passed.
+    Tick,
+}
+
+/// What a telephone wants done, or tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PhoneOutput {
+    /// Send SIP.
+    Sip(Bytes, SocketAddr),
+    /// Send RTP.
+    Rtp(Bytes, SocketAddr),
+    /// Something happened.
+    Event(Event),
+}
+
+/// What happened to a telephone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Registered, newly or again.
+    Registered,
+    /// The registration was taken back.
+    Unregistered,
+    /// The registrar refused with this status, or did not answer (408).
+    RegistrationFailed(u16),
+    /// It rings; the caller as told by P-Asserted-Identity, else by From.
+    Incoming(String),
+    /// The far end was reached: a provisional status above 100.
+    Progress(u16),
+    /// The call is up, the answer acknowledged.
+    Connected,
+    /// This telephone's hold or resumption was agreed to.
+    Held(bool),
+    /// The other side has put this telephone on hold, or taken it off.
+    HeldByOther(bool),
+    /// A hold or resumption was refused.
+    ChangeRefused(u16),
+    /// The call is over.
+    Ended(End),
+    /// A digit was heard.
+    Digit(char),
+    /// An OPTIONS of this telephone was answered.
+    OptionsAnswered(u16),
+    /// A message came that `rsip` cannot read, or that lacks what it must have.
+    Malformed(String),
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// This side hung up, gave up or declined.
+    Here,
+    /// The other side hung up or gave up.
+    There,
+    /// The call was refused with this status.
+    Refused(u16),
+    /// The answer was never acknowledged, or the dialog was lost.
+    Lost,
+}
+
+/// What the telephone's display would show.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// No call.
+    Idle,
+    /// Calling; `ringing` once the far end rings.
+    Calling {
+        /// A 180 or 183 came.
+        ringing: bool,
+    },
+    /// It rings.
+    Ringing,
+    /// In a call.
+    Talking {
+        /// On hold by this telephone.
+        held: bool,
+    },
+}
+
+/// A telephone.
+#[derive(Debug)]
+pub struct Phone {
+    config: Config,
+    random: ChaCha8Rng,
+    on: bool,
+    registration: Registration,
+    call: Option<Call>,
+    ear: Ear,
+    clients: BTreeMap<String, Client>,
+    servers: BTreeMap<(String, MethodName), Server>,
+    framer: Framer,
+    outputs: VecDeque<PhoneOutput>,
+}
+
+/// A method as a key; an ACK counts as the INVITE it belongs to.
+type MethodName = String;
+
+impl Phone {
+    /// A telephone, switched on but not registered. All its random choices come from the seed.
+    pub fn new(config: Config, seed: u64) -> Phone {
+        Phone {
+            config,
+            random: ChaCha8Rng::seed_from_u64(seed),
+            on: true,
+            registration: Registration::default(),
+            call: None,
+            ear: Ear::default(),
+            clients: BTreeMap::new(),
+            servers: BTreeMap::new(),
+            framer: Framer::default(),
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// Its configuration.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Changes what it does when called.
+    pub fn behave(&mut self, behaviour: Behaviour) {
+        self.config.behaviour = behaviour;
+    }
+
+    /// What it hears, since its last call began.
+    pub fn ear(&self) -> &Ear {
+        &self.ear
+    }
+
+    /// Forgets the sound heard so far.
+    pub fn listen_anew(&mut self) {
+        self.ear.forget_sound();
+    }
+
+    /// What its display shows.
+    pub fn status(&self) -> Status {
+        self.call.as_ref().map_or(Status::Idle, Call::status)
+    }
+
+    /// Whether it believes itself registered.
+    pub fn is_registered(&self) -> bool {
+        self.registration.is_up()
+    }
+
+    /// Whether nothing is under way: no call, no request unanswered.
+    pub fn is_quiet(&self) -> bool {
+        self.call.is_none()
+            && !self.clients.values().any(Client::is_open)
+            && !self.servers.values().any(|s| !s.is_answered())
+    }
+
+    /// The plug is pulled: calls and transactions are forgotten without a word, and nothing is heard or answered any more.
+    pub fn vanish(&mut self) {
+        self.on = false;
+        self.registration = Registration::default();
+        self.call = None;
+        self.clients.clear();
+        self.servers.clear();
+        self.framer = Framer::default();
+        self.outputs.clear();
+    }
+
+    /// The plug is put back.
+    pub fn come_back(&mut self) {
+        self.on = true;
+    }
+
+    /// Whether it is switched on.
+    pub fn is_on(&self) -> bool {
+        self.on
+    }
+
+    /// One input, handled to its end.
+    pub fn handle(&mut self, now: Instant, input: PhoneInput) {
+        if !self.on {
+            return;
+        }
+        match input {
+            PhoneInput::Sip(bytes, from) if self.config.transport == Transport::Tcp => {
+                self.framer.push(&bytes);
+                while let Some(message) = self.framer.next() {
+                    self.receive(now, &message, from);
+                }
+            }
+            PhoneInput::Sip(bytes, from) => self.receive(now, &bytes, from),
+            PhoneInput::Rtp(bytes, _) => self.hear(&bytes),
+            PhoneInput::Disconnected => {
+                self.framer = Framer::default();
+                self.registration.try_again(now);
+            }
+            PhoneInput::Tick => {}
+        }
+        self.elapse(now);
+    }
+
+    /// The next output, in order.
+    pub fn poll_output(&mut self) -> Option<PhoneOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// When [`PhoneInput::Tick`] is wanted.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        if !self.on {
+            return None;
+        }
+        self.clients
+            .values()
+            .filter_map(Client::next_timeout)
+            .chain(self.servers.values().filter_map(Server::next_timeout))
+            .chain(self.registration.next_timeout())
+            .chain(self.call.as_ref().and_then(Call::next_timeout))
+            .min()
+    }
+
+    /// Asks the switch what it can do.
+    pub fn options(&mut self, now: Instant) {
+        if !self.on {
+            return;
+        }
+        let target = message::uri(None, rsip::Host::from(self.config.domain.as_str()).into());
+        let (call_id, tag) = (self.token(), self.token());
+        let to = format!("<{target}>");
+        let head = Head { target, from: self.identity(&tag), to, call_id, cseq: 1, route: Vec::new() };
+        let request = self.request(Method::Options, head, Vec::new(), None);
+        self.send_request(now, request, Purpose::Options, false);
+    }
+
+    fn hear(&mut self, packet: &[u8]) {
+        let Some(call) = &self.call else { return };
+        if let Some(digit) = self.ear.hear(packet, |format| call.stream.codec(format)) {
+            self.tell(Event::Digit(digit));
+        }
+    }
+
+    fn receive(&mut self, now: Instant, bytes: &[u8], from: SocketAddr) {
+        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
+            return;
+        }
+        let message = match SipMessage::try_from(bytes) {
+            Ok(message) => message,
+            Err(error) => return self.tell(Event::Malformed(error.to_string())),
+        };
+        if !message::length_is_right(&message, message.body()) {
+            return self.tell(Event::Malformed("Content-Length is not the length of the body".into()));
+        }
+        let essentials = match &message {
+            SipMessage::Request(request) => Essentials::of(request),
+            SipMessage::Response(response) => Essentials::of(response),
+        };
+        match (essentials, message) {
+            (Err(error), _) => self.tell(Event::Malformed(error)),
+            (Ok(essentials), SipMessage::Request(request)) => self.receive_request(now, request, &essentials, from),
+            (Ok(essentials), SipMessage::Response(response)) => self.receive_response(now, &response, &essentials),
+        }
+    }
+
+    fn receive_response(&mut self, now: Instant, response: &rsip::Response, essentials: &Essentials) {
+        let status = response.status_code.code();
+        let key = match essentials.method {
+            Method::Cancel => call::cancel_key(&essentials.branch),
+            _ => essentials.branch.clone(),
+        };
+        let Some(client) = self.clients.get_mut(&key).filter(|client| client.request.method == essentials.method)
+        else {
+            return;
+        };
+        match client.receive(now, status) {
+            Verdict::Repeated => return,
+            Verdict::Acknowledge(ack) => return self.send(ack, self.config.registrar),
+            Verdict::New => {}
+        }
+        let (purpose, authorised, request) = (client.purpose, client.authorised, client.request.clone());
+        if request.method == Method::Invite && status >= 300 {
+            self.acknowledge_failure(&essentials.branch, &request, response);
+        }
+        if matches!(status, 401 | 407) && !authorised && self.answer_challenge(now, &request, purpose, response) {
+            return;
+        }
+        match purpose {
+            Purpose::Register { expires } => self.register_answered(now, expires, response),
+            Purpose::Invite => self.invite_answered(now, &essentials.branch, response),
+            Purpose::Reinvite => self.reinvite_answered(now, &essentials.branch, response),
+            Purpose::Options if status >= 200 => self.tell(Event::OptionsAnswered(status)),
+            Purpose::Options | Purpose::Bye | Purpose::Cancel => {}
+        }
+    }
+
+    /// RFC 3261 §17.1.1.3.
+    fn acknowledge_failure(&mut self, branch: &str, request: &rsip::Request, response: &rsip::Response) {
+        use rsip::message::HeadersExt;
+        let ack = message::encode(message::companion(request, Method::Ack, response.to_header().ok()));
+        if let Some(client) = self.clients.get_mut(branch) {
+            client.acknowledge_with(ack.clone());
+        }
+        self.send(ack, self.config.registrar);
+    }
+
+    /// Sends the request again with credentials; false where the challenge cannot be answered.
+    fn answer_challenge(
+        &mut self,
+        now: Instant,
+        request: &rsip::Request,
+        purpose: Purpose,
+        response: &rsip::Response,
+    ) -> bool {
+        let Some(challenge) = message::Challenge::of(response) else { return false };
+        let (branch, cnonce) = (self.branch(), self.token());
+        let again = challenge.answered(request, &self.config.user, &self.config.secret, &branch, &cnonce);
+        match purpose {
+            Purpose::Register { .. } => self.registration.cseq += 1,
+            Purpose::Invite | Purpose::Reinvite => {
+                if let Some(call) = &mut self.call {
+                    call.challenged(&branch);
+                }
+            }
+            Purpose::Bye | Purpose::Cancel | Purpose::Options => {}
+        }
+        self.send_request(now, again, purpose, true);
+        true
+    }
+
+    fn elapse(&mut self, now: Instant) {
+        let branches: Vec<String> = self.clients.keys().cloned().collect();
+        for branch in branches {
+            match self.clients.get_mut(&branch).map_or(Elapsed::Nothing, |client| client.elapse(now)) {
+                Elapsed::Nothing => {}
+                Elapsed::Resend(bytes) => self.send(bytes, self.config.registrar),
+                Elapsed::Over => drop(self.clients.remove(&branch)),
+                Elapsed::TimedOut => self.unanswered(now, &branch),
+            }
+        }
+        let keys: Vec<_> = self.servers.keys().cloned().collect();
+        for key in keys {
+            let Some(server) = self.servers.get_mut(&key) else { continue };
+            let to = server.to();
+            match server.elapse(now) {
+                Elapsed::Nothing => {}
+                Elapsed::Resend(bytes) => self.send(bytes, to),
+                Elapsed::Over | Elapsed::TimedOut => drop(self.servers.remove(&key)),
+            }
+        }
+        self.elapse_registration(now);
+        self.elapse_call(now);
+    }
+
+    fn unanswered(&mut self, now: Instant, branch: &str) {
+        let Some(client) = self.clients.remove(branch) else { return };
+        match client.purpose {
+            Purpose::Register { .. } => self.register_failed(now, 408),
+            Purpose::Invite | Purpose::Reinvite => self.invite_unanswered(now, branch),
+            Purpose::Options => self.tell(Event::OptionsAnswered(408)),
+            Purpose::Bye | Purpose::Cancel => {}
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.outputs.push_back(PhoneOutput::Event(event));
+    }
+
+    fn send(&mut self, bytes: Bytes, to: SocketAddr) {
+        self.outputs.push_back(PhoneOutput::Sip(bytes, to));
+    }
+
+    fn is_reliable(&self) -> bool {
+        self.config.transport == Transport::Tcp
+    }
+
+    /// Sends a request under a transaction of its own; its branch is returned.
+    fn send_request(&mut self, now: Instant, request: rsip::Request, purpose: Purpose, authorised: bool) -> String {
+        let branch =
+            Essentials::of(&request).map(|essentials| essentials.branch).expect("this telephone wrote the request");
+        self.send(message::encode(request.clone()), self.config.registrar);
+        let client = Client::begin(now, request, purpose, authorised, self.is_reliable());
+        self.clients.insert(branch.clone(), client);
+        branch
+    }
+
+    fn token(&mut self) -> String {
+        format!("{:016x}", self.random.next_u64())
+    }
+
+    fn branch(&mut self) -> String {
+        format!("z9hG4bK{}", self.token())
+    }
+
+    /// Its address of record.
+    fn address_of_record(&self) -> rsip::Uri {
+        message::uri(Some(&self.config.user), rsip::Host::from(self.config.domain.as_str()).into())
+    }
+
+    /// A From or To of its own.
+    fn identity(&self, tag: &str) -> String {
+        format!("<{}>;tag={tag}", self.address_of_record())
+    }
+
+    fn contact(&self) -> rsip::Header {
+        let uri = message::uri(Some(&self.config.user), self.config.sip.into());
+        let transport = if self.is_reliable() { ";transport=tcp" } else { "" };
+        rsip::Header::Contact(format!("<{uri}{transport}>").into())
+    }
+
+    /// A request with a fresh branch.
+    fn request(&mut self, method: Method, head: Head, extra: Vec<rsip::Header>, body: Option<String>) -> rsip::Request {
+        use rsip::Header;
+        let transport = if self.is_reliable() { "TCP" } else { "UDP" };
+        let branch = self.branch();
+        let mut headers = rsip::Headers::default();
+        headers.push(Header::Via(message::via(transport, self.config.sip, &branch).into()));
+        headers.extend(head.route.into_iter().map(|route| Header::Route(route.into())).collect());
+        headers.push(Header::MaxForwards("70".into()));
+        headers.push(Header::From(head.from.into()));
+        headers.push(Header::To(head.to.into()));
+        headers.push(Header::CallId(head.call_id.into()));
+        headers.push(Header::CSeq(format!("{} {method}", head.cseq).into()));
+        headers.push(Header::UserAgent("test phone".into()));
+        headers.extend(extra);
+        let mut request =
+            rsip::Request { method, uri: head.target, version: rsip::Version::V2, headers, body: Vec::new() };
+        message::with_body(&mut request.headers, &mut request.body, body);
+        request
+    }
+}
+
+/// What says where a request belongs.
+struct Head {
+    target: rsip::Uri,
+    from: String,
+    to: String,
+    call_id: String,
+    cseq: u32,
+    route: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests;

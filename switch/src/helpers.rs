@@ -1,0 +1,122 @@
+//! The helper pool: a few threads for what would burn or block the control thread.
+//!
+//! A queue of stated length stands before it. Work that finds it full is refused at once, so that a flood of logins costs those who
+//! flood, and never the calls.
+
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use cas::cas::{Finding, Job, Work};
+
+/// Threads: argon2 takes a core for some 20 ms, and a small machine has two.
+pub const THREADS: usize = 2;
+
+/// Jobs that may wait: more than the CAS has logins under way.
+pub const QUEUE: usize = 512;
+
+/// The threads and the queue before them. Dropped, it lets them finish what waits and joins them.
+pub struct Pool {
+    queue: Option<SyncSender<Job>>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Pool {
+    /// Starts `threads` threads that do jobs by `work` and hand each finding to `done`.
+    ///
+    /// # Errors
+    /// The system grants no thread.
+    pub fn start(
+        threads: usize,
+        capacity: usize,
+        work: fn(Work) -> Finding,
+        done: impl Fn(u64, Finding) + Clone + Send + 'static,
+    ) -> io::Result<Pool> {
+        let (queue, jobs) = sync_channel(capacity);
+        let jobs = Arc::new(Mutex::new(jobs));
+        let spawn = |number| {
+            let (jobs, done) = (Arc::clone(&jobs), done.clone());
+            let name = format!("helper-{number}");
+            thread::Builder::new().name(name).spawn(move || {
+                while let Some(Job { id, work: asked }) = next(&jobs) {
+                    done(id, work(asked));
+                }
+            })
+        };
+        let threads = (0..threads).map(spawn).collect::<Result<_, _>>()?;
+        Ok(Pool { queue: Some(queue), threads })
+    }
+
+    /// Queues a job.
+    ///
+    /// # Errors
+    /// The queue is full: the job comes back.
+    pub fn submit(&self, job: Job) -> Result<(), Job> {
+        let queue = self.queue.as_ref().expect("the queue is there until the pool is dropped");
+        queue.try_send(job).map_err(|error| match error {
+            TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
+        })
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Without a sender the threads' receiver ends, after the last job.
+        self.queue = None;
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+/// The next job, waited for by one idle thread at a time: the others wait for the lock.
+fn next(jobs: &Mutex<Receiver<Job>>) -> Option<Job> {
+    jobs.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    fn job(id: u64, password: &str) -> Job {
+        Job { id, work: Work::Verify { hash: "right".into(), password: password.into() } }
+    }
+
+    fn compare(work: Work) -> Finding {
+        match work {
+            Work::Verify { hash, password } => Finding::Verified(hash == password),
+            Work::Hash { passwords, .. } => Finding::Hashed(passwords),
+        }
+    }
+
+    #[test]
+    fn every_job_is_answered_under_its_own_id() {
+        let (done, answers) = channel();
+        let pool = Pool::start(2, 16, compare, move |id, finding| done.send((id, finding)).unwrap()).unwrap();
+        for id in 0..16 {
+            pool.submit(job(id, if id % 2 == 0 { "right" } else { "wrong" })).unwrap();
+        }
+        drop(pool);
+        let mut answers: Vec<_> = answers.iter().collect();
+        answers.sort_by_key(|(id, _)| *id);
+        let expected: Vec<_> = (0..16).map(|id| (id, Finding::Verified(id % 2 == 0))).collect();
+        assert_eq!(answers, expected);
+    }
+
+    #[test]
+    fn a_full_queue_gives_the_job_back() {
+        // A thread that cannot finish its first job, so that the queue fills.
+        let (release, held) = channel::<()>();
+        let held = Arc::new(Mutex::new(held));
+        let pool = Pool::start(1, 1, compare, move |_, _| {
+            let _ = held.lock().unwrap().recv();
+        });
+        let pool = pool.unwrap();
+        let refused = (0..4).map(|id| pool.submit(job(id, "right"))).filter(Result::is_err).count();
+        assert!(refused >= 2, "one is worked on, one waits, the others come back: {refused}");
+        drop(release);
+    }
+}

@@ -1,0 +1,80 @@
+//! Logs: to stderr, with the level of the configuration, and with what is personal shortened.
+//!
+//! Numbers, names and addresses of people are written through [`Redacted`], at every level: a log that is mailed to a vendor must not
+//! tell who called whom. Secrets are written nowhere, in no form. What belongs to a call carries the call's id as a field, by which its
+//! lines are found.
+
+use std::fmt;
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Shows the first two characters of something personal, then `…`: enough to recognise one's own number, not enough to learn another's.
+#[derive(Clone, Copy)]
+pub struct Redacted<T>(pub T);
+
+/// How many characters are shown.
+const SHOWN: usize = 2;
+
+impl<T: fmt::Display> fmt::Display for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let whole = self.0.to_string();
+        match whole.char_indices().nth(SHOWN) {
+            // A text of one or two characters would be shown whole.
+            None if whole.is_empty() => f.write_str("(empty)"),
+            None => f.write_str("…"),
+            Some((end, _)) => write!(f, "{}…", &whole[..end]),
+        }
+    }
+}
+
+impl<T: fmt::Display> fmt::Debug for Redacted<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Begins logging to stderr. `level` is `info`, or directives such as `info,switch::sip=debug`.
+///
+/// # Errors
+/// The level is none, or logging had begun before.
+pub fn start(level: &str) -> Result<(), LogError> {
+    let filter = EnvFilter::try_new(level).map_err(|error| LogError(error.to_string()))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init()
+        .map_err(|error| LogError(error.to_string()))
+}
+
+/// Why logging could not begin.
+#[derive(Debug)]
+pub struct LogError(String);
+
+impl fmt::Display for LogError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "[log] level: {}; write error, warn, info, debug or trace", self.0)
+    }
+}
+
+impl std::error::Error for LogError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_personal_is_shortened() {
+        assert_eq!(Redacted("Vanessa Kensington").to_string(), "Va…");
+        assert_eq!(Redacted("501").to_string(), "50…");
+        assert_eq!(Redacted("Ünal").to_string(), "Ün…");
+        assert_eq!(format!("{:?}", Redacted("192.0.2.1:5060")), "19…");
+    }
+
+    #[test]
+    fn nothing_short_is_shown_whole() {
+        assert_eq!(Redacted("50").to_string(), "…");
+        assert_eq!(Redacted("").to_string(), "(empty)");
+    }
+}

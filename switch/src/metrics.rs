@@ -1,0 +1,41 @@
+//! What `/metrics` shows, in the text format of Prometheus.
+
+use cas::control::CallControl;
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::engine::Engine;
+
+/// The counts of an engine at this instant.
+pub(crate) fn render(engine: &Engine) -> String {
+    let (status, counts) = (engine.status(), engine.counts());
+    let mut registry = Registry::with_prefix("switch");
+    let gauges = [
+        ("calls", "Calls up now", status.calls),
+        ("registrations", "Bindings held now", status.registrations),
+        ("sip_transactions", "SIP transactions open now", status.transactions),
+        ("rtp_ports_free", "RTP ports not in use", engine.free_ports()),
+    ];
+    for (name, help, value) in gauges {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(value as i64);
+        registry.register(name, help, gauge);
+    }
+    let counters = [
+        ("calls_begun", "Calls begun since the start", counts.calls),
+        ("sip_messages", "SIP messages received", counts.messages),
+        ("sip_malformed", "SIP messages that could not be read", counts.malformed),
+        ("authentication_failures", "Requests with a wrong secret", counts.refused),
+        ("store_failures", "Writes that the store could not do", counts.store_failures),
+    ];
+    for (name, help, value) in counters {
+        let counter = Counter::<u64>::default();
+        counter.inc_by(value);
+        registry.register(name, help, counter);
+    }
+    let mut text = String::new();
+    encode(&mut text, &registry).expect("writing to a String does not fail");
+    text
+}

@@ -1,0 +1,200 @@
+use std::future::Future;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::LocalSet;
+
+use super::*;
+
+/// A switch's TCP side, and what its node would hear.
+struct World {
+    tcp: Rc<Tcp>,
+    address: SocketAddr,
+    heard: UnboundedReceiver<Input>,
+}
+
+impl World {
+    fn start(limits: Limits) -> World {
+        let listeners = Listeners::bind("[sip] tcp", &["127.0.0.1:0".parse().unwrap()]).unwrap();
+        let address = listeners.addresses()[0];
+        let (tell, heard) = unbounded_channel();
+        let tcp = Rc::new(Tcp::new(listeners, limits, Rc::new(move |input| tell.send(input).unwrap())));
+        tokio::task::spawn_local(Rc::clone(&tcp).serve(0));
+        World { tcp, address, heard }
+    }
+
+    async fn next(&mut self) -> Input {
+        timeout(Duration::from_secs(10), self.heard.recv()).await.expect("the node hears something").unwrap()
+    }
+
+    async fn opened(&mut self) -> Flow {
+        match self.next().await {
+            Input::FlowOpened(flow) => flow,
+            other => panic!("expected a new flow, not {other:?}"),
+        }
+    }
+
+    async fn closed(&mut self) -> StreamId {
+        match self.next().await {
+            Input::FlowClosed(id) => id,
+            other => panic!("expected the end of a flow, not {other:?}"),
+        }
+    }
+
+    /// All bytes of a stream until it closes.
+    async fn rest(&mut self, id: StreamId) -> Vec<u8> {
+        let mut all = Vec::new();
+        loop {
+            match self.next().await {
+                Input::Stream(of, bytes) if of == id => all.extend_from_slice(&bytes),
+                Input::FlowClosed(of) if of == id => return all,
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+    }
+}
+
+fn id_of(flow: Flow) -> StreamId {
+    match flow.channel {
+        Channel::Tcp(id) => id,
+        Channel::Udp => panic!("a TCP flow"),
+    }
+}
+
+fn in_runtime<F: Future<Output = ()>>(test: impl FnOnce() -> F) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, async { test().await });
+}
+
+#[test]
+fn bytes_arrive_in_order_and_the_end_is_told_once() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits::default());
+        let mut phone = TcpStream::connect(world.address).await.unwrap();
+        let flow = world.opened().await;
+        assert_eq!(flow.peer, phone.local_addr().unwrap());
+        assert_eq!(flow.local, world.address);
+        assert_eq!(id_of(flow), StreamId(1));
+
+        let sent: Vec<u8> = (0..1_000_000u32).map(|number| number as u8).collect();
+        phone.write_all(&sent).await.unwrap();
+        drop(phone);
+        assert_eq!(world.rest(StreamId(1)).await, sent);
+        world.tcp.finish().await;
+        assert!(world.heard.try_recv().is_err(), "nothing follows the end");
+    });
+}
+
+#[test]
+fn accepted_streams_are_odd() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits::default());
+        let _first = TcpStream::connect(world.address).await.unwrap();
+        assert_eq!(id_of(world.opened().await), StreamId(1));
+        let _second = TcpStream::connect(world.address).await.unwrap();
+        assert_eq!(id_of(world.opened().await), StreamId(3));
+    });
+}
+
+#[test]
+fn closing_delivers_what_was_sent_before() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits { queue: 16 << 20, ..Limits::default() });
+        let mut phone = TcpStream::connect(world.address).await.unwrap();
+        let id = id_of(world.opened().await);
+        // More than the kernel takes at once, and something unread on our side.
+        phone.write_all(b"unread").await.unwrap();
+        let sent = vec![7; 8 << 20];
+        world.tcp.send(id, Bytes::from(sent.clone()));
+        world.tcp.close(id);
+        world.tcp.send(id, Bytes::from_static(b"too late"));
+        let mut got = Vec::new();
+        phone.read_to_end(&mut got).await.unwrap();
+        assert!(got == sent, "{} of {} bytes", got.len(), sent.len());
+        drop(phone);
+        world.tcp.finish().await;
+    });
+}
+
+#[test]
+fn a_peer_that_does_not_read_is_cut_off() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits { queue: 1000, ..Limits::default() });
+        let _phone = TcpStream::connect(world.address).await.unwrap();
+        let id = id_of(world.opened().await);
+        while world.tcp.counts().overflowed.get() == 0 {
+            world.tcp.send(id, Bytes::from_static(&[0; 900]));
+        }
+        assert_eq!(world.closed().await, id);
+        world.tcp.send(id, Bytes::from_static(b"more"));
+        assert_eq!(world.tcp.counts().unsent.get(), 1);
+    });
+}
+
+#[test]
+fn what_is_sent_while_connecting_goes_out_first() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits::default());
+        let phone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        world.tcp.connect(StreamId(2), phone.local_addr().unwrap());
+        world.tcp.send(StreamId(2), Bytes::from_static(b"INVITE "));
+        let (mut socket, switch) = phone.accept().await.unwrap();
+        let flow = world.opened().await;
+        assert_eq!((flow.channel, flow.local), (Channel::Tcp(StreamId(2)), switch));
+        world.tcp.send(StreamId(2), Bytes::from_static(b"ACK"));
+        world.tcp.close(StreamId(2));
+        let mut got = String::new();
+        socket.read_to_string(&mut got).await.unwrap();
+        assert_eq!(got, "INVITE ACK");
+    });
+}
+
+#[test]
+fn a_connection_that_cannot_be_opened_is_told_as_closed() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits::default());
+        let nobody = { TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap() };
+        world.tcp.connect(StreamId(2), nobody);
+        assert_eq!(world.closed().await, StreamId(2));
+        world.tcp.finish().await;
+    });
+}
+
+#[test]
+fn a_source_has_its_share_and_gets_it_back() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits { per_source: 1, ..Limits::default() });
+        let first = TcpStream::connect(world.address).await.unwrap();
+        world.opened().await;
+        let mut second = TcpStream::connect(world.address).await.unwrap();
+        assert_eq!(second.read(&mut [0; 8]).await.unwrap_or(0), 0, "closed at once");
+        assert_eq!(world.tcp.counts().refused.get(), 1);
+
+        drop(first);
+        world.closed().await;
+        world.tcp.ended.notified().await;
+        let _third = TcpStream::connect(world.address).await.unwrap();
+        world.opened().await;
+    });
+}
+
+#[test]
+fn a_connection_that_never_speaks_is_closed() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits { silence: Duration::from_millis(1), ..Limits::default() });
+        let mut phone = TcpStream::connect(world.address).await.unwrap();
+        let id = id_of(world.opened().await);
+        assert_eq!(world.closed().await, id);
+        assert_eq!(phone.read(&mut [0; 8]).await.unwrap(), 0);
+    });
+}
+
+#[test]
+fn a_taken_port_is_told_with_its_setting_and_address() {
+    in_runtime(|| async {
+        let holder = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let taken = holder.local_addr().unwrap();
+        let error = Listeners::bind("[sip] tcp", &[taken]).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("[sip] tcp: ") && error.contains(&taken.to_string()), "{error}");
+    });
+}

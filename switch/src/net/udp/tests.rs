@@ -1,0 +1,147 @@
+use tokio::task::LocalSet;
+
+use super::*;
+
+/// What a socket's sink heard.
+#[derive(Clone, Default)]
+struct Heard(std::rc::Rc<RefCell<Vec<(Flow, Bytes)>>>);
+
+impl Heard {
+    fn sink(&self) -> Sink {
+        let heard = self.clone();
+        std::rc::Rc::new(move |input| match input {
+            Input::Datagram(flow, bytes) => heard.0.borrow_mut().push((flow, bytes)),
+            other => panic!("a UDP socket told {other:?}"),
+        })
+    }
+
+    fn first(&self) -> (Flow, Bytes) {
+        self.0.borrow()[0].clone()
+    }
+}
+
+fn phone(address: &str) -> UdpSocket {
+    let phone = UdpSocket::bind(address).unwrap();
+    phone.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    phone
+}
+
+fn bind(addresses: &[&str]) -> Udp {
+    Udp::bind(&addresses.iter().map(|address| address.parse().unwrap()).collect::<Vec<_>>()).unwrap()
+}
+
+fn in_runtime<T>(test: impl AsyncFnOnce() -> T) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    LocalSet::new().block_on(&runtime, test())
+}
+
+/// A phone speaks to `asked` of a wildcard socket, and is answered.
+fn answer_comes_from(wildcard: &str, phone_at: &str, asked: &str) {
+    in_runtime(async || {
+        let udp = bind(&[wildcard]);
+        let asked: SocketAddr = (asked.parse::<IpAddr>().unwrap(), udp.addresses()[0].port()).into();
+        let phone = phone(phone_at);
+        phone.send_to(b"OPTIONS", asked).unwrap();
+
+        let heard = Heard::default();
+        udp.drain(&heard.sink());
+        let (flow, bytes) = heard.first();
+        assert_eq!(&bytes[..], b"OPTIONS");
+        assert_eq!(flow, Flow { channel: Channel::Udp, local: asked, peer: phone.local_addr().unwrap() });
+
+        udp.send(&flow, b"SIP/2.0 200 OK");
+        let mut answer = [0; 64];
+        let (length, from) = phone.recv_from(&mut answer).unwrap();
+        assert_eq!((&answer[..length], from), (&b"SIP/2.0 200 OK"[..], asked));
+    });
+}
+
+#[test]
+fn rfc3581_an_answer_leaves_from_the_address_that_was_asked() {
+    answer_comes_from("0.0.0.0:0", "127.0.0.1:0", "127.0.0.2");
+}
+
+#[test]
+fn rfc3581_an_answer_leaves_from_the_address_that_was_asked_over_ipv6() {
+    answer_comes_from("[::]:0", "[::1]:0", "::1");
+}
+
+#[test]
+fn both_wildcards_share_a_port() {
+    in_runtime(async || {
+        let first = bind(&["0.0.0.0:0"]);
+        bind(&[&format!("[::]:{}", first.addresses()[0].port())]);
+    });
+}
+
+#[test]
+fn a_taken_port_is_told_with_its_setting_and_address() {
+    in_runtime(async || {
+        let taken = phone("127.0.0.1:0").local_addr().unwrap();
+        let _holder = phone(&taken.to_string());
+        let error = Udp::bind(&[taken]).map(|_| ()).unwrap_err().to_string();
+        assert!(error.starts_with("[sip] udp: ") && error.contains(&taken.to_string()), "{error}");
+    });
+}
+
+#[test]
+fn a_burst_is_taken_in_order_across_turns() {
+    in_runtime(async || {
+        let udp = std::rc::Rc::new(bind(&["127.0.0.1:0"]));
+        let phone = phone("127.0.0.1:0");
+        let sent: Vec<String> = (0..3 * BATCH).map(|number| format!("message {number}")).collect();
+        for message in &sent {
+            phone.send_to(message.as_bytes(), udp.addresses()[0]).unwrap();
+        }
+        let heard = Heard::default();
+        let served = {
+            let (udp, sink) = (std::rc::Rc::clone(&udp), heard.sink());
+            async move { udp.serve(0, &sink).await }
+        };
+        let all = async {
+            while heard.0.borrow().len() < sent.len() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { () = served => {}, () = all => {} }
+        let got: Vec<String> =
+            heard.0.borrow().iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into()).collect();
+        assert_eq!(got, sent);
+    });
+}
+
+#[test]
+fn a_peer_that_has_gone_costs_one_datagram_and_no_more() {
+    in_runtime(async || {
+        let udp = bind(&["127.0.0.1:0"]);
+        let gone = phone("127.0.0.1:0").local_addr().unwrap();
+        let flow = Flow { channel: Channel::Udp, local: udp.addresses()[0], peer: gone };
+        udp.send(&flow, b"BYE");
+        udp.send(&flow, b"BYE");
+        let alive = phone("127.0.0.1:0");
+        alive.send_to(b"REGISTER", udp.addresses()[0]).unwrap();
+        let heard = Heard::default();
+        udp.drain(&heard.sink());
+        assert_eq!(&heard.first().1[..], b"REGISTER");
+    });
+}
+
+#[test]
+fn what_no_socket_can_send_is_counted() {
+    in_runtime(async || {
+        let udp = bind(&["127.0.0.1:0"]);
+        let local = "192.0.2.1:5060".parse().unwrap();
+        udp.send(&Flow { channel: Channel::Udp, local, peer: udp.addresses()[0] }, b"BYE");
+        assert_eq!(udp.counts().unsent.get(), 1);
+    });
+}
+
+#[test]
+fn the_way_to_a_peer_has_our_address_and_the_sip_port() {
+    in_runtime(async || {
+        let udp = bind(&["0.0.0.0:0"]);
+        let local = udp.local_for("127.0.0.1:9".parse().unwrap()).unwrap();
+        assert_eq!(local, (Ipv4Addr::LOCALHOST, udp.addresses()[0].port()).into());
+        assert_eq!(udp.local_for("[::1]:9".parse().unwrap()), None, "no socket of that family is bound");
+    });
+}

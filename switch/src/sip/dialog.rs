@@ -1,0 +1,143 @@
+//! A dialog (RFC 3261 §12): who is who, the sequence numbers, where the next request goes.
+
+use super::flow::Flow;
+use super::header::{Address, CSeq, Contacts, Name};
+use super::message::{Method, ParseError, Request, Response, Status};
+use super::uri::Uri;
+
+/// A dialog, early or confirmed.
+#[derive(Clone, Debug)]
+pub struct Dialog {
+    call_id: String,
+    local: Address,
+    remote: Address,
+    local_number: u32,
+    remote_number: Option<u32>,
+    remote_target: Uri,
+    routes: Vec<Address>,
+    flow: Flow,
+}
+
+impl Dialog {
+    /// §12.1.1: we answer `request` with the To tag `tag`.
+    pub fn server(request: &Request, tag: &str, flow: Flow) -> Result<Dialog, ParseError> {
+        let headers = &request.headers;
+        let mut local = headers.to()?;
+        local.params.set("tag", Some(tag.to_owned()));
+        Ok(Dialog {
+            call_id: headers.call_id()?.to_owned(),
+            local,
+            remote: headers.from()?,
+            local_number: 0,
+            remote_number: Some(headers.cseq()?.number),
+            remote_target: contact(headers.contacts()?)?,
+            routes: headers.addresses(&Name::RecordRoute)?,
+            flow,
+        })
+    }
+
+    /// §12.1.2: the peer answered our `request`.
+    pub fn client(request: &Request, response: &Response, flow: Flow) -> Result<Dialog, ParseError> {
+        let mut routes = response.headers.addresses(&Name::RecordRoute)?;
+        routes.reverse();
+        Ok(Dialog {
+            call_id: request.headers.call_id()?.to_owned(),
+            local: request.headers.from()?,
+            remote: response.headers.to()?,
+            local_number: request.headers.cseq()?.number,
+            remote_number: None,
+            remote_target: contact(response.headers.contacts()?)?,
+            routes,
+            flow,
+        })
+    }
+
+    /// The way to the peer.
+    pub fn flow(&self) -> Flow {
+        self.flow
+    }
+
+    /// Where the peer wants its requests.
+    pub fn remote_target(&self) -> &Uri {
+        &self.remote_target
+    }
+
+    /// The peer's tag; empty for an element of RFC 2543.
+    pub fn remote_tag(&self) -> &str {
+        self.remote.tag().unwrap_or_default()
+    }
+
+    /// Whether a request belongs here: the caller has found us by our own tag.
+    pub fn owns(&self, request: &Request) -> bool {
+        let headers = &request.headers;
+        headers.call_id().is_ok_and(|id| id == self.call_id)
+            && headers.from().is_ok_and(|from| from.tag().unwrap_or_default() == self.remote_tag())
+    }
+
+    /// A request came on `flow`: its number must be higher than the last (§12.2.2, 500 otherwise). From now on the peer is reached there.
+    pub fn receive(&mut self, request: &Request, flow: Flow) -> Result<(), Status> {
+        let number = request.headers.cseq().map_err(|error| error.status)?.number;
+        if self.remote_number.is_some_and(|last| number <= last) {
+            return Err(Status(500));
+        }
+        self.remote_number = Some(number);
+        self.flow = flow;
+        Ok(())
+    }
+
+    /// §12.2.1.2, §12.2.2: a re-INVITE or its 2xx moved the peer's target.
+    pub fn refresh(&mut self, contacts: Result<Contacts, ParseError>) {
+        if let Ok(target) = contacts.and_then(contact) {
+            self.remote_target = target;
+        }
+    }
+
+    /// The next request in the dialog (§12.2.1.1); Via and Contact are the caller's to add. Not for ACK.
+    pub fn request(&mut self, method: Method) -> Request {
+        self.local_number += 1;
+        self.build(method, self.local_number)
+    }
+
+    /// The ACK of a 2xx to our INVITE with this number (§13.2.2.4).
+    pub fn ack(&self, number: u32) -> Request {
+        self.build(Method::Ack, number)
+    }
+
+    fn build(&self, method: Method, number: u32) -> Request {
+        let (uri, routes) = self.path();
+        let mut request = Request::new(method.clone(), uri);
+        let headers = &mut request.headers;
+        headers.push(Name::MaxForwards, "70");
+        headers.push(Name::From, self.local.to_string());
+        headers.push(Name::To, self.remote.to_string());
+        headers.push(Name::CallId, self.call_id.clone());
+        headers.push(Name::CSeq, CSeq { number, method }.to_string());
+        for route in routes {
+            headers.push(Name::Route, route.to_string());
+        }
+        request
+    }
+
+    /// The Request-URI and the Route values: loose routing, or the strict one of RFC 2543 (§12.2.1.1).
+    fn path(&self) -> (Uri, Vec<Address>) {
+        match self.routes.split_first() {
+            None => (self.remote_target.clone(), Vec::new()),
+            Some((first, _)) if first.uri.params.get("lr").is_some() => {
+                (self.remote_target.clone(), self.routes.clone())
+            }
+            Some((first, rest)) => {
+                let mut routes = rest.to_vec();
+                routes.push(Address::new(self.remote_target.clone()));
+                (first.uri.clone(), routes)
+            }
+        }
+    }
+}
+
+/// §12.1.1: a request or response that makes a dialog has exactly one Contact.
+fn contact(contacts: Contacts) -> Result<Uri, ParseError> {
+    match contacts {
+        Contacts::List(mut list) if list.len() == 1 => Ok(list.remove(0).uri),
+        _ => Err(ParseError::bad("exactly one Contact is needed")),
+    }
+}

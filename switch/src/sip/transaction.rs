@@ -1,0 +1,504 @@
+//! Transactions (RFC 3261 §17, RFC 6026): retransmission, matching and absorption, so that what lies above sees each message once.
+//!
+//! Four machines, one file each. A machine is a value: an event consumes its state and yields the next, or `None` when it ends. What a machine
+//! wants done goes through [`Io`]: bytes to send, timers to arm. This file owns the tables, matches messages to machines and
+//! tells the transaction user ([`Indication`]).
+//!
+//! `O` is whatever the user wants to be reminded of with each indication.
+
+mod client_invite;
+mod client_other;
+mod server_invite;
+mod server_other;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Instant;
+
+use bytes::Bytes;
+
+use super::flow::{Flow, StreamId};
+use super::header::{Headers, Name, Via};
+use super::message::{Method, Request, Response, Status};
+use super::uri::{Host, Params};
+use client_invite::ClientInvite;
+use client_other::ClientOther;
+use server_invite::ServerInvite;
+use server_other::ServerOther;
+
+/// A request that came in and is to be answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ServerTx(u64);
+
+/// A request that went out and is to be answered by the peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientTx(u64);
+
+/// A timer of a transaction, by the letters of RFC 3261 §17 and RFC 6026.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// Send again: A, E.
+    ClientRetransmit(ClientTx),
+    /// Give up, or forget: B, D, F, K, M, and the wait for a final response after a CANCEL (§9.1).
+    ClientEnd(ClientTx),
+    /// Send again: G, and the 2xx of §13.3.1.4.
+    ServerRetransmit(ServerTx),
+    /// Give up, or forget: H, I, J, L.
+    ServerEnd(ServerTx),
+}
+
+/// Where timers are armed: the table of the layer above.
+pub trait Alarms {
+    /// Arms or moves.
+    fn set(&mut self, timer: Timer, at: Instant);
+    /// Disarms.
+    fn cancel(&mut self, timer: Timer);
+}
+
+/// What a machine may do within one step.
+pub struct Io<'a> {
+    /// The instant of the step.
+    pub now: Instant,
+    /// The timer table.
+    pub alarms: &'a mut dyn Alarms,
+    /// Messages to be sent, in order.
+    pub sends: &'a mut VecDeque<(Flow, Bytes)>,
+}
+
+impl Io<'_> {
+    fn send(&mut self, flow: Flow, bytes: &Bytes) {
+        self.sends.push_back((flow, bytes.clone()));
+    }
+}
+
+/// What the transaction user is told.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Indication<O> {
+    /// A new request, to be answered through [`Transactions::respond`].
+    Request(ServerTx, Request),
+    /// The ACK of a 2xx, which belongs to no transaction; not for one that a machine has absorbed.
+    Ack(Request),
+    /// A CANCEL for an INVITE that has no final response yet. The CANCEL itself has been answered (§9.2).
+    Cancel(ServerTx, O, Request),
+    /// A response: each provisional, each 2xx to an INVITE (retransmitted ones too), one final otherwise.
+    Response(O, Response),
+    /// No final response came in time, or the message could not be delivered. The last word of this transaction.
+    Unanswered(O, Unanswered),
+    /// The ACK of a 2xx did not come within 64·T1 (§13.3.1.4): the user ends the dialog.
+    NoAck(O),
+}
+
+/// Why a request has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unanswered {
+    /// Timer B or F, or no final response after a CANCEL.
+    Timeout,
+    /// The connection ended.
+    Unreachable,
+}
+
+/// RFC 3261 §17.2.3: top Via's branch and sent-by; ACK is matched to its INVITE, CANCEL is a transaction of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct ServerKey {
+    branch: String,
+    sent_by: String,
+    method: MethodClass,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum MethodClass {
+    Invite,
+    Other(String),
+}
+
+impl ServerKey {
+    fn of(request: &Request, via: &Via) -> ServerKey {
+        let method = match &request.method {
+            Method::Invite | Method::Ack => MethodClass::Invite,
+            other => MethodClass::Other(other.as_str().to_owned()),
+        };
+        let sent_by = format!("{}:{}", via.host, via.port.unwrap_or(5060));
+        match via.branch() {
+            Some(branch) if branch.starts_with(MAGIC_COOKIE) => {
+                ServerKey { branch: branch.to_ascii_lowercase(), sent_by, method }
+            }
+            // An element of RFC 2543: what its retransmissions have in common stands in for the branch.
+            _ => {
+                let headers = &request.headers;
+                let tag = headers.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
+                let call_id = headers.call_id().unwrap_or_default();
+                let number = headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+                ServerKey { branch: format!("{call_id} {tag} {number} {via}"), sent_by, method }
+            }
+        }
+    }
+}
+
+const MAGIC_COOKIE: &str = "z9hG4bK";
+
+struct Server<O> {
+    key: ServerKey,
+    flow: Flow,
+    owner: O,
+    machine: ServerMachine,
+}
+
+enum ServerMachine {
+    Invite(ServerInvite),
+    Other(ServerOther),
+}
+
+struct Client<O> {
+    key: (String, bool),
+    flow: Flow,
+    owner: O,
+    machine: ClientMachine,
+}
+
+enum ClientMachine {
+    Invite(Box<ClientInvite>),
+    Other(ClientOther),
+}
+
+/// All transactions of a switch.
+pub struct Transactions<O> {
+    servers: BTreeMap<ServerTx, Server<O>>,
+    server_keys: BTreeMap<ServerKey, ServerTx>,
+    clients: BTreeMap<ClientTx, Client<O>>,
+    /// By branch, and whether it is a CANCEL (which shares the branch of its INVITE).
+    client_keys: BTreeMap<(String, bool), ClientTx>,
+    next: u64,
+    limit: usize,
+}
+
+impl<O: Copy + Default> Transactions<O> {
+    /// Empty; at most `limit` server transactions at a time. (Client transactions follow from calls, which have a limit of their own.)
+    pub fn new(limit: usize) -> Transactions<O> {
+        Transactions {
+            servers: BTreeMap::new(),
+            server_keys: BTreeMap::new(),
+            clients: BTreeMap::new(),
+            client_keys: BTreeMap::new(),
+            next: 0,
+            limit,
+        }
+    }
+
+    /// How many there are now.
+    pub fn len(&self) -> usize {
+        self.servers.len() + self.clients.len()
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// A request came, its top Via completed by [`note_source`]. Beyond the limit it is answered 503 without being kept.
+    pub fn receive_request(&mut self, io: &mut Io<'_>, flow: Flow, request: Request) -> Option<Indication<O>> {
+        // The wire layer has parsed the top Via of every request it lets through.
+        let via = request.headers.via().ok()?;
+        let key = ServerKey::of(&request, &via);
+        if let Some(&tx) = self.server_keys.get(&key) {
+            self.repeated(io, tx, &request);
+            return None;
+        }
+        match request.method {
+            Method::Ack => return Some(Indication::Ack(request)),
+            Method::Cancel => return self.cancelled(io, flow, key, request),
+            _ => {}
+        }
+        if self.servers.len() >= self.limit {
+            let response = request.response(Status(503)).with(Name::RetryAfter, "5");
+            io.send(reply_flow(flow, &via), &response.encode());
+            return None;
+        }
+        let tx = self.open_server(reply_flow(flow, &via), key, &request.method);
+        Some(Indication::Request(tx, request))
+    }
+
+    fn open_server(&mut self, flow: Flow, key: ServerKey, method: &Method) -> ServerTx {
+        self.next += 1;
+        let tx = ServerTx(self.next);
+        let machine = match method {
+            Method::Invite => ServerMachine::Invite(ServerInvite::new()),
+            _ => ServerMachine::Other(ServerOther::new()),
+        };
+        self.server_keys.insert(key.clone(), tx);
+        self.servers.insert(tx, Server { key, flow, owner: O::default(), machine });
+        tx
+    }
+
+    fn repeated(&mut self, io: &mut Io<'_>, tx: ServerTx, request: &Request) {
+        self.with_server(tx, |flow, machine| match machine {
+            ServerMachine::Invite(machine) if request.method == Method::Ack => {
+                machine.ack(io, tx, flow).map(ServerMachine::Invite)
+            }
+            ServerMachine::Invite(machine) => Some(ServerMachine::Invite(machine.retransmission(io, flow))),
+            ServerMachine::Other(machine) => Some(ServerMachine::Other(machine.retransmission(io, flow))),
+        });
+    }
+
+    /// §9.2: a CANCEL is answered by the transaction layer; the INVITE it names is the user's to answer with 487.
+    fn cancelled(&mut self, io: &mut Io<'_>, flow: Flow, key: ServerKey, cancel: Request) -> Option<Indication<O>> {
+        let via = cancel.headers.via().ok()?;
+        let flow = reply_flow(flow, &via);
+        let invite_key = ServerKey { method: MethodClass::Invite, ..key.clone() };
+        let Some(&invite) = self.server_keys.get(&invite_key) else {
+            // Without a transaction, so that nothing is kept for those who cancel what never was.
+            io.send(flow, &cancel.response(Status(481)).encode());
+            return None;
+        };
+        let tx = self.open_server(flow, key, &Method::Cancel);
+        self.respond(io, tx, &cancel.response(Status(200)));
+        let server = self.servers.get(&invite)?;
+        match &server.machine {
+            ServerMachine::Invite(machine) if machine.is_proceeding() => {
+                Some(Indication::Cancel(invite, server.owner, cancel))
+            }
+            _ => None,
+        }
+    }
+
+    /// Answers a request. A second final response, or one after the transaction has ended, is ignored.
+    pub fn respond(&mut self, io: &mut Io<'_>, tx: ServerTx, response: &Response) {
+        let bytes = response.encode();
+        self.with_server(tx, |flow, machine| match machine {
+            ServerMachine::Invite(machine) => {
+                Some(ServerMachine::Invite(machine.respond(io, tx, flow, response.status, bytes)))
+            }
+            ServerMachine::Other(machine) => {
+                machine.respond(io, tx, flow, response.status, bytes).map(ServerMachine::Other)
+            }
+        });
+    }
+
+    /// Whose transaction it is: comes back with its indications.
+    pub fn set_owner(&mut self, tx: ServerTx, owner: O) {
+        if let Some(server) = self.servers.get_mut(&tx) {
+            server.owner = owner;
+        }
+    }
+
+    /// The way its responses go; `None` once it has ended.
+    pub fn flow(&self, tx: ServerTx) -> Option<Flow> {
+        self.servers.get(&tx).map(|server| server.flow)
+    }
+
+    /// The ACK of a 2xx came: it is not sent again.
+    pub fn acknowledged(&mut self, io: &mut Io<'_>, tx: ServerTx) {
+        self.with_server(tx, |_, machine| match machine {
+            ServerMachine::Invite(machine) => Some(ServerMachine::Invite(machine.acknowledged(io, tx))),
+            other => Some(other),
+        });
+    }
+
+    /// Sends a request: its Via is added here. `branch` is random, without the cookie. Not for ACK.
+    pub fn request(&mut self, io: &mut Io<'_>, flow: Flow, mut request: Request, branch: &str, owner: O) -> ClientTx {
+        let branch = format!("{MAGIC_COOKIE}{branch}");
+        request.headers.push_front(Name::Via, via(&flow, &branch));
+        self.open_client(io, flow, &request, &branch, owner)
+    }
+
+    fn open_client(&mut self, io: &mut Io<'_>, flow: Flow, request: &Request, branch: &str, owner: O) -> ClientTx {
+        self.next += 1;
+        let tx = ClientTx(self.next);
+        let bytes = request.encode();
+        let machine = match request.method {
+            Method::Invite => ClientMachine::Invite(Box::new(ClientInvite::start(io, tx, flow, request, bytes))),
+            _ => ClientMachine::Other(ClientOther::start(io, tx, flow, bytes)),
+        };
+        let key = (branch.to_ascii_lowercase(), request.method == Method::Cancel);
+        self.client_keys.insert(key.clone(), tx);
+        self.clients.insert(tx, Client { key, flow, owner, machine });
+        tx
+    }
+
+    /// Wants an INVITE cancelled (§9.1): at once when a provisional response has come, otherwise when one comes. Its final response still
+    /// comes as an indication (487, or the 2xx that crossed), or [`Unanswered`].
+    pub fn cancel(&mut self, io: &mut Io<'_>, tx: ClientTx, reason: &str) {
+        let mut cancel = None;
+        self.with_client(tx, |flow, machine| match machine {
+            ClientMachine::Invite(machine) => {
+                let (machine, request) = machine.cancel(io, tx, reason);
+                cancel = request.map(|request| (flow, request));
+                Some(ClientMachine::Invite(Box::new(machine)))
+            }
+            other => Some(other),
+        });
+        if let Some((flow, request)) = cancel {
+            self.send_cancel(io, flow, &request);
+        }
+    }
+
+    fn send_cancel(&mut self, io: &mut Io<'_>, flow: Flow, request: &Request) {
+        let branch = request.headers.via().ok().and_then(|via| via.branch().map(str::to_owned)).unwrap_or_default();
+        self.open_client(io, flow, request, &branch, O::default());
+    }
+
+    /// A response came.
+    pub fn receive_response(&mut self, io: &mut Io<'_>, response: Response) -> Option<Indication<O>> {
+        let via = response.headers.via().ok()?;
+        let method = response.headers.cseq().ok()?.method;
+        let key = (via.branch()?.to_ascii_lowercase(), method == Method::Cancel);
+        let tx = *self.client_keys.get(&key)?;
+        let owner = self.clients.get(&tx)?.owner;
+        let (mut told, mut cancel) = (false, None);
+        self.with_client(tx, |flow, machine| match machine {
+            ClientMachine::Invite(machine) if method == Method::Invite => {
+                let (machine, outcome) = machine.response(io, tx, flow, &response);
+                told = outcome.tell;
+                cancel = outcome.cancel.map(|request| (flow, request));
+                machine.map(|machine| ClientMachine::Invite(Box::new(machine)))
+            }
+            ClientMachine::Other(machine) if method != Method::Invite => {
+                let (machine, tell) = machine.response(io, tx, flow, response.status);
+                told = tell;
+                machine.map(ClientMachine::Other)
+            }
+            other => Some(other),
+        });
+        if let Some((flow, request)) = cancel {
+            self.send_cancel(io, flow, &request);
+        }
+        told.then_some(Indication::Response(owner, response))
+    }
+
+    /// A timer of this layer fired.
+    pub fn timeout(&mut self, io: &mut Io<'_>, timer: Timer) -> Option<Indication<O>> {
+        match timer {
+            Timer::ClientRetransmit(tx) => {
+                self.with_client(tx, |flow, machine| match machine {
+                    ClientMachine::Invite(machine) => {
+                        Some(ClientMachine::Invite(Box::new(machine.retransmit(io, tx, flow))))
+                    }
+                    ClientMachine::Other(machine) => Some(ClientMachine::Other(machine.retransmit(io, tx, flow))),
+                });
+                None
+            }
+            Timer::ClientEnd(tx) => {
+                let client = self.end_client(io, tx)?;
+                let unanswered = match client.machine {
+                    ClientMachine::Invite(machine) => machine.is_unanswered(),
+                    ClientMachine::Other(machine) => machine.is_unanswered(),
+                };
+                unanswered.then_some(Indication::Unanswered(client.owner, Unanswered::Timeout))
+            }
+            Timer::ServerRetransmit(tx) => {
+                self.with_server(tx, |flow, machine| match machine {
+                    ServerMachine::Invite(machine) => Some(ServerMachine::Invite(machine.retransmit(io, tx, flow))),
+                    other => Some(other),
+                });
+                None
+            }
+            Timer::ServerEnd(tx) => {
+                let server = self.end_server(io, tx)?;
+                match server.machine {
+                    ServerMachine::Invite(machine) if machine.awaits_ack_of_success() => {
+                        Some(Indication::NoAck(server.owner))
+                    }
+                    _ => None,
+                }
+            }
+        }
+    }
+
+    /// A stream ended: requests on it that have no final response will not get one.
+    pub fn flow_closed(&mut self, io: &mut Io<'_>, stream: StreamId) -> Vec<Indication<O>> {
+        let lost: Vec<ClientTx> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.flow.channel == super::flow::Channel::Tcp(stream))
+            .map(|(tx, _)| *tx)
+            .collect();
+        lost.into_iter()
+            .filter_map(|tx| {
+                let client = self.end_client(io, tx)?;
+                let unanswered = match client.machine {
+                    ClientMachine::Invite(machine) => machine.is_unanswered(),
+                    ClientMachine::Other(machine) => machine.is_unanswered(),
+                };
+                unanswered.then_some(Indication::Unanswered(client.owner, Unanswered::Unreachable))
+            })
+            .collect()
+    }
+
+    fn with_server(&mut self, tx: ServerTx, step: impl FnOnce(Flow, ServerMachine) -> Option<ServerMachine>) {
+        let Some(server) = self.servers.remove(&tx) else { return };
+        match step(server.flow, server.machine) {
+            Some(machine) => {
+                self.servers.insert(tx, Server { machine, ..server });
+            }
+            None => {
+                self.server_keys.remove(&server.key);
+            }
+        }
+    }
+
+    fn with_client(&mut self, tx: ClientTx, step: impl FnOnce(Flow, ClientMachine) -> Option<ClientMachine>) {
+        let Some(client) = self.clients.remove(&tx) else { return };
+        match step(client.flow, client.machine) {
+            Some(machine) => {
+                self.clients.insert(tx, Client { machine, ..client });
+            }
+            None => {
+                self.client_keys.remove(&client.key);
+            }
+        }
+    }
+
+    fn end_client(&mut self, io: &mut Io<'_>, tx: ClientTx) -> Option<Client<O>> {
+        let client = self.clients.remove(&tx)?;
+        self.client_keys.remove(&client.key);
+        io.alarms.cancel(Timer::ClientRetransmit(tx));
+        io.alarms.cancel(Timer::ClientEnd(tx));
+        Some(client)
+    }
+
+    fn end_server(&mut self, io: &mut Io<'_>, tx: ServerTx) -> Option<Server<O>> {
+        let server = self.servers.remove(&tx)?;
+        self.server_keys.remove(&server.key);
+        io.alarms.cancel(Timer::ServerRetransmit(tx));
+        io.alarms.cancel(Timer::ServerEnd(tx));
+        Some(server)
+    }
+}
+
+/// The Via of a request of ours: with rport, so that the answer finds its way back through a NAT (RFC 3581 §3).
+pub fn via(flow: &Flow, branch: &str) -> String {
+    let mut params = Params::default();
+    params.set("rport", None);
+    params.set("branch", Some(branch.to_owned()));
+    let via = Via {
+        transport: flow.via_transport().to_owned(),
+        host: Host::Ip(flow.local.ip()),
+        port: Some(flow.local.port()),
+        params,
+    };
+    via.to_string()
+}
+
+/// Writes into the top Via of a request where it really came from (RFC 3261 §18.2.1, RFC 3581 §4).
+pub fn note_source(headers: &mut Headers, flow: &Flow) {
+    let Ok(mut via) = headers.via() else { return };
+    let wants_port = via.params.get("rport").is_some();
+    if wants_port {
+        via.params.set("rport", Some(flow.peer.port().to_string()));
+    }
+    if wants_port || via.host != Host::Ip(flow.peer.ip()) {
+        via.params.set("received", Some(flow.peer.ip().to_string()));
+    }
+    headers.set_via(&via);
+}
+
+/// Where the response to a request goes (RFC 3261 §18.2.2, RFC 3581 §4).
+pub fn reply_flow(flow: Flow, via: &Via) -> Flow {
+    if flow.is_reliable() || via.params.get("rport").is_some() {
+        return flow;
+    }
+    let mut peer = flow.peer;
+    peer.set_port(via.port.unwrap_or(5060));
+    Flow { peer, ..flow }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,38 @@
+#!/bin/sh
+# Makes sure of the system packages: `setup.sh run` of what the build links with, `setup.sh test` of what the tests use besides.
+# Asks nothing, and takes no time when nothing is missing.
+set -eu
+
+missing=
+need() { # PACKAGE, then a command that succeeds when it is there
+    package=$1
+    shift
+    "$@" >/dev/null 2>&1 || missing="$missing $package"
+}
+
+need pkg-config command -v pkg-config
+need libopus-dev pkg-config --exists opus
+if [ "${1:-run}" = test ]; then
+    need baresip-core command -v baresip
+    need sip-tester command -v sipp
+    need tshark command -v tshark
+    need curl command -v curl
+fi
+[ -n "$missing" ] || exit 0
+
+if [ "$(id -u)" = 0 ]; then
+    root=
+elif sudo -n true >/dev/null 2>&1; then
+    root="sudo -n"
+else
+    root=none
+fi
+if [ "$root" = none ] || ! command -v apt-get >/dev/null 2>&1; then
+    echo "Debian packages are missing and cannot be installed from here; as root: apt-get install$missing" >&2
+    exit 1
+fi
+
+echo "Installing the missing Debian packages:$missing"
+$root apt-get update -qq </dev/null
+# shellcheck disable=SC2086 # words on purpose
+$root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null

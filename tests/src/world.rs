@@ -1,0 +1,524 @@
+//! The virtual world: a whole switch, its telephones and its clients in virtual time, over a network that loses, delays, doubles and
+//! reorders, all from one seed, so that whatever fails replays.
+//!
+//! A [`World`] holds a [`Node`], a media worker, a store in memory and a cast of telephones and CAS clients. Scenarios act through its
+//! methods and let time pass with [`World::run_for`]; [`World::walk`] acts at random. After every step the invariants of
+//! `ARCHITECTURE.md` are checked; a breach panics, and the seed and what happened last are printed.
+
+mod cast;
+mod check;
+mod client;
+mod network;
+mod plane;
+mod site;
+mod trace;
+mod walk;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cas::cas::{Finding, Job, Reply, RequestId, Work};
+use cas::site::MachineKey;
+use cas::store::{self, memory::Memory};
+use cas::time::{Now, Wall};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use switch::demo::phone::{PhoneInput, PhoneOutput, Transport};
+use switch::node::{Channel, Flow, Input, Node, Output, Settings, StoreUser, StreamId};
+
+pub use self::cast::{Handset, PhoneId};
+pub use self::client::ClientId;
+pub use self::network::Weather;
+pub use switch::demo::phone::{Behaviour, Codec, Direction, End, Event, Status};
+
+use self::cast::Line;
+use self::client::Client;
+use self::network::below;
+use self::plane::Plane;
+use self::trace::Trace;
+use self::wire::Wire;
+
+/// Where the switch listens.
+pub const SWITCH: &str = "10.0.0.1:5060";
+/// The domain it serves.
+pub const DOMAIN: &str = "switch.local";
+/// What one input may cause at most; more would be a loop.
+const MOST_OUTPUTS: usize = 2_000;
+
+/// A virtual world.
+pub struct World {
+    seed: u64,
+    step: u64,
+    start: Now,
+    now: Now,
+    random: ChaCha8Rng,
+    weather: Weather,
+    node: Node,
+    settings: Settings,
+    key: MachineKey,
+    store: Memory,
+    /// What the store was asked and has not done yet, in order; the answer is due at the instant.
+    store_queue: Vec<(Instant, StoreUser, store::RequestId, store::Request)>,
+    queue: BTreeMap<(Instant, u64), Due>,
+    next_due: u64,
+    plane: Plane,
+    phones: Vec<Line>,
+    streams: BTreeMap<StreamId, Stream>,
+    next_stream: u64,
+    clients: Vec<Client>,
+    next_request: u64,
+    unanswered: BTreeSet<RequestId>,
+    replies: BTreeMap<RequestId, Reply>,
+    /// What came to addresses that are no telephone's.
+    strangers: BTreeMap<SocketAddr, Vec<Bytes>>,
+    wire: Wire,
+    trace: Trace,
+    stopped: bool,
+}
+
+/// What will happen.
+#[derive(Debug)]
+enum Due {
+    /// Reaches the switch, unless it was restarted since it was sent on a stream or by a helper.
+    Node(Box<Input>),
+    /// SIP reaches a telephone.
+    Sip(PhoneId, Bytes),
+    /// The telephone's connection has ended.
+    Cut(PhoneId, StreamId),
+    /// RTP reaches a telephone.
+    Rtp(PhoneId, Bytes, SocketAddr),
+    /// RTP reaches the switch.
+    Media(media::Port, Bytes, SocketAddr),
+}
+
+/// A TCP connection of a telephone: it delivers in order.
+#[derive(Debug)]
+struct Stream {
+    phone: PhoneId,
+    to_switch: Instant,
+    to_phone: Instant,
+}
+
+impl World {
+    /// A world with the users 501 to 504, in calm weather. See [`World::add_phone`] for their telephones.
+    pub fn new(seed: u64) -> World {
+        World::with(seed, |_| {})
+    }
+
+    /// A world with other settings.
+    pub fn with(seed: u64, change: impl FnOnce(&mut Settings)) -> World {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        let now = Now { mono: Instant::now(), wall: Wall(1_700_000_000_000) };
+        let key = MachineKey([7; 32]);
+        let mut settings = site::settings();
+        change(&mut settings);
+        let mut store = site::store(&key);
+        let node = site::node(now, &settings, &mut store, &key, random.next_u64());
+        let plane = Plane::new(&settings.ports, now.mono);
+        let mut world = World {
+            seed,
+            step: 0,
+            start: now,
+            now,
+            random,
+            weather: Weather::CALM,
+            node,
+            settings,
+            key,
+            store,
+            store_queue: Vec::new(),
+            queue: BTreeMap::new(),
+            next_due: 0,
+            plane,
+            phones: Vec::new(),
+            streams: BTreeMap::new(),
+            next_stream: 1,
+            clients: Vec::new(),
+            next_request: 1,
+            unanswered: BTreeSet::new(),
+            replies: BTreeMap::new(),
+            strangers: BTreeMap::new(),
+            wire: Wire::default(),
+            trace: Trace::new(now.mono),
+            stopped: false,
+        };
+        world.drain();
+        world
+    }
+
+    /// Changes what the network does.
+    pub fn set_weather(&mut self, weather: Weather) {
+        self.weather = weather;
+    }
+
+    /// The instant.
+    pub fn now(&self) -> Now {
+        self.now
+    }
+
+    /// The store as it would be found after a power cut.
+    pub fn store(&mut self) -> &mut Memory {
+        &mut self.store
+    }
+
+    /// RTP ports in use.
+    pub fn open_legs(&self) -> usize {
+        self.plane.open()
+    }
+
+    /// Whether the switch has ended after [`World::stop`].
+    pub fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Asks the switch to end in order.
+    pub fn stop(&mut self) {
+        self.tell_node(Input::Stop);
+    }
+
+    /// What the switch sent to an address that is no telephone's, since it was last asked.
+    pub fn received_by(&mut self, address: SocketAddr) -> Vec<Bytes> {
+        self.strangers.remove(&address).unwrap_or_default()
+    }
+
+    /// Sends a datagram to the switch from an address that is no telephone's.
+    pub fn send_from(&mut self, address: SocketAddr, message: impl Into<Bytes>) {
+        let message = message.into();
+        self.note(|| format!("{address} → switch  {}", trace::sip(&message)));
+        self.wire.arrives(None, &message);
+        let flow = Flow { channel: Channel::Udp, local: switch_address(), peer: address };
+        self.tell_node(Input::Datagram(flow, message));
+    }
+
+    /// Lets time pass.
+    pub fn run_for(&mut self, time: Duration) {
+        let end = self.now.mono + time;
+        let mut at_once = 0;
+        while let Some(next) = self.next_instant().filter(|next| *next <= end) {
+            at_once = if next <= self.now.mono { at_once + 1 } else { 0 };
+            if at_once > 10_000 {
+                self.fail("time stands still: something is due at once for ever");
+            }
+            self.advance(next);
+            self.happen();
+            self.settle_clients();
+        }
+        self.advance(end);
+    }
+
+    fn advance(&mut self, to: Instant) {
+        let passed = to.max(self.now.mono) - self.start.mono;
+        self.now = self.start.plus(passed);
+    }
+
+    fn next_instant(&self) -> Option<Instant> {
+        let queued = self.queue.keys().next().map(|(at, _)| *at);
+        let stored = self.store_queue.first().map(|(at, ..)| *at);
+        let phones = self.phones.iter().filter_map(|line| line.phone.next_timeout()).min();
+        [queued, stored, phones, self.node.next_timeout(), self.plane.next_turn()].into_iter().flatten().min()
+    }
+
+    /// Whatever is due now.
+    fn happen(&mut self) {
+        let now = self.now.mono;
+        while let Some(entry) = self.queue.first_entry().filter(|entry| entry.key().0 <= now) {
+            let due = entry.remove();
+            self.occur(due);
+        }
+        while self.store_queue.first().is_some_and(|(at, ..)| *at <= now) {
+            let (_, who, id, request) = self.store_queue.remove(0);
+            let reply = store::run(&mut self.store, [&request]).remove(0);
+            self.tell_node(Input::Stored(who, id, reply));
+        }
+        if self.node.next_timeout().is_some_and(|at| at <= now) {
+            self.tell_node(Input::Timeout);
+        }
+        for index in 0..self.phones.len() {
+            if self.phones[index].phone.next_timeout().is_some_and(|at| at <= now) {
+                self.tell_phone(PhoneId(index), PhoneInput::Tick);
+            }
+        }
+        if self.plane.next_turn().is_some_and(|at| at <= now) {
+            self.turn_media();
+        }
+    }
+
+    fn occur(&mut self, due: Due) {
+        match due {
+            Due::Node(input) => {
+                if let Input::Datagram(_, bytes) = &*input {
+                    self.wire.arrives(None, bytes);
+                }
+                self.tell_node(*input);
+            }
+            Due::Sip(phone, bytes) => self.tell_phone(phone, PhoneInput::Sip(bytes, switch_address())),
+            Due::Cut(phone, stream) => {
+                if self.phones[phone.0].stream == Some(stream) {
+                    self.phones[phone.0].stream = None;
+                    self.tell_phone(phone, PhoneInput::Disconnected);
+                }
+            }
+            Due::Rtp(phone, bytes, from) => self.tell_phone(phone, PhoneInput::Rtp(bytes, from)),
+            Due::Media(port, bytes, from) => self.plane.receive(self.now.mono, port, bytes, from),
+        }
+    }
+
+    fn turn_media(&mut self) {
+        let (packets, events) = self.plane.turn(self.now.mono);
+        for (port, to, bytes) in packets {
+            let Some(phone) = self.phones.iter().position(|line| line.phone.config().rtp == to) else { continue };
+            let from = SocketAddr::new(switch_address().ip(), port.0);
+            for delay in self.weather.copies(&mut self.random) {
+                self.schedule(delay, Due::Rtp(PhoneId(phone), bytes.clone(), from));
+            }
+        }
+        for event in events {
+            self.note(|| format!("media → switch  {event:?}"));
+            self.tell_node(Input::Media(event));
+        }
+    }
+
+    fn schedule(&mut self, after: Duration, due: Due) {
+        self.schedule_at(self.now.mono + after, due);
+    }
+
+    fn schedule_at(&mut self, at: Instant, due: Due) {
+        self.next_due += 1;
+        self.queue.insert((at, self.next_due), due);
+    }
+
+    /// Hands the switch an input and carries out what it causes.
+    fn tell_node(&mut self, input: Input) {
+        self.node.handle(self.now, input);
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        let mut outputs = 0;
+        while let Some(output) = self.node.poll_output() {
+            outputs += 1;
+            if outputs > MOST_OUTPUTS {
+                self.fail("one input causes outputs without end");
+            }
+            self.carry_out(output);
+        }
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Send(flow, bytes) => self.send_from_node(flow, bytes),
+            Output::Connect(stream, _) => {
+                // Telephones accept no connections: they keep one of their own.
+                self.schedule(Duration::from_millis(1), Due::Node(Box::new(Input::FlowClosed(stream))));
+            }
+            Output::Close(stream) => self.cut(stream, false),
+            Output::Resolve(peer) => {
+                let resolved = Input::Resolved(peer, Some(switch_address()));
+                self.schedule(Duration::from_millis(1), Due::Node(Box::new(resolved)));
+            }
+            Output::Media(_, command) => {
+                self.note(|| format!("switch → media  {command:?}"));
+                if let Err(breach) = self.plane.command(self.now.mono, command) {
+                    self.fail(&breach);
+                }
+            }
+            Output::Store(who, id, request) => {
+                let delay = Duration::from_millis(u64::from(below(&mut self.random, 30)));
+                let last = self.store_queue.last().map_or(self.now.mono, |(at, ..)| *at);
+                self.store_queue.push((last.max(self.now.mono + delay), who, id, request));
+            }
+            Output::Help(Job { id, work }) => {
+                let delay = Duration::from_millis(10 + u64::from(below(&mut self.random, 40)));
+                self.schedule(delay, Due::Node(Box::new(Input::Helped(id, help(work)))));
+            }
+            Output::Reply(id, reply) => {
+                if !self.unanswered.remove(&id) {
+                    self.fail("a reply to a request that was answered, or never made");
+                }
+                self.replies.insert(id, reply);
+            }
+            Output::Stopped => self.stopped = true,
+        }
+    }
+
+    fn send_from_node(&mut self, flow: Flow, bytes: Bytes) {
+        let phone = match flow.channel {
+            Channel::Udp => self.phones.iter().position(|line| line.phone.config().sip == flow.peer).map(PhoneId),
+            Channel::Tcp(stream) => match self.streams.get(&stream) {
+                Some(stream) => Some(stream.phone),
+                // Cut a moment ago: the switch is about to be told.
+                None => return,
+            },
+        };
+        let name = phone.map_or_else(|| flow.peer.to_string(), |phone| self.phones[phone.0].name());
+        self.note(|| format!("switch → {name}  {}", trace::sip(&bytes)));
+        if let Err(breach) = self.wire.leaves(&bytes) {
+            self.fail(&breach);
+        }
+        match (phone, flow.channel) {
+            (None, _) => self.strangers.entry(flow.peer).or_default().push(bytes),
+            (Some(phone), Channel::Udp) => {
+                for delay in self.weather.copies(&mut self.random) {
+                    self.schedule(delay, Due::Sip(phone, bytes.clone()));
+                }
+            }
+            (Some(phone), Channel::Tcp(stream)) => {
+                let arrival = self.now.mono + self.weather.delay(&mut self.random);
+                let at = self.streams.get_mut(&stream).map_or(arrival, |stream| {
+                    stream.to_phone = stream.to_phone.max(arrival);
+                    stream.to_phone
+                });
+                self.schedule_at(at, Due::Sip(phone, bytes));
+            }
+        }
+    }
+
+    fn tell_phone(&mut self, id: PhoneId, input: PhoneInput) {
+        self.phones[id.0].phone.handle(self.now.mono, input);
+        self.drain_phone(id);
+    }
+
+    /// Carries out what a telephone wants done.
+    fn drain_phone(&mut self, id: PhoneId) {
+        while let Some(output) = self.phones[id.0].phone.poll_output() {
+            match output {
+                PhoneOutput::Event(event) => self.phone_event(id, event),
+                PhoneOutput::Rtp(bytes, to) => {
+                    let from = self.phones[id.0].phone.config().rtp;
+                    if to.ip() != switch_address().ip() {
+                        self.fail(&format!("the switch told a telephone to send its sound to {to}"));
+                    }
+                    for delay in self.weather.copies(&mut self.random) {
+                        self.schedule(delay, Due::Media(media::Port(to.port()), bytes.clone(), from));
+                    }
+                }
+                PhoneOutput::Sip(bytes, _) => self.send_from_phone(id, bytes),
+            }
+        }
+    }
+
+    fn phone_event(&mut self, id: PhoneId, event: Event) {
+        let name = self.phones[id.0].name();
+        self.note(|| format!("{name}  {event:?}"));
+        if let Event::Malformed(why) = &event {
+            self.fail(&format!("{name} cannot read what the switch sent: {why}"));
+        }
+        self.phones[id.0].take_event(event);
+    }
+
+    fn send_from_phone(&mut self, id: PhoneId, bytes: Bytes) {
+        let name = self.phones[id.0].name();
+        self.note(|| format!("{name} → switch  {}", trace::sip(&bytes)));
+        let peer = self.phones[id.0].phone.config().sip;
+        match self.phones[id.0].phone.config().transport {
+            Transport::Udp => {
+                let flow = Flow { channel: Channel::Udp, local: switch_address(), peer };
+                for delay in self.weather.copies(&mut self.random) {
+                    self.schedule(delay, Due::Node(Box::new(Input::Datagram(flow, bytes.clone()))));
+                }
+            }
+            Transport::Tcp => self.send_on_stream(id, bytes),
+        }
+    }
+
+    fn send_on_stream(&mut self, id: PhoneId, bytes: Bytes) {
+        let stream = match self.phones[id.0].stream {
+            Some(stream) => stream,
+            None => self.connect(id),
+        };
+        self.wire.arrives(Some(stream), &bytes);
+        // A stream has no message boundaries: it may come in pieces.
+        let middle = below(&mut self.random, bytes.len() as u32) as usize;
+        for piece in [bytes.slice(..middle), bytes.slice(middle..)] {
+            let arrival = self.now.mono + self.weather.delay(&mut self.random);
+            let Some(state) = self.streams.get_mut(&stream) else { return };
+            state.to_switch = state.to_switch.max(arrival);
+            let at = state.to_switch;
+            self.schedule_at(at, Due::Node(Box::new(Input::Stream(stream, piece))));
+        }
+    }
+
+    fn connect(&mut self, phone: PhoneId) -> StreamId {
+        let stream = StreamId(self.next_stream);
+        self.next_stream += 2;
+        let peer = SocketAddr::new(self.phones[phone.0].phone.config().sip.ip(), 30_000 + stream.0 as u16 % 30_000);
+        let arrival = self.now.mono + self.weather.delay(&mut self.random);
+        self.streams.insert(stream, Stream { phone, to_switch: arrival, to_phone: arrival });
+        self.phones[phone.0].stream = Some(stream);
+        let flow = Flow { channel: Channel::Tcp(stream), local: switch_address(), peer };
+        self.schedule_at(arrival, Due::Node(Box::new(Input::FlowOpened(flow))));
+        stream
+    }
+
+    /// Ends a TCP connection; the switch is told where it was not the one who closed it.
+    fn cut(&mut self, stream: StreamId, tell: bool) {
+        let Some(state) = self.streams.remove(&stream) else { return };
+        self.wire.broke(stream);
+        self.schedule_at(state.to_phone.max(self.now.mono), Due::Cut(state.phone, stream));
+        if tell {
+            let at = state.to_switch.max(self.now.mono);
+            self.schedule_at(at, Due::Node(Box::new(Input::FlowClosed(stream))));
+        }
+    }
+
+    /// The power fails and comes back: what the store has confirmed is there, what it was still asked may be.
+    pub fn restart(&mut self) {
+        self.note(|| "the switch is restarted".to_owned());
+        let queue = std::mem::take(&mut self.store_queue);
+        let done = below(&mut self.random, queue.len() as u32 + 1) as usize;
+        store::run(&mut self.store, queue.iter().take(done).map(|(.., request)| request));
+        self.check_bindings_are_stored();
+        self.queue.retain(|_, due| match due {
+            Due::Node(input) => matches!(**input, Input::Datagram(..)),
+            _ => true,
+        });
+        for stream in self.streams.keys().copied().collect::<Vec<_>>() {
+            self.cut(stream, false);
+        }
+        self.wire.forget();
+        self.unanswered.clear();
+        self.replies.clear();
+        self.forget_sessions();
+        self.stopped = false;
+        self.plane = Plane::new(&self.settings.ports, self.now.mono);
+        let entropy = self.random.next_u64();
+        self.node = site::node(self.now, &self.settings, &mut self.store, &self.key, entropy);
+        self.drain();
+    }
+
+    fn note(&mut self, line: impl FnOnce() -> String) {
+        self.trace.note(self.now.mono, line);
+    }
+
+    /// An invariant does not hold.
+    #[track_caller]
+    fn fail(&self, breach: &str) -> ! {
+        panic!("{breach}")
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.trace.print();
+            eprintln!("WORLD_SEED={} (step {}) replays this", self.seed, self.step);
+        }
+    }
+}
+
+/// What a helper would find, without the hours of argon2.
+fn help(work: Work) -> Finding {
+    match work {
+        Work::Verify { hash, password } => Finding::Verified(hash == site::hash(&password)),
+        Work::Hash { passwords, .. } => {
+            Finding::Hashed(passwords.iter().map(|password| site::hash(password)).collect())
+        }
+    }
+}
+
+fn switch_address() -> SocketAddr {
+    SWITCH.parse().expect("a socket address")
+}

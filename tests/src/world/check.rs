@@ -1,0 +1,160 @@
+//! The invariants of `ARCHITECTURE.md`, as they can be seen from outside.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cas::control::CallControl;
+use cas::store::{Directory, History, HistoryQuery, Registrations};
+use serde_json::{Map, Value};
+use switch::demo::phone::Behaviour;
+
+use super::client::ClientId;
+use super::{PhoneId, World};
+
+impl World {
+    /// What must hold between any two steps.
+    pub fn check(&mut self) {
+        self.settle_clients();
+        for index in 0..self.clients.len() {
+            self.check_view(ClientId(index));
+        }
+        for line in &self.phones {
+            let ear = line.phone.ear();
+            if ear.sources() > 1 {
+                self.fail(&format!("{} heard {} sources in one dialog", line.name(), ear.sources()));
+            }
+            if ear.timestamp_faults > 0 {
+                self.fail(&format!("{} heard a timestamp that did not advance", line.name()));
+            }
+        }
+    }
+
+    /// What a client was told by events is what the engine holds (invariant 5).
+    fn check_view(&mut self, client: ClientId) {
+        let idle = self.now.mono - self.clients[client.0].used;
+        if self.clients[client.0].session.is_none() || idle >= self.settings.cas.idle {
+            return;
+        }
+        self.fetch(client);
+        let held = self.calls(client);
+        let view = &self.clients[client.0].view;
+        if !view.complete {
+            return;
+        }
+        let shown = |call: &Map<String, Value>| {
+            ["call-id", "state", "direction", "parties", "device", "actions"].map(|member| call.get(member).cloned())
+        };
+        let told: BTreeMap<_, _> = view.calls.iter().map(|(id, call)| (id.clone(), shown(call))).collect();
+        let held: BTreeMap<_, _> = held
+            .iter()
+            .map(|call| (call.get("call-id").and_then(Value::as_str).unwrap_or_default().to_owned(), shown(call)))
+            .collect();
+        if told != held {
+            let user = self.clients[client.0].user;
+            self.fail(&format!("{user} was told\n  {told:?}\nand get-calls says\n  {held:?}"));
+        }
+    }
+
+    /// What a telephone was confirmed survives (invariant 7).
+    pub(super) fn check_bindings_are_stored(&self) {
+        let stored = self.store.bindings().expect("a store in memory can be read");
+        for line in &self.phones {
+            let contact = line.phone.config().sip.to_string();
+            let there = stored.iter().any(|binding| binding.contact.contains(&contact));
+            if line.confirmed.is_some_and(|confirmed| confirmed != there) {
+                self.fail(&format!("{} was told registered={}, the store says {there}", line.name(), !there));
+            }
+        }
+    }
+
+    /// Everybody hangs up; then nothing may be left: no leg, no call, no timer, no answer owed (invariants 3 and 4).
+    pub fn quiesce(&mut self) {
+        self.set_weather(super::Weather::CALM);
+        for index in 0..self.phones.len() {
+            let id = PhoneId(index);
+            if !self.phone(id).is_on() {
+                self.come_back(id);
+            }
+            self.behave(id, Behaviour::Reject(486));
+        }
+        // A make-call under way may still ring a phone, and a phone may find itself in a call that answers crossed.
+        for _ in 0..6 {
+            for index in 0..self.phones.len() {
+                self.hang_up(PhoneId(index));
+            }
+            self.keep_sessions(Duration::from_secs(40));
+        }
+        self.check();
+        if self.open_legs() > 0 {
+            self.fail(&format!("{} media legs are open with nobody in a call", self.open_legs()));
+        }
+        if let Err(breach) = self.wire.settle() {
+            self.fail(&breach);
+        }
+        for line in &self.phones {
+            if !line.phone.is_quiet() {
+                self.fail(&format!("{} is not at rest: {:?}", line.name(), line.phone.status()));
+            }
+        }
+        self.check_clients_are_owed_nothing();
+        self.check_records();
+        self.check_no_timer_is_left();
+    }
+
+    /// Lets time pass without any session becoming idle.
+    fn keep_sessions(&mut self, time: Duration) {
+        let end = self.now.mono + time;
+        while self.now.mono < end {
+            self.run_for(Duration::from_secs(20));
+            self.check();
+        }
+    }
+
+    fn check_clients_are_owed_nothing(&mut self) {
+        for client in &self.clients {
+            if client.session.is_some() && !client.view.pending.is_empty() {
+                self.fail(&format!("{} never got the completion of {:?}", client.user, client.view.pending));
+            }
+            if !client.view.calls.is_empty() {
+                self.fail(&format!("{} still sees calls: {:?}", client.user, client.view.calls));
+            }
+        }
+    }
+
+    /// Each end of a call that a client was told of left its record.
+    fn check_records(&self) {
+        let users = self.store.users().expect("a store in memory can be read");
+        for client in self.clients.iter().filter(|client| client.session.is_some()) {
+            let user = users.iter().find(|user| user.login == client.user).expect("clients are users' clients");
+            let query = HistoryQuery { user: user.id, device: None, kind: None, before: None, after: None, max: 1000 };
+            let records = self.store.records(&query).expect("a store in memory can be read");
+            let lost =
+                client.view.ended.iter().find(|id| !records.iter().any(|record| record.call.to_string() == **id));
+            if let Some(id) = lost {
+                self.fail(&format!("the call {id} of {} left no record", client.user));
+            }
+        }
+    }
+
+    fn check_no_timer_is_left(&mut self) {
+        for index in 0..self.phones.len() {
+            self.unregister(PhoneId(index));
+        }
+        for index in 0..self.clients.len() {
+            if self.clients[index].session.is_some() {
+                self.log_out(ClientId(index));
+            }
+        }
+        self.run_for(Duration::from_secs(120));
+        let status = self.node.engine().status();
+        if status.calls + status.transactions + status.registrations > 0 {
+            self.fail(&format!("with nobody there, the engine holds {status:?}"));
+        }
+        let left = self.node.next_timeout().map(|at| at.saturating_duration_since(self.now.mono));
+        // What counts failed attempts, and subscriptions nobody has come back for, may be forgotten later than this.
+        if left.is_some_and(|left| left < Duration::from_secs(5)) {
+            self.fail(&format!("with nobody there, a timer is due in {left:?}"));
+        }
+        self.check_bindings_are_stored();
+    }
+}

@@ -1,0 +1,85 @@
+//! The site of the world: its users, its store, its settings.
+
+use cas::cas::Settings as CasSettings;
+use cas::entropy::Entropy;
+use cas::site::{Access, Device, DeviceId, DigestPolicy, Extension, MachineKey, Role, Target, User, UserId};
+use cas::store::{self, Change, Request, memory::Memory};
+use cas::time::Now;
+use media::Port;
+use rand_chacha::ChaCha20Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use switch::node::{Node, Settings, WorkerId};
+
+use super::DOMAIN;
+
+/// The users, each with one device and number; `admin` has neither.
+pub(super) const USERS: [&str; 4] = ["501", "502", "503", "504"];
+const REALM: &str = "switch.local";
+
+/// What a test's argon2 makes of a password.
+pub(super) fn hash(password: &str) -> String {
+    format!("$world${password}")
+}
+
+/// A user's password, and his device's secret.
+pub(super) fn secret(user: &str) -> String {
+    format!("secret{user}")
+}
+
+pub(super) fn settings() -> Settings {
+    Settings {
+        domain: DOMAIN.to_owned(),
+        digest: DigestPolicy::Md5,
+        media_address: None,
+        ports: (0..24).map(|index| (WorkerId(0), Port(20_000 + 2 * index))).collect(),
+        max_calls: 10,
+        max_transactions: 500,
+        max_bindings: 4,
+        cas: CasSettings::default(),
+    }
+}
+
+/// A store as a first start and a few `user add` leave it.
+pub(super) fn store(key: &MachineKey) -> Memory {
+    let mut memory = Memory::new(REALM);
+    let mut changes = vec![Change::PutUser(user(1, "admin", Role::Admin))];
+    for (index, name) in USERS.into_iter().enumerate() {
+        let id = index as u64 + 2;
+        let access = Access::digest(key, [id as u8; 12], name, REALM, &secret(name), None);
+        changes.push(Change::PutUser(user(id, name, Role::User)));
+        changes.push(Change::PutDevice(Device { id: DeviceId(id), user: Some(UserId(id)), access }));
+        changes.push(Change::PutNumber(Extension(name.to_owned()), Target::User(UserId(id))));
+    }
+    let written = store::run(&mut memory, [&Request::Write(changes)]).remove(0);
+    written.expect("the users of the world can be stored");
+    memory
+}
+
+fn user(id: u64, login: &str, role: Role) -> User {
+    User {
+        id: UserId(id),
+        login: login.to_owned(),
+        first: format!("First{login}"),
+        last: format!("Last{login}"),
+        email: None,
+        role,
+        password_hash: hash(&secret(login)),
+        pin_hash: None,
+    }
+}
+
+pub(super) fn node(now: Now, settings: &Settings, store: &mut Memory, key: &MachineKey, seed: u64) -> Node {
+    let snapshot = store::snapshot(store, now.wall).expect("a store in memory can be read");
+    let mut seeds = ChaCha20Rng::seed_from_u64(seed);
+    Node::new(now, settings, &snapshot, key.clone(), move || {
+        Box::new(Seeded(ChaCha20Rng::seed_from_u64(seeds.next_u64())))
+    })
+}
+
+struct Seeded(ChaCha20Rng);
+
+impl Entropy for Seeded {
+    fn fill(&mut self, out: &mut [u8]) {
+        self.0.fill_bytes(out);
+    }
+}

@@ -1,0 +1,119 @@
+//! Sound and digits between telephones, in virtual time.
+
+use std::time::Duration;
+
+use tests::world::{Behaviour, Codec, Direction, Event, Handset, PhoneId, World};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn in_call() -> (World, PhoneId, PhoneId) {
+    let mut world = World::new(1);
+    let [a, b] = world.add_phones(["501", "502"]);
+    world.connect_call(a, b);
+    (world, a, b)
+}
+
+/// S63, S64: what the held side hears pauses; SSRC, sequence and timestamps go on.
+#[test]
+fn hold_and_resume_do_not_break_the_stream() {
+    for (caller_holds, how) in [(true, Direction::SendOnly), (false, Direction::SendOnly), (true, Direction::Inactive)]
+    {
+        let mut world = World::new(1);
+        let [a, b] = ["501", "502"].map(|user| world.add_phone(Handset { hold: how, ..Handset::of(user) }));
+        [a, b].into_iter().for_each(|phone| world.register(phone));
+        world.run_for(secs(1));
+        world.connect_call(a, b);
+        let (holder, held) = if caller_holds { (a, b) } else { (b, a) };
+        for _ in 0..3 {
+            assert!(world.hold(holder));
+            world.run_for(secs(1));
+            assert!(world.events_of(holder).contains(&Event::Held(true)));
+            world.listen();
+            assert_eq!(world.ear(holder).tone(), None, "the holder hears nothing");
+            assert!(world.resume(holder));
+            world.run_for(secs(1));
+            assert!(world.hear_each_other(a, b));
+        }
+        for phone in [holder, held] {
+            let ear = world.ear(phone);
+            assert_eq!((ear.sources(), ear.lost, ear.timestamp_faults, ear.strange), (1, 0, 0, 0));
+        }
+        world.quiesce();
+    }
+}
+
+#[test]
+fn both_may_hold_at_once_and_resume() {
+    let (mut world, a, b) = in_call();
+    assert!(world.hold(a) && world.hold(b));
+    world.run_for(secs(10));
+    assert!(world.events_of(a).contains(&Event::Held(true)));
+    assert!(world.events_of(b).contains(&Event::Held(true)));
+    assert!(world.resume(a));
+    world.run_for(secs(1));
+    assert!(world.resume(b));
+    world.run_for(secs(1));
+    assert!(world.hear_each_other(a, b));
+}
+
+#[test]
+fn digits_are_relayed_once_each_without_a_break() {
+    let (mut world, a, b) = in_call();
+    assert!(world.dial_digits(a, "1234567890*#"));
+    assert!(world.dial_digits(b, "99"));
+    world.run_for(secs(5));
+    assert_eq!((world.ear(b).digits(), world.ear(a).digits()), ("1234567890*#", "99"));
+    assert_eq!((world.ear(b).lost, world.ear(b).timestamp_faults), (0, 0));
+    assert!(world.hear_each_other(a, b));
+}
+
+#[test]
+fn star_43_lets_the_caller_hear_himself() {
+    let mut world = World::new(1);
+    let [a] = world.add_phones(["501"]);
+    assert!(world.call(a, "*43"));
+    world.run_for(secs(1));
+    world.listen();
+    assert_eq!(world.ear(a).tone(), Some(world.phone(a).config().tone_hz));
+    world.hang_up(a);
+    world.run_for(secs(1));
+    assert_eq!(world.open_legs(), 0);
+    world.quiesce();
+}
+
+#[test]
+fn what_both_speak_is_passed_through() {
+    for codec in [Codec::Pcmu, Codec::Pcma, Codec::G722, Codec::Opus] {
+        let mut world = World::new(1);
+        let codecs = vec![codec, Codec::Event];
+        let [a, b] =
+            ["501", "502"].map(|user| world.add_phone(Handset { codecs: codecs.clone(), ..Handset::of(user) }));
+        [a, b].into_iter().for_each(|phone| world.register(phone));
+        world.run_for(secs(1));
+        world.connect_call(a, b);
+        world.run_for(secs(1));
+        for phone in [a, b] {
+            let ear = world.ear(phone);
+            assert!(ear.codecs.contains(&codec) && ear.packets > 40, "{codec:?}: {ear:?}");
+            assert_eq!((ear.lost, ear.timestamp_faults, ear.strange), (0, 0, 0), "{codec:?}");
+        }
+    }
+}
+
+#[test]
+fn telephones_without_a_common_codec_do_not_get_through() {
+    let mut world = World::new(1);
+    let a = world.add_phone(Handset { codecs: vec![Codec::Pcmu], ..Handset::of("501") });
+    let b = world.add_phone(Handset { codecs: vec![Codec::Pcma], behaviour: Behaviour::Ring, ..Handset::of("502") });
+    [a, b].into_iter().for_each(|phone| world.register(phone));
+    world.run_for(secs(1));
+    world.call(a, "502");
+    world.run_for(secs(1));
+    world.answer(b);
+    world.run_for(secs(1));
+    assert_eq!(world.ended(a), Some(tests::world::End::Refused(488)));
+    assert_eq!(world.open_legs(), 0);
+    world.quiesce();
+}
