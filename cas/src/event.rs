@@ -42,8 +42,9 @@ impl Event {
 
 /// The events of one session that its client may not have yet.
 ///
-/// Numbers count up from 1 without a gap. A client that tells `after` acknowledges by it; one that never does has what an earlier answer carried.
-/// When the ring is full, what it holds is lost: the next event is a `session/resync-evt` that tells how many, and numbering goes on.
+/// Numbers count up from 1, and a client never sees a gap. One that tells `after` acknowledges by it; one that never does has what an
+/// earlier answer carried. Of events no answer has carried yet, the ring holds `limit`, and as many again that wait to be acknowledged. The last
+/// place is for a `session/resync-evt`: what happens after it is not queued until an answer has carried it, and its client then asks for snapshots.
 #[derive(Debug)]
 pub(crate) struct Ring {
     /// Numbered consecutively, the last one [`Ring::last`].
@@ -52,11 +53,15 @@ pub(crate) struct Ring {
     /// The last one that an answer carried.
     delivered: u64,
     limit: usize,
+    /// The number of the last `resync-evt`.
+    resync: u64,
+    /// Something was not queued since a `resync-evt` was delivered: another one is due when there is room.
+    missed: bool,
 }
 
 impl Ring {
     pub(crate) fn new(limit: usize) -> Ring {
-        Ring { events: VecDeque::new(), last: 0, delivered: 0, limit: limit.max(2) }
+        Ring { events: VecDeque::new(), last: 0, delivered: 0, limit: limit.max(2), resync: 0, missed: false }
     }
 
     /// The number of the last event queued; 0 before the first.
@@ -64,17 +69,31 @@ impl Ring {
         self.last
     }
 
-    /// Queues. `true` where the ring overflowed.
+    /// Queues, where there is room. `true` where the ring overflowed with it.
     pub(crate) fn push(&mut self, now: Now, event: Event) -> bool {
-        let overflowed = self.events.len() >= self.limit;
-        if overflowed {
-            let lost = json!({"lost": self.events.len()});
-            let fields = lost.as_object().cloned().unwrap_or_default();
-            self.events.clear();
-            self.append(Event::new(now, "session", "resync-evt", &fields));
+        let is_closed = self.resync > self.delivered;
+        let undelivered = self.last - self.delivered;
+        match self.has_room() {
+            _ if is_closed => false,
+            true if undelivered + 1 < self.limit as u64 => {
+                self.append(event);
+                false
+            }
+            true => {
+                self.append_resync(now);
+                true
+            }
+            false => !std::mem::replace(&mut self.missed, true),
         }
-        self.append(event);
-        overflowed
+    }
+
+    fn has_room(&self) -> bool {
+        self.events.len() < 2 * self.limit
+    }
+
+    fn append_resync(&mut self, now: Now) {
+        self.append(Event::new(now, "session", "resync-evt", &Fields::new()));
+        self.resync = self.last;
     }
 
     fn append(&mut self, event: Event) {
@@ -83,10 +102,15 @@ impl Ring {
     }
 
     /// The client has all up to `after`; without it, all that was delivered.
-    pub(crate) fn acknowledge(&mut self, after: Option<u64>) {
+    pub(crate) fn acknowledge(&mut self, now: Now, after: Option<u64>) {
         let after = after.unwrap_or(self.delivered);
         while !self.events.is_empty() && self.first() <= after {
             self.events.pop_front();
+        }
+        self.delivered = self.delivered.max(after.min(self.last));
+        if self.missed && self.has_room() {
+            self.missed = false;
+            self.append_resync(now);
         }
     }
 
@@ -124,12 +148,16 @@ mod tests {
     use super::*;
     use crate::time::Wall;
 
-    fn push(ring: &mut Ring, n: u64) -> bool {
-        let now = Now { mono: Instant::now(), wall: Wall(1000) };
-        let fields = json!({"n": n});
-        ring.push(now, Event::new(now, "tel", "call-evt", fields.as_object().unwrap()))
+    fn now() -> Now {
+        Now { mono: Instant::now(), wall: Wall(1000) }
     }
 
+    fn push(ring: &mut Ring, n: u64) -> bool {
+        let fields = json!({"n": n});
+        ring.push(now(), Event::new(now(), "tel", "call-evt", fields.as_object().unwrap()))
+    }
+
+    /// Number and content of each; no content in a resync.
     fn deliver(ring: &mut Ring) -> Vec<(u64, Option<u64>)> {
         let events: Vec<Value> = serde_json::from_slice(&ring.deliver()).unwrap();
         events.iter().map(|event| (event["sequence-id"].as_u64().unwrap(), event["n"].as_u64())).collect()
@@ -140,10 +168,10 @@ mod tests {
         let mut ring = Ring::new(8);
         (1..=3).for_each(|n| assert!(!push(&mut ring, n)));
         assert_eq!(deliver(&mut ring), [(1, Some(1)), (2, Some(2)), (3, Some(3))]);
-        ring.acknowledge(Some(1));
+        ring.acknowledge(now(), Some(1));
         push(&mut ring, 4);
         assert_eq!(deliver(&mut ring), [(2, Some(2)), (3, Some(3)), (4, Some(4))]);
-        ring.acknowledge(Some(99));
+        ring.acknowledge(now(), Some(99));
         assert!(!ring.is_waiting());
         assert_eq!(ring.deliver(), "[]");
         push(&mut ring, 5);
@@ -154,30 +182,49 @@ mod tests {
     fn a_client_that_never_tells_after_hears_each_event_once() {
         let mut ring = Ring::new(8);
         push(&mut ring, 1);
-        ring.acknowledge(None);
+        ring.acknowledge(now(), None);
         assert_eq!(deliver(&mut ring), [(1, Some(1))]);
         push(&mut ring, 2);
-        ring.acknowledge(None);
+        ring.acknowledge(now(), None);
         assert_eq!(deliver(&mut ring), [(2, Some(2))]);
     }
 
     #[test]
-    fn an_overflow_is_told_once_and_numbering_goes_on() {
+    fn an_overflow_is_told_once_and_leaves_no_gap() {
         let mut ring = Ring::new(4);
-        (1..=4).for_each(|n| assert!(!push(&mut ring, n)));
-        assert!(push(&mut ring, 5));
+        (1..=3).for_each(|n| assert!(!push(&mut ring, n)));
+        assert!(push(&mut ring, 4));
+        assert!(!push(&mut ring, 5));
+        assert_eq!(deliver(&mut ring), [(1, Some(1)), (2, Some(2)), (3, Some(3)), (4, None)]);
+        // The client asks for snapshots now; what follows is told, acknowledged or not.
         push(&mut ring, 6);
-        assert_eq!(deliver(&mut ring), [(5, None), (6, Some(5)), (7, Some(6))]);
-        let text = String::from_utf8(ring.deliver().to_vec()).unwrap();
-        assert_eq!(text.matches("resync-evt").count(), 1);
-        assert!(text.contains("\"lost\":4"));
+        assert_eq!(deliver(&mut ring).last(), Some(&(5, Some(6))));
+        ring.acknowledge(now(), Some(5));
+        push(&mut ring, 7);
+        assert_eq!(deliver(&mut ring), [(6, Some(7))]);
+    }
+
+    #[test]
+    fn a_client_that_fetches_and_never_acknowledges_loses_nothing_untold() {
+        let mut ring = Ring::new(4);
+        let mut heard = 0;
+        for n in 0..100 {
+            push(&mut ring, n);
+            let events = deliver(&mut ring);
+            assert!(events.len() <= 8, "{events:?}");
+            heard = events.last().unwrap().0;
+        }
+        ring.acknowledge(now(), Some(heard));
+        assert_eq!(deliver(&mut ring), [(heard + 1, None)], "a resync");
+        ring.acknowledge(now(), Some(heard + 1));
+        push(&mut ring, 100);
+        assert_eq!(deliver(&mut ring), [(heard + 2, Some(100))]);
     }
 
     #[test]
     fn an_event_without_members_is_well_formed() {
-        let now = Now { mono: Instant::now(), wall: Wall(7) };
         let mut ring = Ring::new(4);
-        ring.push(now, Event::new(now, "session", "x", &Fields::new()));
-        assert_eq!(ring.deliver(), r#"[{"topic":"session","message":"x","timestamp":7,"sequence-id":1}]"#);
+        ring.push(now(), Event::new(now(), "session", "x", &Fields::new()));
+        assert_eq!(ring.deliver(), r#"[{"topic":"session","message":"x","timestamp":1000,"sequence-id":1}]"#);
     }
 }

@@ -143,6 +143,7 @@ impl Cas {
         let admitted = opened.and_then(|fields| {
             let spec = topic::find(&head.topic, &head.message)?;
             self.permitted(env.site, asker, spec)?;
+            refuse_dry_run(spec, &fields)?;
             Ok((spec, fields))
         });
         let (spec, fields) = match admitted {
@@ -388,6 +389,15 @@ fn exchange(asker: Asker, body: Value) -> Result<Exchange, Failure> {
     match exchange.parts() <= MAX_PARTS {
         true => Ok(exchange),
         false => Err(Failure::new(Code::LIMIT, format!("a bulk request has at most {MAX_PARTS} messages"))),
+    }
+}
+
+/// A dry run that did the thing would be the worst answer of all.
+fn refuse_dry_run(spec: &Spec, fields: &Fields) -> Result<(), Failure> {
+    match fields.get("dry-run") {
+        None | Some(Value::Null | Value::Bool(false)) => Ok(()),
+        Some(_) if spec.mode == Mode::Read => Ok(()),
+        Some(_) => Err(Failure::bad("dry-run", "dry runs are not served yet: nothing was done")),
     }
 }
 

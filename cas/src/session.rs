@@ -237,7 +237,7 @@ impl Sessions {
     ) -> Option<RequestId> {
         let session = self.sessions.get_mut(&key)?;
         session.last_used = now.mono;
-        session.events.acknowledge(after);
+        session.events.acknowledge(now, after);
         let until = now.mono + timeout;
         let superseded = session.poll.replace(Poll { request, until }).map(|poll| poll.request);
         if let Some(request) = superseded {

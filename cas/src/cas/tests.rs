@@ -1,5 +1,7 @@
 //! The CAS driven from outside: requests in, outputs out, with a store in memory, helpers that find at once, and a call control of its own.
 
+#![allow(clippy::needless_pass_by_value, reason = "messages are written where they are sent")]
+
 mod configuration;
 mod directory;
 mod events;
@@ -166,7 +168,8 @@ impl Bench {
                 Output::SiteChanged => self.site_changes += 1,
             }
         }
-        if !self.hold && !(self.stored.is_empty() && self.jobs.is_empty()) {
+        let waits = !self.stored.is_empty() || !self.jobs.is_empty();
+        if waits && !self.hold {
             self.release();
         }
     }

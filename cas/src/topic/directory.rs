@@ -89,14 +89,61 @@ fn a_page() -> usize {
 }
 
 /// One entry, borrowed from the site.
-struct Contact<'a> {
-    source: u32,
-    id: String,
-    first: &'a str,
-    last: &'a str,
-    number: &'a str,
-    im: Option<String>,
-    email: Option<&'a str>,
+enum Contact<'a> {
+    User { user: &'a User, number: &'a Extension, realm: &'a str },
+    Service { number: &'a Extension, feature: Feature },
+}
+
+impl<'a> Contact<'a> {
+    fn id(&self) -> String {
+        match self {
+            Contact::User { user, .. } => user.id.0.to_string(),
+            Contact::Service { number, .. } => format!("SysDN:{number}"),
+        }
+    }
+
+    fn source(&self) -> u32 {
+        match self {
+            Contact::User { .. } => source::SYSTEM_USER,
+            Contact::Service { .. } => source::SYSTEM_NUMBER,
+        }
+    }
+
+    /// A service has no first and no middle name, which is not an empty one (S32).
+    fn first(&self) -> Option<&'a str> {
+        match self {
+            Contact::User { user, .. } => Some(&user.first),
+            Contact::Service { .. } => None,
+        }
+    }
+
+    fn last(&self) -> &'a str {
+        match self {
+            Contact::User { user, .. } => &user.last,
+            Contact::Service { feature: Feature::Echo, .. } => "Echo",
+        }
+    }
+
+    fn number(&self) -> &'a str {
+        match self {
+            Contact::User { number, .. } | Contact::Service { number, .. } => number.as_str(),
+        }
+    }
+
+    /// Every user has an IM address.
+    fn im(&self) -> Option<String> {
+        match self {
+            Contact::User { user, realm, .. } => Some(format!("{}@{realm}", user.login)),
+            Contact::Service { .. } => None,
+        }
+    }
+
+    fn email(&self) -> Option<&'a str> {
+        match self {
+            Contact::User { user, .. } => user.email.as_deref(),
+            Contact::Service { .. } => None,
+        }
+    }
 }
 
 pub(super) fn lookup_contacts(cx: &mut Context<'_>, fields: Fields) -> Outcome {
@@ -107,7 +154,8 @@ pub(super) fn lookup_contacts(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     if request.pres > 3 {
         return Err(Failure::bad("pres", "pres is 0 none, 1 with presence or 3 with presence and updates"));
     }
-    let words: Vec<String> = request.tokens.iter().flat_map(|token| token.split_whitespace()).map(fold).collect();
+    let words = request.tokens.iter().flat_map(|token| token.split_whitespace());
+    let words: Vec<String> = words.take(MAX_WORDS + 1).map(fold).collect();
     if words.len() > MAX_WORDS {
         return Err(Failure::bad("tokens", format!("tokens are at most {MAX_WORDS} words")));
     }
@@ -126,39 +174,13 @@ pub(super) fn lookup_contacts(cx: &mut Context<'_>, fields: Fields) -> Outcome {
 fn contacts<'a>(site: &'a Site, request: &Lookup) -> impl Iterator<Item = Contact<'a>> {
     let sources = if request.flags & only::FAVOURITES == 0 { request.source_flags } else { 0 };
     let users = site.users().filter(move |_| sources & source::SYSTEM_USER != 0);
-    let users = users.filter_map(|user| Some(user_contact(site, user, site.extension_of(user.id)?)));
+    let users =
+        users.filter_map(|user| Some(Contact::User { user, number: site.extension_of(user.id)?, realm: &site.realm }));
     let numbers = site.numbers().filter(move |_| sources & source::SYSTEM_NUMBER != 0);
     users.chain(numbers.filter_map(|(number, target)| match target {
         Target::User(_) => None,
-        Target::Feature(feature) => Some(feature_contact(number, *feature)),
+        Target::Feature(feature) => Some(Contact::Service { number, feature: *feature }),
     }))
-}
-
-fn user_contact<'a>(site: &Site, user: &'a User, extension: &'a Extension) -> Contact<'a> {
-    Contact {
-        source: source::SYSTEM_USER,
-        id: user.id.0.to_string(),
-        first: &user.first,
-        last: &user.last,
-        number: &extension.0,
-        im: Some(format!("{}@{}", user.login, site.realm)),
-        email: user.email.as_deref(),
-    }
-}
-
-fn feature_contact(number: &Extension, feature: Feature) -> Contact<'_> {
-    let name = match feature {
-        Feature::Echo => "Echo",
-    };
-    Contact {
-        source: source::SYSTEM_NUMBER,
-        id: format!("SysDN:{}", number.0),
-        first: "",
-        last: name,
-        number: &number.0,
-        im: None,
-        email: None,
-    }
 }
 
 /// How well all the words match, 0 best; `None` where one does not.
@@ -167,15 +189,24 @@ fn rank(contact: &Contact<'_>, words: &[String], fields: u32) -> Option<u32> {
 }
 
 fn rank_word(contact: &Contact<'_>, word: &str, fields: u32) -> Option<u32> {
-    let names = [contact.first, contact.last].into_iter().filter(|_| fields & search::NAMES != 0);
-    let name = names.flat_map(str::split_whitespace).enumerate().filter_map(|(index, name)| {
-        let name = fold(name);
-        name.starts_with(word).then_some(if name == word { 0 } else { 1 + u32::from(index > 0) })
-    });
-    let number = Some(contact.number).filter(|number| fields & search::NUMBERS != 0 && number.starts_with(word));
-    let addresses = contact.im.as_deref().into_iter().chain(contact.email).filter(|_| fields & search::ADDRESSES != 0);
-    let address = addresses.map(fold).find(|address| address.starts_with(word));
-    name.min().or(number.map(|number| u32::from(number != word))).or(address.map(|_| 1))
+    let names = contact.first().into_iter().chain([contact.last()]).filter(|_| fields & search::NAMES != 0);
+    let name = names.flat_map(str::split_whitespace).enumerate().filter(|(_, name)| begins(name, word));
+    let name = name.map(|(index, name)| if name.len() == word.len() { 0 } else { 1 + u32::from(index > 0) });
+    let number = Some(contact.number()).filter(|number| fields & search::NUMBERS != 0 && number.starts_with(word));
+    let addresses = || fields & search::ADDRESSES != 0 && addresses(contact).any(|address| begins(&address, word));
+    name.min().or(number.map(|number| u32::from(number != word))).or_else(|| addresses().then_some(1))
+}
+
+fn addresses(contact: &Contact<'_>) -> impl Iterator<Item = String> {
+    contact.im().into_iter().chain(contact.email().map(str::to_owned))
+}
+
+/// Whether a text begins with a folded word. Most are ASCII, and nothing is copied for them.
+fn begins(text: &str, word: &str) -> bool {
+    match text.is_ascii() {
+        true => text.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word)),
+        false => fold(text).starts_with(word),
+    }
 }
 
 /// Without case and accents: what is compared.
@@ -191,13 +222,13 @@ type SortKey = (u32, [String; 2], String);
 
 /// Names decide among equals, ids among equal names.
 fn sort_key(contact: &Contact<'_>, sort: u32, rank: u32) -> SortKey {
-    let (first, last) = (fold(contact.first), fold(contact.last));
+    let (first, last) = (fold(contact.first().unwrap_or_default()), fold(contact.last()));
     let (rank, names) = match sort {
         0 => (rank, [last, first]),
         1 => (0, [first, last]),
         _ => (0, [last, first]),
     };
-    (rank, names, contact.id.clone())
+    (rank, names, contact.id())
 }
 
 fn rows<'a>(contacts: impl Iterator<Item = &'a Contact<'a>>, mask: u32) -> Value {
@@ -206,32 +237,32 @@ fn rows<'a>(contacts: impl Iterator<Item = &'a Contact<'a>>, mask: u32) -> Value
     let mut rows = Rows::new(&[&["id"], columns.as_slice()].concat());
     for contact in contacts {
         let values = columns.iter().map(|column| value(contact, column));
-        rows.push(std::iter::once(contact.id.as_str().into()).chain(values).collect());
+        rows.push(std::iter::once(contact.id().into()).chain(values).collect());
     }
     rows.into()
 }
 
 fn value(contact: &Contact<'_>, column: &str) -> Value {
-    let is_user = contact.source == source::SYSTEM_USER;
     match column {
-        "source-type" => contact.source.into(),
-        "first" if is_user => contact.first.into(),
-        "mid" if is_user => "".into(),
-        "last" => contact.last.into(),
+        "source-type" => contact.source().into(),
+        "first" => contact.first().into(),
+        "mid" => contact.first().map(|_| "").into(),
+        "last" => contact.last().into(),
         "co" | "dept" | "source-name" => "".into(),
         "contact-points" => contact_points(contact),
         "flags" => 0.into(),
-        // A service has no first and middle name (S32); presence is not known yet.
+        // Presence is not known yet.
         _ => Value::Null,
     }
 }
 
 /// `type` and `field` by the protocol's tables: phone and extension, IM, e-mail.
 fn contact_points(contact: &Contact<'_>) -> Value {
+    let im = contact.im();
     let points = [
-        Some((16, contact.number, 10)),
-        contact.im.as_deref().map(|im| (2, im, 50)),
-        contact.email.map(|email| (4, email, 1000)),
+        Some((16, contact.number(), 10)),
+        im.as_deref().map(|im| (2, im, 50)),
+        contact.email().map(|email| (4, email, 1000)),
     ];
     let mut rows = Rows::new(&["id", "type", "addr", "addr-canonical", "field"]);
     for (index, (kind, addr, field)) in points.into_iter().flatten().enumerate() {

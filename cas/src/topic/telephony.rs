@@ -176,10 +176,9 @@ const DEVICE_COLUMNS: &[&str] = &["device", "sip-user", "registered"];
 
 /// All devices of a user, as rows.
 pub(crate) fn devices(site: &Site, control: &dyn CallControl, user: UserId) -> Value {
-    let registered: Vec<DeviceId> = control.registrations().into_iter().map(|binding| binding.device).collect();
     let mut rows = Rows::new(DEVICE_COLUMNS);
     for device in site.devices_of(user) {
-        rows.push(device_row(device, registered.contains(&device.id)));
+        rows.push(device_row(device, control.is_registered(device.id)));
     }
     rows.into()
 }

@@ -24,6 +24,7 @@ fn the_error_table() {
         (message("tel", "make-call", json!({"dest": 501})), 5, "dest"),
         (message("tel", "make-call", json!({"dest": " "})), 5, "dest"),
         (message("tel", "make-call", json!({"dest": "502", "device": "99"})), 11, "device"),
+        (message("tel", "make-call", json!({"dest": "502", "dry-run": true})), 5, "dry-run"),
         (message("tel", "drop", json!({"call-id": "nonsense"})), 11, "call-id"),
         (message("tel", "send-digits", json!({"call-id": "a1", "digits": "12x"})), 5, "digits"),
         (message("tel", "get-calls", json!({"wait": "yes"})), 5, "wait"),
