@@ -108,6 +108,8 @@ names! {
 /// Open addressing over [`KNOWN`]: 0 is an empty slot, else the index plus one.
 static SLOTS: [u8; 256] = slots();
 
+const _: () = assert!(KNOWN.len() < 128, "an index fits a byte, and half the slots stay empty");
+
 const fn slots() -> [u8; 256] {
     let mut slots = [0; 256];
     let mut index = 0;

@@ -104,12 +104,16 @@ impl Head {
             return Err(ParseError::too_large("Header line too long"));
         }
         match folded {
-            Some(folded) => self.add(&Bytes::from(folded)),
-            None => self.add(&message.slice_ref(line)),
+            Some(folded) => {
+                let folded = Bytes::from(folded);
+                self.add(&folded, &folded)
+            }
+            None => self.add(message, line),
         }
     }
 
-    fn add(&mut self, line: &Bytes) -> Result<(), ParseError> {
+    /// Adds the field that is on `line`, a part of `memory`.
+    fn add(&mut self, memory: &Bytes, line: &[u8]) -> Result<(), ParseError> {
         let colon = memchr(b':', line).ok_or_else(|| ParseError::bad("Header line without a colon"))?;
         let name = trim(&line[..colon]);
         let name = std::str::from_utf8(name).ok().filter(|name| is_token(name.as_bytes()));
@@ -124,7 +128,7 @@ impl Head {
         if self.headers.len() == MAX_HEADERS {
             return Err(ParseError::too_large("Too many header fields"));
         }
-        self.headers.push(name, line.slice_ref(value));
+        self.headers.push(name, memory.slice_ref(value));
         Ok(())
     }
 
