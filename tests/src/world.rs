@@ -429,6 +429,10 @@ impl World {
             Some(stream) => stream,
             None => self.connect(id),
         };
+        if !self.streams.contains_key(&stream) {
+            // Cut a moment ago: the telephone is about to be told.
+            return;
+        }
         self.wire.arrives(Some(stream), &bytes);
         // A stream has no message boundaries: it may come in pieces.
         let middle = below(&mut self.random, bytes.len() as u32) as usize;
