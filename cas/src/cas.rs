@@ -425,3 +425,6 @@ impl Cas {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! The HTTP listener: connections to [`Request`]s, [`Reply`]s to bytes. HTTP/1.1 and HTTP/2 in clear, told apart by their first bytes.
 //!
-//! What the endpoints mean is not known here. The application is called as a plain function on the listener's own thread; a poll that waits costs
-//! a suspended future and no thread. When a client goes away before its reply, the application is told.
+//! What the endpoints mean is not known here. The application is asked on the listener's own thread; a poll that waits costs a suspended
+//! future and no thread. When a client goes away before its reply, the future that asked is dropped: so the application knows.
 
 mod route;
 #[cfg(test)]
@@ -25,29 +25,11 @@ use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::cas::{Reply, Request, RequestId, Source};
-
-/// What answers.
-pub trait App: Clone + 'static {
-    /// A request came.
-    fn request(&self, request: Request) -> Answer;
-
-    /// The client of a request that was to be answered later has gone: no reply is wanted.
-    fn gone(&self, request: RequestId);
-}
-
-/// An application's answer.
-#[derive(Debug)]
-pub enum Answer {
-    /// Here it is.
-    Now(Reply),
-    /// It follows. A sender dropped without a reply is answered 503: the switch is ending.
-    Later(RequestId, oneshot::Receiver<Reply>),
-}
+use crate::cas::{Reply, Request, Source};
 
 /// What a listener bears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +65,13 @@ impl Default for Limits {
 }
 
 /// Serves until `stop` is ready, then lets what is under way end. Must run within a [`tokio::task::LocalSet`].
-pub async fn serve(listener: TcpListener, app: impl App, limits: Limits, stop: impl Future<Output = ()>) {
+///
+/// `ask` answers; what it returns is dropped before it is ready where nobody waits for the reply any more.
+pub async fn serve<A>(listener: TcpListener, ask: Rc<A>, limits: Limits, stop: impl Future<Output = ()>)
+where
+    A: AsyncFn(Request) -> Reply + 'static,
+{
+    let limits = Rc::new(limits);
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
@@ -95,7 +83,7 @@ pub async fn serve(listener: TcpListener, app: impl App, limits: Limits, stop: i
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() >= limits.connections => turn_away(stream),
                 Ok((stream, peer)) => {
-                    let connection = connection(stream, peer.ip(), app.clone(), limits.clone(), stopped.clone());
+                    let connection = connection(stream, peer.ip(), Rc::clone(&ask), Rc::clone(&limits), stopped.clone());
                     connections.spawn_local(connection);
                 }
                 Err(error) => {
@@ -167,15 +155,23 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
     }
 }
 
-async fn connection(stream: TcpStream, peer: IpAddr, app: impl App, limits: Limits, mut stopped: watch::Receiver<()>) {
+async fn connection<A>(
+    stream: TcpStream,
+    peer: IpAddr,
+    ask: Rc<A>,
+    limits: Rc<Limits>,
+    mut stopped: watch::Receiver<()>,
+) where
+    A: AsyncFn(Request) -> Reply + 'static,
+{
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let activity = Rc::new(Activity { open: Cell::new(0), since: Cell::new(Instant::now()) });
     let service = service_fn(|request| {
-        let (busy, app, limits) = (activity.enter(), app.clone(), limits.clone());
+        let (busy, ask, limits) = (activity.enter(), Rc::clone(&ask), Rc::clone(&limits));
         async move {
-            let reply = answer(&app, peer, request, &limits).await;
+            let reply = answer(&*ask, peer, request, &limits).await;
             drop(busy);
             Ok::<_, Infallible>(response(reply))
         }
@@ -194,21 +190,12 @@ async fn connection(stream: TcpStream, peer: IpAddr, app: impl App, limits: Limi
     let _ = timeout(limits.grace, connection).await;
 }
 
-/// Tells the application when the future that waits for its reply is dropped: the client has gone.
-struct Waiting<'a, A: App> {
-    app: &'a A,
-    request: Option<RequestId>,
-}
-
-impl<A: App> Drop for Waiting<'_, A> {
-    fn drop(&mut self) {
-        if let Some(request) = self.request {
-            self.app.gone(request);
-        }
-    }
-}
-
-async fn answer<A: App>(app: &A, peer: IpAddr, request: hyper::Request<Incoming>, limits: &Limits) -> Reply {
+async fn answer(
+    ask: &impl AsyncFn(Request) -> Reply,
+    peer: IpAddr,
+    request: hyper::Request<Incoming>,
+    limits: &Limits,
+) -> Reply {
     let (head, body) = request.into_parts();
     let endpoint = match route::endpoint(&head) {
         Ok(endpoint) => endpoint,
@@ -221,16 +208,7 @@ async fn answer<A: App>(app: &A, peer: IpAddr, request: hyper::Request<Incoming>
         },
         _ => Bytes::new(),
     };
-    let request = Request { endpoint, session: route::session(&head), source: Source::Network(peer), body };
-    match app.request(request) {
-        Answer::Now(reply) => reply,
-        Answer::Later(id, reply) => {
-            let mut waiting = Waiting { app, request: Some(id) };
-            let reply = reply.await;
-            waiting.request = None;
-            reply.unwrap_or_else(|_| route::refusal(503, 20, None, "the switch is ending"))
-        }
-    }
+    ask(Request { endpoint, session: route::session(&head), source: Source::Network(peer), body }).await
 }
 
 async fn read(body: Incoming, limits: &Limits) -> Result<Bytes, Reply> {

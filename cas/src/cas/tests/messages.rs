@@ -1,0 +1,348 @@
+//! Replies, errors, bulk, repeats, completions.
+
+use super::*;
+
+fn code(reply: &Value) -> (u64, &str) {
+    (reply["error"].as_u64().expect("every reply has an error"), reply["field"].as_str().unwrap_or(""))
+}
+
+fn make_call(request_id: u64) -> Value {
+    message("tel", "make-call", json!({"dest": "502", "request-id": request_id}))
+}
+
+#[test]
+fn the_error_table() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    for (asked, error, field) in [
+        (json!(7), 1, ""),
+        (json!({"message": "get-calls"}), 4, "topic"),
+        (json!({"topic": "tel"}), 4, "message"),
+        (message("fax", "send", json!({})), 2, ""),
+        (message("tel", "teleport", json!({})), 3, ""),
+        (message("tel", "make-call", json!({})), 4, "dest"),
+        (message("tel", "make-call", json!({"dest": 501})), 5, "dest"),
+        (message("tel", "make-call", json!({"dest": " "})), 5, "dest"),
+        (message("tel", "make-call", json!({"dest": "502", "device": "99"})), 11, "device"),
+        (message("tel", "drop", json!({"call-id": "nonsense"})), 11, "call-id"),
+        (message("tel", "send-digits", json!({"call-id": "a1", "digits": "12x"})), 5, "digits"),
+        (message("tel", "get-calls", json!({"wait": "yes"})), 5, "wait"),
+        (message("config", "get-users", json!({})), 10, ""),
+        (message("find", "lookup-contacts", json!({})), 4, "tokens"),
+        (message("find", "lookup-contacts", json!({"tokens": "v"})), 5, "tokens"),
+        (message("find", "lookup-contacts", json!({"tokens": [], "max": -1})), 5, "max"),
+        (message("history", "get-recs", json!({"type": "lost"})), 5, "type"),
+        (message("history", "get-recs", json!({"by": "device"})), 4, "device"),
+        (message("subscribe", "subscribe-events", json!({"subscribe": [["vm", ""]]})), 5, "subscribe"),
+        (message("subscribe", "subscribe-events", json!({"subscribe": ["tel"]})), 5, "subscribe"),
+        (message("subscribe", "unsubscribe", json!({})), 4, "sub-id"),
+        (message("subscribe", "unsubscribe", json!({"sub-id": "7"})), 11, "sub-id"),
+    ] {
+        // An array, so that what is no message at all is not taken for a body that cannot be read.
+        let reply = bench.execute(&session, json!([asked]))[0].clone();
+        assert_eq!(code(&reply), (error, field), "{asked} was answered {reply}");
+        assert!(reply["error-text"].as_str().is_some_and(|text| text.len() > 8), "{reply}");
+    }
+    assert!(bench.control.commands.is_empty(), "a message that fails changes nothing");
+}
+
+#[test]
+fn a_body_that_cannot_be_read_is_400_and_ends_no_session() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    for body in ["{", "", "7", "\"x\"", "\u{0}"] {
+        let id = bench.post(Endpoint::Execute, Some(&session), NETWORK, body.as_bytes());
+        let (status, reply) = bench.reply(id);
+        assert_eq!((status, code(&reply).0), (400, 1), "{body:?}");
+    }
+    let parts = json!(vec![message("tel", "get-calls", json!({})); 257]);
+    assert_eq!(code(&bench.execute(&session, parts)).0, 40);
+    assert_eq!(code(&bench.execute(&session, message("session", "keep-alive", json!({})))).0, 0);
+}
+
+#[test]
+fn s42_without_a_session_nothing_is_served() {
+    let mut bench = Bench::new();
+    for endpoint in [Endpoint::Execute, Endpoint::GetEvents { timeout: 0, after: None }, Endpoint::Logout] {
+        for session in [None, Some("0123456789abcdef0123456789abcdef")] {
+            let id = bench.post(endpoint, session, NETWORK, b"{}");
+            let (status, reply) = bench.reply(id);
+            assert_eq!((status, code(&reply).0), (401, 10), "{endpoint:?}");
+        }
+    }
+    let id = bench.post(Endpoint::Health, None, NETWORK, b"");
+    assert_eq!(bench.reply(id), (200, json!({"status": "ok"})));
+}
+
+#[test]
+fn s27_s30_s122_every_reply_has_the_headers_the_outcome_and_permissions() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    for spec in crate::topic::MESSAGES {
+        let asked = message(spec.topic, spec.name, json!({"request-id": "r", "wait": false}));
+        let reply = bench.execute(&session, asked);
+        assert_eq!((&reply["topic"], &reply["message"]), (&json!(spec.topic), &json!(spec.name)));
+        assert_eq!(reply["request-id"], "r");
+        assert!(reply["timestamp"].is_u64() && reply["sequence-id"].is_u64() && reply["response"].is_u64(), "{reply}");
+        let listed = reply["permissions"].as_array().expect("permissions").contains(&json!(spec.name));
+        assert_eq!(listed, code(&reply).0 != 10, "offered is accepted: {reply}");
+    }
+    assert_eq!(bench.execute(&session, message("fax", "send", json!({})))["permissions"], json!([]));
+}
+
+#[test]
+fn s36_s38_s41_make_call_is_answered_at_once_and_completed_by_event() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    // The seed's own request, as printed.
+    let reply = bench.execute(
+        &session,
+        json!({"topic":"tel","message":"make-call","timestamp":1291231721388u64,"sequence-id":27,"request-id":27,
+               "dest":"502","name-hint":"Austin","guided-conf-transfer":true}),
+    );
+    assert_eq!((code(&reply).0, &reply["response"], &reply["call-id"]), (0, &json!(1), &json!("a1")));
+    assert_eq!(reply["sequence-id"], 0);
+    let command = CallCommand::MakeCall { dest: "502".into(), name_hint: Some("Austin".into()), device: None };
+    assert_eq!(bench.control.commands, [command]);
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Some(CallId(0xa1)))));
+    let events = bench.events(&session, 0);
+    let wanted = json!([{"topic": "tel", "message": "tel-completion-evt", "timestamp": 1_700_000_000_000u64,
+        "sequence-id": 1, "request-id": 27, "name": "make-call", "response": 1, "error": 0, "call-id": "a1"}]);
+    assert_eq!(json!(events), wanted);
+}
+
+#[test]
+fn s39_parallel_requests_complete_in_any_order() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let responses: Vec<u64> =
+        (0..50).map(|n| bench.execute(&session, make_call(n))["response"].as_u64().unwrap()).collect();
+    let mut unique = responses.clone();
+    unique.dedup();
+    assert_eq!(unique.len(), 50);
+    for n in (0..50u64).map(|n| n * 7 % 50) {
+        let result = match n % 2 {
+            0 => Ok(Some(CallId(n))),
+            _ => Err(Refusal { code: RefusalCode::Busy, text: "busy".into() }),
+        };
+        bench.publish(CallEvent::Completed(Ticket(n + 1), result));
+    }
+    let events = bench.events(&session, 0);
+    assert_eq!(events.len(), 50);
+    for event in events {
+        let n = event["request-id"].as_u64().unwrap();
+        assert_eq!(event["response"], responses[n as usize]);
+        assert_eq!(event["error"], if n % 2 == 0 { 0 } else { 24 });
+    }
+    assert_eq!(bench.cas.stats().pending, 0);
+}
+
+#[test]
+fn s40_wait_answers_with_the_final_reply_alone() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let id = bench.send(&session, &message("tel", "drop", json!({"call-id": "a1", "wait": true})));
+    assert!(bench.replies.is_empty());
+    let refusal = Refusal { code: RefusalCode::Gone, text: "the call has ended".into() };
+    bench.publish(CallEvent::Completed(Ticket(1), Err(refusal)));
+    let reply = bench.reply(id).1;
+    assert_eq!(
+        (code(&reply).0, &reply["response"], &reply["error-text"]),
+        (13, &json!(0), &json!("the call has ended"))
+    );
+    assert!(bench.events(&session, 0).is_empty());
+}
+
+#[test]
+fn a_refusal_of_call_control_is_the_reply() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    bench.control.refuse = Some(Refusal { code: RefusalCode::NotRegistered, text: "your phone is off".into() });
+    let reply = bench.execute(&session, make_call(1));
+    assert_eq!((code(&reply).0, &reply["response"]), (22, &json!(0)));
+}
+
+#[test]
+fn a_session_has_no_more_than_64_commands_pending() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let replies: Vec<Value> = (0..65).map(|n| bench.execute(&session, make_call(n))).collect();
+    assert!(replies[..64].iter().all(|reply| code(reply).0 == 0));
+    assert_eq!(code(&replies[64]).0, 20);
+    bench.publish(CallEvent::Completed(Ticket(9), Ok(None)));
+    assert_eq!(
+        code(&bench.execute(&session, make_call(64))).0,
+        0,
+        "an overload is not remembered: the same may be tried"
+    );
+}
+
+#[test]
+fn s28_the_fields_way_of_writing_names_is_accepted() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let asked =
+        json!({"topic": "tel", "message": "make_call", "request_id": 5, "dest": "502", "name_hint": "A", "version": 3});
+    let reply = bench.execute(&session, asked);
+    assert_eq!((code(&reply).0, &reply["message"], &reply["request-id"]), (0, &json!("make-call"), &json!(5)));
+}
+
+#[test]
+fn s151_s154_an_array_is_answered_in_its_order() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let names = |replies: &Value| -> Vec<String> {
+        replies.as_array().unwrap().iter().map(|reply| reply["message"].as_str().unwrap().to_owned()).collect()
+    };
+    let parts = json!([
+        message("history", "get-recs", json!({})),
+        make_call(1),
+        message("subscribe", "subscribe-events", json!({"subscribe": [["tel", "device"]]})),
+        message("subscribe", "list", json!({})),
+        message("find", "lookup-contacts", json!({"tokens": ["v"]})),
+    ]);
+    let replies = bench.execute(&session, parts);
+    assert_eq!(names(&replies), ["get-recs", "make-call", "subscribe-events", "list", "lookup-contacts"]);
+    assert_eq!(replies[3]["subscriptions"], replies[2]["subscriptions"], "what a part changed is there for the next");
+    assert_eq!(bench.execute(&session, json!([])), json!([]));
+}
+
+#[test]
+fn a_part_that_waits_for_its_completion_does_not_hold_back_the_rest() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let first = message("tel", "make-call", json!({"dest": "502", "wait": true}));
+    let id = bench.send(&session, &json!([first, message("tel", "drop", json!({"call-id": "a1"}))]));
+    assert_eq!(bench.control.commands.len(), 2);
+    assert!(bench.replies.is_empty());
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Some(CallId(0xa1)))));
+    let replies = bench.reply(id).1;
+    assert_eq!((&replies[0]["response"], &replies[1]["response"]), (&json!(0), &json!(2)));
+}
+
+#[test]
+fn a_repeated_request_is_done_once() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let mut asked = make_call(9);
+    let first = bench.execute(&session, asked.clone());
+    asked["timestamp"] = 99.into();
+    asked["sequence-id"] = 4.into();
+    assert_eq!(bench.execute(&session, asked.clone()), first);
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(None)));
+    assert_eq!(bench.execute(&session, asked.clone()), first, "the first one's reply, after the completion too");
+    assert_eq!(bench.control.commands.len(), 1);
+    asked["dest"] = "503".into();
+    assert_eq!(code(&bench.execute(&session, asked.clone())), (14, "request-id"));
+    let other = bench.log_in("501");
+    assert_eq!(code(&bench.execute(&other, asked)).0, 0, "ids are a session's own");
+}
+
+#[test]
+fn a_repeat_of_a_request_under_way_waits_for_the_same_reply() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let asked = message("tel", "make-call", json!({"dest": "502", "wait": true, "request-id": 1}));
+    let first = bench.send(&session, &asked);
+    bench.input(Input::Gone(first));
+    let second = bench.send(&session, &asked);
+    assert!(bench.replies.is_empty());
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Some(CallId(0xa1)))));
+    assert_eq!(bench.reply(second).1["call-id"], "a1");
+    assert!(bench.replies.is_empty(), "who has gone is not answered");
+    assert_eq!(bench.control.commands.len(), 1);
+}
+
+#[test]
+fn reading_messages_are_answered_afresh() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let asked = message("tel", "get-calls", json!({"request-id": 1}));
+    assert_eq!(bench.execute(&session, asked.clone())["calls"].as_array().unwrap().len(), 1);
+    bench.control.calls.push(call(1, 2, CallState::Connected));
+    let calls = bench.execute(&session, asked)["calls"].clone();
+    let wanted = json!([
+        ["call-id", "state", "direction", "device", "parties", "started", "actions"],
+        [
+            "1",
+            "connected",
+            "out",
+            "1",
+            [["addr", "name", "state"], ["502", "Austin Powers", "connected"]],
+            1000,
+            ["drop", "hold"]
+        ]
+    ]);
+    assert_eq!(calls, wanted);
+}
+
+#[test]
+fn a_store_that_fails_is_told_with_an_id_and_nothing_has_changed() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    bench.hold = true;
+    let asked = message("subscribe", "subscribe-events", json!({"subscribe": [["tel", "device"]], "request-id": 1}));
+    let id = bench.send(&session, &asked);
+    bench.fail_store();
+    let reply = bench.reply(id).1;
+    assert_eq!(code(&reply).0, 50);
+    assert!(reply["error-text"].as_str().unwrap().contains("fault 1"), "{reply}");
+    assert!(bench.events(&session, 0).is_empty());
+    bench.hold = false;
+    assert_eq!(code(&bench.execute(&session, asked)).0, 0, "the same may be tried again");
+}
+
+#[test]
+fn s112_s116_history_is_read_from_the_store() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let record = |call: u64, kind| store::HistoryRecord {
+        call: CallId(call),
+        user: UserId(2),
+        device: Some(DeviceId(1)),
+        kind,
+        addr: "502".into(),
+        name: "Austin Powers".into(),
+        started: Wall(call * 1000),
+        duration_msec: 7,
+        cause: "normal".into(),
+        media: String::new(),
+        note: String::new(),
+    };
+    let changes = [(0xa, store::HistoryKind::Placed), (0xb, store::HistoryKind::Missed)];
+    let changes = changes.map(|(call, kind)| Change::PutHistory(record(call, kind))).to_vec();
+    store::run(&mut bench.store, [&store::Request::Write(changes)]);
+    let recs = bench.execute(&session, message("history", "get-recs", json!({})))["recs"].clone();
+    let wanted = json!([
+        ["rec-id", "type", "addr", "name", "started", "duration-msec", "device", "call-id", "note", "actions"],
+        ["b", "missed", "502", "Austin Powers", 11000, 7, "1", "b", "", []],
+        ["a", "placed", "502", "Austin Powers", 10000, 7, "1", "a", "", []]
+    ]);
+    assert_eq!(recs, wanted);
+    let missed = json!({"type": "missed", "by": "device", "device": "1", "max": 5, "after": 1});
+    let recs = bench.execute(&session, message("history", "get-recs", missed))["recs"].clone();
+    assert_eq!((recs.as_array().unwrap().len(), &recs[1][0]), (2, &json!("b")));
+    let other = bench.log_in("502");
+    assert_eq!(bench.execute(&other, message("history", "get-recs", json!({})))["recs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_console_may_ask_what_an_administrator_may_and_is_no_user() {
+    let mut bench = Bench::new();
+    let state = bench.console(message("system", "get-state", json!({})));
+    assert_eq!((code(&state).0, &state["users"]), (0, &json!(3)));
+    assert_eq!(code(&bench.console(make_call(1))).0, 10);
+    bench.control.registered.push(RegistrationInfo {
+        device: DeviceId(1),
+        contact: "sip:501@192.0.2.1".into(),
+        source: "udp 192.0.2.1:5060".into(),
+        agent: "phone".into(),
+        expires: Wall(5),
+    });
+    let rows = bench.console(message("system", "get-registrations", json!({})))["registrations"].clone();
+    let wanted = json!([
+        ["device", "user", "sip-user", "contact", "source", "agent", "expires"],
+        ["1", "501", "501", "sip:501@192.0.2.1", "udp 192.0.2.1:5060", "phone", 5]
+    ]);
+    assert_eq!(rows, wanted);
+}
