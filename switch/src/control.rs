@@ -32,6 +32,7 @@ use crate::net::udp::Udp;
 use crate::node::{Channel, Input, Node, Output, StoreUser};
 
 mod first_users;
+mod io_counts;
 mod media_events;
 mod running;
 mod signals;
@@ -57,6 +58,7 @@ pub struct Control {
     media: RefCell<Plane>,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
+    refused_jobs: Cell<u64>,
     clients: RefCell<BTreeMap<RequestId, oneshot::Sender<Reply>>>,
     next_request: Cell<u64>,
     alarm: Alarm,
@@ -116,6 +118,7 @@ impl Control {
                 media: RefCell::new(media),
                 store,
                 helpers,
+                refused_jobs: Cell::new(0),
                 clients: RefCell::default(),
                 next_request: Cell::new(1),
                 alarm: Alarm::default(),
@@ -155,6 +158,7 @@ impl Control {
             }
             Output::Help(job) => {
                 if let Err(job) = self.helpers.submit(job) {
+                    self.refused_jobs.set(self.refused_jobs.get() + 1);
                     warn!("the helpers have more work than they can do: one password was refused unseen");
                     self.answer(Input::Helped(job.id, refusal(&job.work)));
                 }
@@ -274,3 +278,6 @@ impl Drop for Asked {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

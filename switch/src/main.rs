@@ -1,1 +1,49 @@
-fn main() {}
+//! The order in which the switch starts, and nothing else.
+
+use std::error::Error;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use switch::cli::{self, Cli, Command};
+use switch::config::Config;
+use switch::control::{Ending, FirstUsers, Running, Signals};
+use switch::log;
+
+fn main() -> ExitCode {
+    let cli = cli::parse();
+    match &cli.command {
+        None | Some(Command::Run) => run(&cli).unwrap_or_else(|error| cli::fail(&*error)),
+        Some(Command::Demo { .. }) => ExitCode::FAILURE,
+        Some(Command::Config(command)) => cli::config(command),
+        Some(Command::Admin(command)) => match cli.config() {
+            Ok(config) => cli::admin(command, &config),
+            Err(error) => cli::fail(&error),
+        },
+    }
+}
+
+/// `switch run`: configuration, logs, signals; then the control thread, which opens the store, the sockets and the media plane.
+fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
+    let config: Config = cli.config()?;
+    log::start(&config.log.level)?;
+    let signals = Signals::take()?;
+    // Whoever wrote a configuration adds his own users.
+    let first_users = if cli.config.is_none() { FirstUsers::Make } else { FirstUsers::Leave };
+    let running = Running::start(config, first_users)?;
+    announce(&running);
+    match signals.wait(running) {
+        Ending::InOrder(end) => end?,
+        Ending::AtOnce => return Ok(ExitCode::FAILURE),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Tells on standard output that phones and clients may come. That nobody reads it is no reason not to serve them.
+fn announce(running: &Running) {
+    let ready = running.ready();
+    let mut out = io::stdout().lock();
+    let _ = match &ready.first_users {
+        Some(first_users) => writeln!(out, "{first_users}\n{ready}"),
+        None => writeln!(out, "{ready}"),
+    };
+}

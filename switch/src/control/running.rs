@@ -6,12 +6,14 @@ use std::sync::Arc;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use tokio::sync::{Notify, oneshot};
-use tokio::task::LocalSet;
+use cas::cas::{Endpoint, Reply, Request};
+use cas::http;
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
 use tracing::{error, info};
 
 use super::start::{Opened, open};
-use super::{Control, FirstUsers, Ready, StartError};
+use super::{Control, FirstUsers, Ready, StartError, io_counts};
 use crate::config::Config;
 use crate::node::Input;
 
@@ -112,22 +114,42 @@ async fn serve(
     if empty && first_users == FirstUsers::Make {
         ready.first_users = Some(super::first_users::make(&control, &ready).await?);
     }
-    let console_server = {
-        let control = Rc::clone(&control);
-        tokio::task::spawn_local(async move {
-            console.serve(Rc::new(async move |request| control.ask(request).await)).await;
-        })
-    };
+    let (http_stop, _) = watch::channel(());
+    let (mut http_servers, mut console_server) = (JoinSet::new(), JoinSet::new());
+    for listener in http {
+        let mut stopping = http_stop.subscribe();
+        let stop = async move { drop(stopping.changed().await) };
+        http_servers.spawn_local(cas::http::serve(listener, http_app(&control), http::Limits::default(), stop));
+    }
+    let app = console_app(&control);
+    console_server.spawn_local(async move { console.serve(app).await });
+    // Nobody waits who has given up; the switch runs all the same.
     let _ = tell_ready.send(Ok(ready));
-    let _ = http;
 
     stop.notified().await;
     info!("stopping: no new calls, ten seconds for the running ones");
     control.step(Input::Stop);
     control.stopped.notified().await;
-    console_server.abort();
+    console_server.shutdown().await;
+    drop(http_stop);
+    while http_servers.join_next().await.is_some() {}
     control.tcp.finish().await;
     Ok(control)
+}
+
+/// What HTTP asks.
+fn http_app(control: &Rc<Control>) -> Rc<impl AsyncFn(Request) -> Reply + 'static> {
+    let control = Rc::clone(control);
+    Rc::new(async move |request: Request| match request.endpoint {
+        Endpoint::Metrics => io_counts::append(&control, control.ask(request).await),
+        _ => control.ask(request).await,
+    })
+}
+
+/// What the control socket asks.
+fn console_app(control: &Rc<Control>) -> Rc<impl AsyncFn(Request) -> Reply + 'static> {
+    let control = Rc::clone(control);
+    Rc::new(async move |request: Request| control.ask(request).await)
 }
 
 /// Ends what has threads of its own, in order: the media workers, then the store, which does and answers all it was given.

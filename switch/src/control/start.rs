@@ -127,14 +127,9 @@ fn start_store(database: Sqlite, tell: mpsc::Sender<Input>) -> io::Result<StoreT
 }
 
 fn start_helpers(tell: mpsc::Sender<Input>) -> io::Result<Pool> {
-    Pool::start(
-        helpers::THREADS,
-        helpers::QUEUE,
-        |_| cas::cas::Finding::Verified(false),
-        move |id, finding| {
-            let _ = tell.blocking_send(Input::Helped(id, finding));
-        },
-    )
+    Pool::start(helpers::THREADS, helpers::QUEUE, cas::cas::Work::run, move |id, finding| {
+        let _ = tell.blocking_send(Input::Helped(id, finding));
+    })
 }
 
 /// Why a switch could not start: one line that names the setting and the remedy.

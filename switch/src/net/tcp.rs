@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::{debug, warn};
 
-use self::stream::Stream;
+use self::stream::{Stream, hear_out};
 use super::{BindError, Sink, bind_all};
 use crate::node::{Channel, Flow, Input, StreamId};
 
@@ -61,6 +61,9 @@ const UNACKNOWLEDGED: Duration = Duration::from_secs(32);
 
 /// When nothing was said, the kernel asks whether the peer is still there.
 const KEEPALIVE: Duration = Duration::from_secs(60);
+
+/// How long the peer of a closed connection may take to close too.
+const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Connections the kernel completes while the control thread is busy.
 const BACKLOG: i32 = 1024;
@@ -326,8 +329,10 @@ impl Tcp {
         }
         stream.end();
         self.forget(id);
-        // The node is done with it. The peer is still owed what was sent before.
-        let _ = timeout(self.limits.linger, stream.deliver(&socket)).await;
+        // The node is done with it. The peer is still owed what was sent before; a broken connection owes nothing.
+        if let Ok(Ok(())) = timeout(self.limits.linger, stream.deliver(&socket)).await {
+            let _ = timeout(FAREWELL, hear_out(&socket)).await;
+        }
     }
 
     /// Carries bytes both ways until one side has had enough.

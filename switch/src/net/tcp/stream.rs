@@ -124,26 +124,27 @@ impl Stream {
         self.changed.notified().await;
     }
 
-    /// Delivers what is owed, says that no more comes, and waits for the peer to close too: closing while its bytes lie unread would
-    /// reset the connection and lose what it has not read yet (RFC 1122 §4.2.2.13).
+    /// Hands the kernel what is owed, and tells the peer that no more comes.
     pub(super) async fn deliver(&self, socket: &TcpStream) -> io::Result<()> {
-        if matches!(*self.phase.borrow(), Phase::Cut) {
-            return Ok(());
-        }
         while self.owes() {
             socket.writable().await?;
             self.write(socket)?;
         }
-        SockRef::from(socket).shutdown(Shutdown::Write)?;
-        let mut rest = [0; 1024];
-        loop {
-            socket.readable().await?;
-            match socket.try_read(&mut rest) {
-                Ok(0) => return Ok(()),
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(error),
-            }
+        SockRef::from(socket).shutdown(Shutdown::Write)
+    }
+}
+
+/// Waits for the peer to close too: closing while its bytes lie unread would reset the connection, and lose what it has not read yet
+/// (RFC 1122 §4.2.2.13).
+pub(super) async fn hear_out(socket: &TcpStream) -> io::Result<()> {
+    let mut rest = [0; 1024];
+    loop {
+        socket.readable().await?;
+        match socket.try_read(&mut rest) {
+            Ok(0) => return Ok(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
         }
     }
 }
