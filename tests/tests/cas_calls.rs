@@ -1,5 +1,7 @@
 //! Calls made and seen by CAS clients, in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::time::Duration;
 
 use cas::cas::Endpoint;
@@ -10,6 +12,7 @@ const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "reads better at the call")]
 fn tel(message: &str, members: Value) -> Value {
     let mut request = json!({"topic": "tel", "message": message});
     request.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
