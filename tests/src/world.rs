@@ -411,7 +411,7 @@ impl World {
 
     fn send_from_phone(&mut self, id: PhoneId, bytes: &Bytes) {
         let name = self.phones[id.0].name();
-        self.note(|| format!("{name} → switch  {}", trace::sip(&bytes)));
+        self.note(|| format!("{name} → switch  {}", trace::sip(bytes)));
         let peer = self.phones[id.0].phone.config().sip;
         match self.phones[id.0].phone.config().transport {
             Transport::Udp => {
