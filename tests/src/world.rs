@@ -395,7 +395,7 @@ impl World {
                         self.schedule(delay, Due::Media(media::Port(to.port()), bytes.clone(), from));
                     }
                 }
-                PhoneOutput::Sip(bytes, _) => self.send_from_phone(id, bytes),
+                PhoneOutput::Sip(bytes, _) => self.send_from_phone(id, &bytes),
             }
         }
     }
@@ -409,9 +409,9 @@ impl World {
         self.phones[id.0].take_event(event);
     }
 
-    fn send_from_phone(&mut self, id: PhoneId, bytes: Bytes) {
+    fn send_from_phone(&mut self, id: PhoneId, bytes: &Bytes) {
         let name = self.phones[id.0].name();
-        self.note(|| format!("{name} → switch  {}", trace::sip(&bytes)));
+        self.note(|| format!("{name} → switch  {}", trace::sip(bytes)));
         let peer = self.phones[id.0].phone.config().sip;
         match self.phones[id.0].phone.config().transport {
             Transport::Udp => {
@@ -424,12 +424,16 @@ impl World {
         }
     }
 
-    fn send_on_stream(&mut self, id: PhoneId, bytes: Bytes) {
+    fn send_on_stream(&mut self, id: PhoneId, bytes: &Bytes) {
         let stream = match self.phones[id.0].stream {
             Some(stream) => stream,
             None => self.connect(id),
         };
-        self.wire.arrives(Some(stream), &bytes);
+        if !self.streams.contains_key(&stream) {
+            // Cut a moment ago: the telephone is about to be told.
+            return;
+        }
+        self.wire.arrives(Some(stream), bytes);
         // A stream has no message boundaries: it may come in pieces.
         let middle = below(&mut self.random, bytes.len() as u32) as usize;
         for piece in [bytes.slice(..middle), bytes.slice(middle..)] {

@@ -1,5 +1,7 @@
 //! Registration, and what the switch answers to requests that need no call, in virtual time.
 
+#![allow(clippy::unwrap_used, reason = "a test")]
+
 use std::net::SocketAddr;
 use std::time::Duration;
 

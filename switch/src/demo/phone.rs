@@ -4,9 +4,12 @@
 //! It has one line: a second call finds it busy. Messages and time go in by [`Phone::handle`], what it sends and what happens to it comes
 //! out of [`Phone::poll_output`]; the keys a person would press are methods. It speaks IPv4 only (`rsip` does).
 
+mod answers;
+mod audio;
 mod call;
 mod ear;
 mod incoming;
+mod keys;
 mod message;
 mod registration;
 mod sdp;

@@ -147,7 +147,13 @@ impl World {
     /// Whether the two are in a call and each hears now the tone the other speaks.
     pub fn hear_each_other(&mut self, a: PhoneId, b: PhoneId) -> bool {
         self.listen();
-        [(a, b), (b, a)].into_iter().all(|(ear, mouth)| self.ear(ear).tone() == Some(tone(mouth.0)))
+        [(a, b), (b, a)].into_iter().all(|(ear, mouth)| self.ear(ear).hears(tone(mouth.0)))
+    }
+
+    /// Whether it hears itself now.
+    pub fn hears_itself(&mut self, id: PhoneId) -> bool {
+        self.listen();
+        self.ear(id).hears(tone(id.0))
     }
 
     /// Forgets what all telephones heard, and lets them listen for a while.

@@ -126,13 +126,25 @@ impl World {
             (Status::Idle, 7) => self.unregister(phone),
             (Status::Idle, 8) => self.press(phone, Phone::options),
             (Status::Idle, _) => self.register(phone),
-            (Status::Ringing, 0..6) => drop(self.answer(phone)),
-            (Status::Ringing, 6..8) => drop(self.reject(phone, 486)),
-            (Status::Talking { held: false }, 0..4) => drop(self.hold(phone)),
-            (Status::Talking { held: true }, 0..5) => drop(self.resume(phone)),
-            (Status::Talking { held: false }, 4..6) => drop(self.dial_digits(phone, "4#")),
+            (Status::Ringing, 0..6) => {
+                self.answer(phone);
+            }
+            (Status::Ringing, 6..8) => {
+                self.reject(phone, 486);
+            }
+            (Status::Talking { held: false }, 0..4) => {
+                self.hold(phone);
+            }
+            (Status::Talking { held: true }, 0..5) => {
+                self.resume(phone);
+            }
+            (Status::Talking { held: false }, 4..6) => {
+                self.dial_digits(phone, "4#");
+            }
             (Status::Calling { .. }, 0..7) => {}
-            _ => drop(self.hang_up(phone)),
+            _ => {
+                self.hang_up(phone);
+            }
         }
     }
 

@@ -1,22 +1,23 @@
-//! What a telephone hears: the last second of sound, the digits, and whether the stream to it ever broke.
+//! What a telephone hears: the last of the sound, the digits, and whether the stream to it ever broke.
 
 use std::collections::{BTreeSet, VecDeque};
 
 use rtp_rs::RtpReader;
 
+use super::audio::{Decoder, RATE};
 use super::sdp::Codec;
-use crate::demo::audio;
 
-/// A second of sound is kept.
-const WINDOW: usize = audio::RATE as usize;
-/// A tone is judged by the last 100 ms.
-const JUDGED: usize = audio::RATE as usize / 10;
+/// What is kept, and judged: a quarter of a second.
+const WINDOW: usize = RATE as usize / 4;
+/// How far a tone that was heard may be from the one that was spoken.
+const TOLERANCE: u32 = 10;
 /// Digits and sources kept.
 const MOST: usize = 64;
 
 /// What came in, since the call began.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Ear {
+    decoder: Decoder,
     samples: VecDeque<i16>,
     digits: String,
     last_digit: Option<u32>,
@@ -42,10 +43,17 @@ struct Highest {
 }
 
 impl Ear {
-    /// Which tone is heard now, to 10 Hz.
+    /// Which tone is heard now; `None` for silence, noise, or less than a quarter of a second of sound.
     pub fn tone(&self) -> Option<u32> {
-        let skip = self.samples.len().saturating_sub(JUDGED);
-        audio::dominant(&self.samples.iter().skip(skip).copied().collect::<Vec<_>>())
+        if self.samples.len() < WINDOW {
+            return None;
+        }
+        media::tone::dominant(&self.samples.iter().copied().collect::<Vec<_>>(), RATE)
+    }
+
+    /// Whether this tone is heard now.
+    pub fn hears(&self, hz: u32) -> bool {
+        self.tone().is_some_and(|heard| heard.abs_diff(hz) <= TOLERANCE)
     }
 
     /// The digits heard by RFC 4733.
@@ -77,19 +85,13 @@ impl Ear {
         }
         self.codecs.insert(codec);
         self.follow(&reader, codec == Codec::Event);
-        match codec {
-            Codec::Event => return self.digit(&reader),
-            Codec::Pcmu => self.keep(reader.payload().iter().map(|&code| audio::from_ulaw(code))),
-            Codec::Pcma => self.keep(reader.payload().iter().map(|&code| audio::from_alaw(code))),
-            Codec::G722 | Codec::Opus => {}
+        if codec == Codec::Event {
+            return self.digit(&reader);
         }
-        None
-    }
-
-    fn keep(&mut self, samples: impl Iterator<Item = i16>) {
-        self.samples.extend(samples);
+        self.samples.extend(self.decoder.samples(codec, reader.payload()));
         let over = self.samples.len().saturating_sub(WINDOW);
         self.samples.drain(..over);
+        None
     }
 
     /// RFC 3550 §5.1: sequence numbers go up by one; the timestamp goes up with them, but for the packets of one event (RFC 4733 §2.2).

@@ -11,7 +11,7 @@ pub enum Codec {
     Pcma,
     /// G.722, of which only silence is spoken.
     G722,
-    /// Opus, of which only silence is spoken.
+    /// Opus.
     Opus,
     /// DTMF (RFC 4733).
     Event,

@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use rtp_rs::RtpPacketBuilder;
 
+use super::audio::Mouth;
 use super::sdp::{Codec, Description};
-use crate::demo::audio::{self, Tone};
 
 const FRAME: Duration = Duration::from_millis(20);
-const SAMPLES: usize = 160;
+/// How long an event packet says the key was down, in ticks of 8000 Hz (RFC 4733 §2.3.5).
+const TICKS: u16 = 160;
 /// Packets in which a digit grows (100 ms), and those that say it has ended (RFC 4733 §2.5.1.4).
 const DIGIT_PACKETS: u16 = 5;
 const END_PACKETS: u16 = 3;
@@ -33,7 +34,7 @@ pub enum Talk {
 #[derive(Debug)]
 pub(super) struct Stream {
     talk: Talk,
-    tone: Tone,
+    mouth: Mouth,
     ssrc: u32,
     sequence: u16,
     timestamp: u32,
@@ -63,10 +64,10 @@ enum Speaking {
 
 impl Stream {
     pub(super) fn new(talk: Talk, tone_hz: u32, ssrc: u32, sequence: u16, timestamp: u32) -> Stream {
-        let tone = Tone::new(tone_hz);
+        let mouth = Mouth::new(tone_hz);
         let speaking = Speaking::Tone { pause: 0 };
         let digits = VecDeque::new();
-        Stream { talk, tone, ssrc, sequence, timestamp, digits, speaking, settled: None, due: None, spurt: 0 }
+        Stream { talk, mouth, ssrc, sequence, timestamp, digits, speaking, settled: None, due: None, spurt: 0 }
     }
 
     /// Offer and answer are settled: `local` is what this telephone wrote, `remote` what it read.
@@ -151,19 +152,13 @@ impl Stream {
         if let Speaking::Tone { pause } = &mut self.speaking {
             *pause = pause.saturating_sub(1);
         }
-        let payload: Vec<u8> = match codec {
-            Codec::Pcma => self.tone.frame(SAMPLES).map(audio::to_alaw).collect(),
-            Codec::G722 => vec![0xfa; SAMPLES],
-            // One CELT frame of 20 ms, full band, mono, without content: the decoder conceals (RFC 6716 §3.1).
-            Codec::Opus => vec![0xf8],
-            Codec::Pcmu | Codec::Event => self.tone.frame(SAMPLES).map(audio::to_ulaw).collect(),
-        };
+        let payload = self.mouth.frame(codec);
         self.packet(format, false, self.timestamp, &payload)
     }
 
     fn digit(&mut self, format: u8, ticks: u32, event: u8, packet: u16, began: u32) -> Vec<u8> {
         let ended = packet >= DIGIT_PACKETS;
-        let duration = (packet + 1).min(DIGIT_PACKETS) * SAMPLES as u16;
+        let duration = (packet + 1).min(DIGIT_PACKETS) * TICKS;
         let [high, low] = duration.to_be_bytes();
         let built = self.packet(format, packet == 0, began, &[event, if ended { 0x8a } else { 0x0a }, high, low]);
         if packet + 1 == DIGIT_PACKETS + END_PACKETS {

@@ -109,7 +109,7 @@ impl Pair {
 #[test]
 fn each_hears_the_others_tone_in_one_unbroken_stream() {
     let pair = Pair::connected();
-    assert_eq!([pair.phones[0].ear().tone(), pair.phones[1].ear().tone()], [Some(640), Some(440)]);
+    assert!(pair.phones[0].ear().hears(640) && pair.phones[1].ear().hears(440));
     for phone in &pair.phones {
         let ear = phone.ear();
         assert_eq!((ear.sources(), ear.lost, ear.timestamp_faults, ear.strange), (1, 0, 0, 0));
@@ -125,7 +125,7 @@ fn digits_are_heard_once_each_and_the_stream_goes_on() {
     pair.seconds(3);
     let ear = pair.phones[1].ear();
     assert_eq!((ear.digits(), ear.lost, ear.timestamp_faults), ("112#", 0, 0));
-    assert_eq!(ear.tone(), Some(440));
+    assert!(ear.hears(440));
 }
 
 #[test]
@@ -141,7 +141,7 @@ fn hold_silences_the_one_who_is_held_and_resume_brings_him_back_in_the_same_stre
     let now = pair.now;
     assert!(pair.phones[0].resume(now));
     pair.seconds(1);
-    assert_eq!(pair.phones[0].ear().tone(), Some(640));
+    assert!(pair.phones[0].ear().hears(640));
     assert_eq!((pair.phones[0].ear().sources(), pair.phones[0].ear().timestamp_faults), (1, 0));
 }
 
