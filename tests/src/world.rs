@@ -482,6 +482,9 @@ impl World {
         for stream in self.streams.keys().copied().collect::<Vec<_>>() {
             self.cut(stream, false);
         }
+        for line in &mut self.phones {
+            line.stale = line.phone.status() != Status::Idle;
+        }
         self.wire.forget();
         self.unanswered.clear();
         self.replies.clear();

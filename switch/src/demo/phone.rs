@@ -280,7 +280,7 @@ impl Phone {
                 }
             }
             PhoneInput::Sip(bytes, from) => self.receive(now, &bytes, from),
-            PhoneInput::Rtp(bytes, _) => self.hear(&bytes),
+            PhoneInput::Rtp(bytes, from) => self.hear(&bytes, from),
             PhoneInput::Disconnected => {
                 self.framer = Framer::default();
                 self.registration.try_again(now);
@@ -322,8 +322,8 @@ impl Phone {
         self.send_request(now, request, Purpose::Options, false);
     }
 
-    fn hear(&mut self, packet: &[u8]) {
-        let Some(call) = &self.call else { return };
+    fn hear(&mut self, packet: &[u8], from: SocketAddr) {
+        let Some(call) = self.call.as_ref().filter(|call| call.stream.source() == Some(from)) else { return };
         if let Some(digit) = self.ear.hear(packet, |format| call.stream.codec(format)) {
             self.tell(Event::Digit(digit));
         }

@@ -62,6 +62,8 @@ pub(super) struct Line {
     pub(super) stream: Option<StreamId>,
     /// The last answer to a registration, and none asked for since: it is, or is not, registered.
     pub(super) confirmed: Option<bool>,
+    /// Its call is from before a restart: the switch knows nothing of it, and its ports may be another's.
+    pub(super) stale: bool,
     index: usize,
     events: Vec<Event>,
 }
@@ -76,6 +78,7 @@ impl Line {
             Event::Registered => self.confirmed = Some(true),
             Event::Unregistered => self.confirmed = Some(false),
             Event::RegistrationFailed(_) => self.confirmed = None,
+            Event::Ended(_) => self.stale = false,
             _ => {}
         }
         if self.events.len() < KEPT {
@@ -107,7 +110,7 @@ impl World {
         };
         let seed = self.seed.wrapping_mul(31).wrapping_add(index as u64);
         let phone = Phone::new(config, seed);
-        self.phones.push(Line { phone, stream: None, confirmed: None, index, events: Vec::new() });
+        self.phones.push(Line { phone, stream: None, confirmed: None, stale: false, index, events: Vec::new() });
         PhoneId(index)
     }
 
@@ -229,6 +232,7 @@ impl World {
         self.note(|| format!("phone {} vanishes", id.0));
         self.phones[id.0].phone.vanish();
         self.phones[id.0].confirmed = None;
+        self.phones[id.0].stale = false;
         if let Some(stream) = self.phones[id.0].stream.take() {
             self.cut(stream, true);
         }

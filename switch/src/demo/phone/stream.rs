@@ -100,6 +100,11 @@ impl Stream {
         self.settled.as_ref().is_some_and(|settled| settled.sends)
     }
 
+    /// Where sound must come from: whence else it comes, it belongs to another call.
+    pub(super) fn source(&self) -> Option<SocketAddr> {
+        self.settled.as_ref().map(|settled| settled.to)
+    }
+
     /// What a payload type of an incoming packet stands for.
     pub(super) fn codec(&self, payload_type: u8) -> Option<Codec> {
         let payloads = &self.settled.as_ref()?.payloads;

@@ -46,7 +46,10 @@ impl Pair {
     fn flush(&mut self) {
         for index in 0..2 {
             while let Some(output) = self.phones[index].poll_output() {
-                let from = address(if matches!(output, PhoneOutput::Sip(..)) { 5060 } else { 4000 } + index as u16);
+                let from = match output {
+                    PhoneOutput::Rtp(..) => self.phones[index].config().rtp,
+                    _ => self.phones[index].config().sip,
+                };
                 let input = match output {
                     PhoneOutput::Event(event) => {
                         self.events[index].push(event);
