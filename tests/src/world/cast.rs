@@ -62,7 +62,7 @@ pub(super) struct Line {
     pub(super) stream: Option<StreamId>,
     /// The last answer to a registration, and none asked for since: it is, or is not, registered.
     pub(super) confirmed: Option<bool>,
-    /// Its call is from before a restart: the switch knows nothing of it, and its ports may be another's.
+    /// Its last call began before a restart: the switch knows nothing of it, and its ports may be another's.
     pub(super) stale: bool,
     index: usize,
     events: Vec<Event>,
@@ -78,7 +78,7 @@ impl Line {
             Event::Registered => self.confirmed = Some(true),
             Event::Unregistered => self.confirmed = Some(false),
             Event::RegistrationFailed(_) => self.confirmed = None,
-            Event::Ended(_) => self.stale = false,
+            Event::Incoming(_) => self.stale = false,
             _ => {}
         }
         if self.events.len() < KEPT {
@@ -189,7 +189,9 @@ impl World {
 
     /// Dials.
     pub fn call(&mut self, id: PhoneId, number: &str) -> bool {
-        self.press(id, |phone, now| phone.call(now, number))
+        let called = self.press(id, |phone, now| phone.call(now, number));
+        self.phones[id.0].stale &= !called;
+        called
     }
 
     /// Picks up.
@@ -232,7 +234,6 @@ impl World {
         self.note(|| format!("phone {} vanishes", id.0));
         self.phones[id.0].phone.vanish();
         self.phones[id.0].confirmed = None;
-        self.phones[id.0].stale = false;
         if let Some(stream) = self.phones[id.0].stream.take() {
             self.cut(stream, true);
         }
