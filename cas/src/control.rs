@@ -335,10 +335,8 @@ pub trait CallControl {
     /// Devices reachable now, by device.
     fn registrations(&self) -> Vec<RegistrationInfo>;
 
-    /// Whether a device is reachable now. Asked for each device of a user who logs in or subscribes: worth an index.
-    fn is_registered(&self, device: DeviceId) -> bool {
-        self.registrations().iter().any(|binding| binding.device == device)
-    }
+    /// Whether a device is reachable now.
+    fn is_registered(&self, device: DeviceId) -> bool;
 
     /// The counts of `switch status`.
     fn status(&self) -> EngineStatus;

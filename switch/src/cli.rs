@@ -112,9 +112,9 @@ pub struct AddUser {
     /// Where voicemail and reports go
     #[arg(long)]
     pub email: Option<String>,
-    /// What he may do
-    #[arg(long, value_parser = ["user", "admin"], default_value = "user")]
-    pub role: String,
+    /// What he may do [default: user, and admin for `admin`]
+    #[arg(long, value_parser = ["user", "admin"])]
+    pub role: Option<String>,
     /// How his phone is challenged [default: as [sip] digest says]
     #[arg(long, value_parser = ["md5", "sha256", "both"])]
     pub digest: Option<String>,

@@ -1,5 +1,6 @@
 //! What `/metrics` shows, in the text format of Prometheus.
 
+use cas::cas::Stats;
 use cas::control::CallControl;
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
@@ -8,8 +9,8 @@ use prometheus_client::registry::Registry;
 
 use crate::engine::Engine;
 
-/// The counts of an engine at this instant.
-pub(crate) fn render(engine: &Engine) -> String {
+/// The counts of a switch at this instant.
+pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
     let (status, counts) = (engine.status(), engine.counts());
     let mut registry = Registry::with_prefix("switch");
     let gauges = [
@@ -17,6 +18,9 @@ pub(crate) fn render(engine: &Engine) -> String {
         ("registrations", "Bindings held now", status.registrations),
         ("sip_transactions", "SIP transactions open now", status.transactions),
         ("rtp_ports_free", "RTP ports not in use", engine.free_ports()),
+        ("cas_sessions", "CAS sessions now", clients.sessions),
+        ("cas_polls", "GetEvents waiting now", clients.polls),
+        ("cas_pending", "Accepted commands not completed yet", clients.pending),
     ];
     for (name, help, value) in gauges {
         let gauge = Gauge::<i64>::default();
@@ -29,6 +33,11 @@ pub(crate) fn render(engine: &Engine) -> String {
         ("sip_malformed", "SIP messages that could not be read", counts.malformed),
         ("authentication_failures", "Requests with a wrong secret", counts.refused),
         ("store_failures", "Writes that the store could not do", counts.store_failures),
+        ("cas_messages", "CAS messages since the start", clients.messages),
+        ("cas_events", "CAS events queued since the start", clients.events),
+        ("cas_resyncs", "Event rings that overflowed", clients.resyncs),
+        ("cas_login_failures", "Logins with a wrong name or password", clients.failed_logins),
+        ("cas_overloads", "CAS requests turned away because a limit was reached", clients.overloads),
     ];
     for (name, help, value) in counters {
         let counter = Counter::<u64>::default();

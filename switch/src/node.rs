@@ -177,10 +177,9 @@ impl Node {
     }
 
     fn metrics(&mut self, id: RequestId) {
-        let body = crate::metrics::render(&self.engine);
-        let content_type = "text/plain; version=0.0.4; charset=utf-8";
-        self.outputs
-            .push_back(Output::Reply(id, Reply { status: 200, content_type, body: body.into(), headers: Vec::new() }));
+        let body = crate::metrics::render(&self.engine, &self.cas.stats());
+        let reply = Reply::new(200, "text/plain; version=0.0.4; charset=utf-8", body);
+        self.outputs.push_back(Output::Reply(id, reply));
     }
 
     /// The next output, in order.

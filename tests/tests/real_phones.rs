@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use serde_json::json;
 use tests::baresip::{Baresip, Model, Transport};
 use tests::curl::{Client, rows};
-use tests::process::{Switch, ports};
+use tests::process::{Switch, ports, until};
 use tests::wire::Capture;
 
 /// One scenario at a time: each has telephones with clocks to keep and a capture, and the machine may be small.
@@ -224,7 +224,7 @@ fn a_telephone_with_the_wrong_secret_is_not_registered() {
     let switch = office();
     switch.told(&["user", "set-secret", "502", "another-one"]);
     let mut austin = Baresip::boot(switch.sip, Model::new("502", 1_000));
-    austin.event("REGISTER_FAIL");
+    until("the telephone to be refused", || austin.command("reginfo", None).contains("ERR").then_some(()));
     assert!(!switch.told(&["registrations"]).contains("502"));
 }
 

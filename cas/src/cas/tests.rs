@@ -70,6 +70,10 @@ impl CallControl for FakeControl {
         self.registered.clone()
     }
 
+    fn is_registered(&self, device: crate::site::DeviceId) -> bool {
+        self.registered.iter().any(|binding| binding.device == device)
+    }
+
     fn status(&self) -> EngineStatus {
         EngineStatus { calls: self.calls.len(), ..EngineStatus::default() }
     }

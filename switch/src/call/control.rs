@@ -4,7 +4,7 @@ use cas::control::{
     Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState, Direction, EngineStatus, Outcome,
     PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo,
 };
-use cas::site::Site;
+use cas::site::{DeviceId, Site};
 use cas::time::Now;
 
 use super::leg::{Exchange, LegId, LegState};
@@ -82,6 +82,10 @@ impl CallControl for Engine {
 
     fn registrations(&self) -> Vec<RegistrationInfo> {
         self.registrar.view()
+    }
+
+    fn is_registered(&self, device: DeviceId) -> bool {
+        self.registrar.is_registered(device)
     }
 
     fn status(&self) -> EngineStatus {

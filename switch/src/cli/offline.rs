@@ -6,7 +6,7 @@ use cas::control::{
     Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, EngineStatus, Outcome, Principal, Refusal,
     RefusalCode, RegistrationInfo,
 };
-use cas::site::Site;
+use cas::site::{DeviceId, Site};
 use cas::store::folder::Folder;
 use cas::store::sqlite::Sqlite;
 use cas::store::{self, BindingRecord, Store};
@@ -104,6 +104,10 @@ impl CallControl for NoCalls {
 
     fn registrations(&self) -> Vec<RegistrationInfo> {
         self.registrations.clone()
+    }
+
+    fn is_registered(&self, device: DeviceId) -> bool {
+        self.registrations.iter().any(|binding| binding.device == device)
     }
 
     fn status(&self) -> EngineStatus {

@@ -22,11 +22,24 @@ fn invite() -> Request {
 #[test]
 fn section_8_2_6_a_response_repeats_what_it_must_as_received() {
     let response = invite().response(Status(180));
+    let tag = response.headers.to().unwrap().tag().expect("§8.2.6.2: a tag").to_owned();
     assert_eq!(
         response.encode(),
-        "SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1 , SIP/2.0/UDP b;branch=z9hG4bK2\r\nVia: SIP/2.0/TCP c\r\n\
-         From: \"O'Brien\"  <sip:501@h>;tag=1\r\nTo: <sip:502@h>\r\nCall-ID: x\r\nCSeq: 0007 INVITE\r\nContent-Length: 0\r\n\r\n"
+        format!(
+            "SIP/2.0 180 Ringing\r\nVia: SIP/2.0/UDP a;branch=z9hG4bK1 , SIP/2.0/UDP b;branch=z9hG4bK2\r\nVia: SIP/2.0/TCP c\r\n\
+         From: \"O'Brien\"  <sip:501@h>;tag=1\r\nTo: <sip:502@h>;tag={tag}\r\nCall-ID: x\r\nCSeq: 0007 INVITE\r\nContent-Length: 0\r\n\r\n"
+        )
     );
+}
+
+#[test]
+fn section_8_2_7_the_to_tag_is_the_same_for_the_same_request_and_that_of_the_request_where_it_has_one() {
+    let tag = |request: &Request| request.response(Status(401)).headers.to().unwrap().tag().unwrap().to_owned();
+    assert_eq!(tag(&invite()), tag(&invite()));
+    let mut within = invite();
+    within.headers.set(Name::To, "<sip:502@h>;tag=theirs");
+    assert_eq!(tag(&within), "theirs");
+    assert_eq!(invite().response(Status(100)).headers.to().unwrap().tag(), None);
 }
 
 #[test]
