@@ -9,7 +9,7 @@ use cas::time::Now;
 
 use super::leg::{Exchange, LegId, LegState};
 use super::party::{PartyState, Side};
-use super::{Call, CallNo};
+use super::{Call, CallNo, Stage};
 use crate::engine::{At, Engine};
 
 /// What can be done with a call.
@@ -118,7 +118,9 @@ impl Engine {
 
     fn may_hold(&self, call: &Call, side: Side, held: bool) -> Result<LegId, Refusal> {
         let wrong = |text| Err(refusal(RefusalCode::WrongState, text));
-        let PartyState::Up { leg, hold } = &call.party(side).state else { return wrong("The call is not answered") };
+        let (PartyState::Up { leg, hold }, Stage::Talking { .. }) = (&call.party(side).state, &call.stage) else {
+            return wrong("The call is not answered");
+        };
         if hold.by_client == held {
             return wrong(if held { "The call is on hold" } else { "The call is not on hold by a client" });
         }
