@@ -116,6 +116,7 @@ impl Engine {
         let mut endpoint = Endpoint::new(settings.max_transactions, entropy);
         let mut key = [0; 32];
         endpoint.entropy.fill(&mut key);
+        let random = endpoint.entropy.number();
         let mut engine = Engine {
             settings: EngineSettings {
                 domain: settings.domain.clone(),
@@ -126,7 +127,7 @@ impl Engine {
             endpoint,
             registrar: Registrar::new(now, &snapshot.bindings, settings.max_bindings),
             table: Table::default(),
-            ports: Ports::new(&settings.ports),
+            ports: Ports::new(&settings.ports, random),
             gateways: BTreeMap::new(),
             touched: BTreeMap::new(),
             events: VecDeque::new(),

@@ -19,10 +19,14 @@ pub(crate) struct Ports {
 }
 
 impl Ports {
-    pub(crate) fn new(ports: &[(WorkerId, Port)]) -> Ports {
+    /// Handed out from a place that `random` tells: after a restart, who still sends to a port of before is unlikely to meet a new call there.
+    pub(crate) fn new(ports: &[(WorkerId, Port)], random: u64) -> Ports {
         let mut free: BTreeMap<WorkerId, VecDeque<Port>> = BTreeMap::new();
         for (worker, port) in ports {
             free.entry(*worker).or_default().push_back(*port);
+        }
+        for ports in free.values_mut() {
+            ports.rotate_left((random % ports.len() as u64) as usize);
         }
         Ports { free }
     }

@@ -151,9 +151,15 @@ impl Engine {
     fn offer_again(&mut self, at: At<'_>, id: LegId, reoffer: Reoffer) {
         let random = self.endpoint.entropy.number();
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
-        up.next = Some(reoffer);
+        // A client's offer that waits already says all that one of the switch's own would.
+        if up.next.as_ref().is_none_or(|next| next.ticket.is_none()) {
+            up.next = Some(reoffer);
+        }
         let wait = if up.dialog.is_ours() { 2100 + random % 1900 } else { random % 2000 };
         self.endpoint.timers.set(Timer::Reoffer(id), at.now.mono + Duration::from_millis(wait));
+        if let Some(no) = self.table.leg(id).map(|leg| leg.call) {
+            self.touch(no, None);
+        }
     }
 
     fn reoffered(&mut self, id: LegId, reoffer: &Reoffer) {
