@@ -207,12 +207,14 @@ impl Engine {
 
     pub(crate) fn stored(&mut self, at: At<'_>, id: store::RequestId, written: bool) {
         if !written {
+            tracing::error!("the store could not write; what waited for it is refused");
             self.counts.store_failures += 1;
         }
         if let Some(settled) = self.registrar.stored(id, written) {
             self.endpoint.respond(at.now.mono, settled.tx, &settled.response);
             self.watch_binding(settled.device);
             if let Some(registered) = settled.turned {
+                tracing::info!(device = settled.device.0, registered, "a device came or went");
                 self.events.push_back(CallEvent::Device { device: settled.device, registered });
             }
             for (tx, request, flow) in settled.queued {
@@ -436,6 +438,7 @@ impl Engine {
             }
             Verdict::Refused(response, delay) => {
                 self.counts.refused += 1;
+                tracing::warn!(source = %flow.peer, method = %request.method, ?delay, "a wrong secret, or an unknown user");
                 if delay.is_zero() {
                     return self.endpoint.refuse(at.now.mono, tx, &response);
                 }
@@ -595,6 +598,7 @@ impl Engine {
         self.write(changes);
         self.watch_binding(device);
         if gone {
+            tracing::info!(device = device.0, registered = false, "a device came or went");
             self.events.push_back(CallEvent::Device { device, registered: false });
         }
     }

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::io::IsTerminal;
 
+use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::EnvFilter;
 
 /// Shows the first two characters of something personal, then `…`: enough to recognise one's own number, not enough to learn another's.
@@ -34,18 +35,21 @@ impl<T: fmt::Display> fmt::Debug for Redacted<T> {
     }
 }
 
-/// Begins logging to stderr. `level` is `info`, or directives such as `info,switch::sip=debug`.
+/// Begins logging to stderr, from a thread of its own: whoever reads it slowly, or not at all, holds up no call. What waits is written when the
+/// guard is dropped. `level` is `info`, or directives such as `info,switch::sip=debug`.
 ///
 /// # Errors
 /// The level is none, or logging had begun before.
-pub fn start(level: &str) -> Result<(), LogError> {
+pub fn start(level: &str) -> Result<WorkerGuard, LogError> {
     let filter = EnvFilter::try_new(level).map_err(|error| LogError(error.to_string()))?;
+    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init()
-        .map_err(|error| LogError(error.to_string()))
+        .map_err(|error| LogError(error.to_string()))?;
+    Ok(guard)
 }
 
 /// Why logging could not begin.

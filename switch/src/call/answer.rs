@@ -203,6 +203,7 @@ impl Engine {
         }
         let Some(call) = self.table.call_mut(no) else { return };
         let before = std::mem::replace(&mut call.stage, Stage::Talking { since: at.now.mono });
+        tracing::debug!(call = %call.caller.id, far = %call.callee.id, "a call is answered");
         let (caller, callee) = (call.caller.leg(), call.callee.leg());
         let caller_id = call.caller.id;
         self.endpoint.timers.cancel(Timer::NoAnswer(no));

@@ -117,6 +117,7 @@ impl Engine {
         let no = CallNo(self.table.number(at.now));
         let caller = Party::new(CallId(self.table.number(at.now)), caller, at.now);
         let callee = Party::new(CallId(self.table.number(at.now)), callee, at.now);
+        tracing::debug!(call = %caller.id, far = %callee.id, "a call begins");
         self.table.insert(no, Call { stage, caller, callee, max_forwards });
         self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + NO_ANSWER);
         self.counts.calls += 1;

@@ -11,6 +11,7 @@ use super::table::Closing;
 use super::{CallNo, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{At, Engine};
+use crate::log::Redacted;
 use crate::ports::Place;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Status};
@@ -57,6 +58,15 @@ impl Engine {
         self.endpoint.timers.cancel(Timer::NoAnswer(no));
         self.touched.remove(&no);
         let talked = call.talked_msec(at.now.mono);
+        tracing::info!(
+            call = %call.caller.id,
+            far = %call.callee.id,
+            from = %Redacted(&call.caller.identity.number),
+            to = %Redacted(&call.callee.identity.number),
+            cause = failure.cause.name(),
+            talked_msec = talked,
+            "a call has ended"
+        );
         for side in [Side::Caller, Side::Callee] {
             let party = call.party(side);
             let mut record = super::record::history(&call, side, failure.cause, talked);
