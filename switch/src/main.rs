@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 /// `switch run`: configuration, logs, signals; then the control thread, which opens the store, the sockets and the media plane.
 fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     let config: Config = cli.config()?;
-    log::start(&config.log.level)?;
+    let _log = log::start(&config.log.level)?;
     let signals = Signals::take()?;
     // Whoever wrote a configuration adds his own users.
     let first_users = if cli.config.is_none() { FirstUsers::Make } else { FirstUsers::Leave };
