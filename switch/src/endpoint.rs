@@ -14,7 +14,7 @@ use crate::sip::flow::{Channel, Flow, StreamId};
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
 use crate::sip::timer::Timers;
-use crate::sip::transaction::{self, Alarms, ClientTx, Indication, Io, ServerTx, Transactions, via};
+use crate::sip::transaction::{self, Alarms, ClientTx, Indication, Io, ServerTx, Transactions};
 use crate::sip::uri::{Host, Uri};
 use crate::sip::wire::{Frame, Framer};
 
@@ -121,7 +121,7 @@ impl Endpoint {
     pub(crate) fn ack(&mut self, flow: Flow, mut ack: Request) {
         let branch = format!("z9hG4bK{}", self.token());
         let flow = self.reach(flow, &ack.uri);
-        ack.headers.push_front(Name::Via, via(&flow, &branch));
+        ack.headers.push_front(Name::Via, flow.via(&branch));
         self.send(flow, ack.encode());
     }
 

@@ -26,7 +26,7 @@ use crate::registrar::{Answer, Registrar};
 use crate::sip::flow::{Flow, StreamId};
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method, ParseError, Request, Status};
-use crate::sip::transaction::{Indication, ServerTx, Unanswered, note_source, reply_flow};
+use crate::sip::transaction::{Indication, ServerTx, Unanswered};
 use crate::sip::uri::Scheme;
 use crate::sip::wire::{Frame, Parsed, parse_datagram};
 
@@ -320,7 +320,7 @@ impl Engine {
         self.counts.messages += 1;
         match parsed {
             Parsed::Message(Message::Request(mut request)) => {
-                note_source(&mut request.headers, &flow);
+                flow.note_source(&mut request.headers);
                 if let Some(indication) = self.endpoint.receive_request(at.now.mono, flow, request) {
                     self.indicated(at, indication, Some(flow));
                 }
@@ -344,11 +344,11 @@ impl Engine {
         if request.method == Method::Ack {
             return;
         }
-        note_source(&mut request.headers, &flow);
+        flow.note_source(&mut request.headers);
         let Ok(via) = request.headers.via() else { return };
         let mut response = request.response(error.status);
         response.reason.clone_from(&error.text);
-        self.endpoint.send(reply_flow(flow, &via), response.encode());
+        self.endpoint.send(flow.of_reply(&via), response.encode());
     }
 
     fn indicated(&mut self, at: At<'_>, indication: Indication<Owner>, flow: Option<Flow>) {

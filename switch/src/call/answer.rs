@@ -18,8 +18,6 @@ use crate::sip::message::{Method, Request, Response, Status};
 use crate::sip::sdp::{self, Audio, Direction};
 use crate::sip::transaction::Unanswered;
 
-use super::ring::contact;
-
 impl Engine {
     /// A response to the INVITE that is to make a leg.
     pub(crate) fn invite_response(&mut self, at: At<'_>, id: LegId, response: &Response) {
@@ -116,7 +114,7 @@ impl Engine {
         let mut response = incoming.invite.response(status);
         set_to_tag(&mut response, tag);
         copy_record_route(&incoming.invite, &mut response);
-        response.headers.push(Name::Contact, contact(&incoming.dialog.flow()));
+        response.headers.push(Name::Contact, incoming.dialog.flow().contact());
         self.endpoint.respond(at.now.mono, incoming.tx, &response);
     }
 
@@ -234,7 +232,7 @@ impl Engine {
         let mut response = incoming.invite.response(Status(200));
         set_to_tag(&mut response, &leg.tag);
         copy_record_route(&incoming.invite, &mut response);
-        response.headers.push(Name::Contact, contact(&incoming.dialog.flow()));
+        response.headers.push(Name::Contact, incoming.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         let response = response.with_body("application/sdp", body);
         let Ok(number) = incoming.invite.headers.cseq().map(|cseq| cseq.number) else { return false };

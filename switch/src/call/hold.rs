@@ -10,7 +10,6 @@ use super::answer::{has_sound, set_to_tag};
 use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer};
 use super::originate::read_offer;
 use super::party::PartyState;
-use super::ring::contact;
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::header::Name;
@@ -54,7 +53,7 @@ impl Engine {
         up.dialog.refresh(request.headers.contacts());
         let mut response = request.response(Status(200));
         set_to_tag(&mut response, &leg.tag);
-        response.headers.push(Name::Contact, contact(&up.dialog.flow()));
+        response.headers.push(Name::Contact, up.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         // An earlier 2xx that still waits for its ACK is overtaken: whoever sends the next offer has seen it.
         let exchange = Exchange::Unacknowledged { tx, number };
@@ -97,7 +96,7 @@ impl Engine {
         }
         let mut request = up.dialog.request(Method::Invite);
         let flow = up.dialog.flow();
-        request.headers.push(Name::Contact, contact(&flow));
+        request.headers.push(Name::Contact, flow.contact());
         request.headers.push(Name::Allow, crate::engine::ALLOW);
         let body = leg.sdp.offer(&other.payloads, &other.fmtp, other.ptime, reoffer.direction);
         up.exchange = Exchange::Offered(reoffer);

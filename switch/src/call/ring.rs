@@ -102,7 +102,7 @@ impl Engine {
         headers.push(Name::To, to.to_string());
         headers.push(Name::CallId, call_id);
         headers.push(Name::CSeq, "1 INVITE");
-        headers.push(Name::Contact, contact(flow));
+        headers.push(Name::Contact, flow.contact());
         headers.push(Name::PAssertedIdentity, asserted);
         headers.push(Name::Allow, crate::engine::ALLOW);
         headers.push(Name::UserAgent, crate::engine::AGENT);
@@ -157,13 +157,4 @@ impl Engine {
         });
         audio.map_or_else(Offer::everything, Offer::from_audio)
     }
-}
-
-/// Our Contact on a flow.
-pub(crate) fn contact(flow: &Flow) -> String {
-    let mut uri = Uri::sip(None, flow.local);
-    if flow.is_reliable() {
-        uri.params.set("transport", Some(flow.transport().to_owned()));
-    }
-    Address::new(uri).to_string()
 }

@@ -1,6 +1,9 @@
-//! How a message reaches a peer.
+//! How a message reaches a peer: where a request says it comes from, where a response goes (RFC 3261 §18, RFC 3581).
 
 use std::net::SocketAddr;
+
+use super::header::{Headers, Via};
+use super::uri::{Host, Params, Uri};
 
 /// A way to a peer: a UDP socket and the peer's address, or one stream connection (RFC 5626 §3: a flow).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,5 +49,52 @@ impl Flow {
             Channel::Udp => "udp",
             Channel::Tcp(_) => "tcp",
         }
+    }
+
+    /// Our Contact for a peer on this flow.
+    pub fn contact(&self) -> String {
+        let mut uri = Uri::sip(None, self.local);
+        if self.is_reliable() {
+            uri.params.set("transport", Some(self.transport().to_owned()));
+        }
+        format!("<{uri}>")
+    }
+
+    /// The Via of a request of ours: with rport, so that the answer finds its way back through a NAT (RFC 3581 §3).
+    pub fn via(&self, branch: &str) -> String {
+        let mut params = Params::default();
+        params.set("rport", None);
+        params.set("branch", Some(branch.to_owned()));
+        let via = Via {
+            transport: self.via_transport().to_owned(),
+            host: Host::Ip(self.local.ip()),
+            port: Some(self.local.port()),
+            params,
+        };
+        via.to_string()
+    }
+
+    /// Writes into the top Via of a request where it really came from (RFC 3261 §18.2.1, RFC 3581 §4).
+    pub fn note_source(&self, headers: &mut Headers) {
+        let Ok(mut via) = headers.via() else { return };
+        let wants_port = via.params.get("rport").is_some();
+        if wants_port {
+            via.params.set("rport", Some(self.peer.port().to_string()));
+        }
+        if wants_port || via.host != Host::Ip(self.peer.ip()) {
+            via.params.set("received", Some(self.peer.ip().to_string()));
+        }
+        headers.set_via(&via);
+    }
+
+    /// The way of the response to a request with this top Via (RFC 3261 §18.2.2, RFC 3581 §4).
+    #[must_use]
+    pub fn of_reply(self, via: &Via) -> Flow {
+        if self.is_reliable() || via.params.get("rport").is_some() {
+            return self;
+        }
+        let mut peer = self.peer;
+        peer.set_port(via.port.unwrap_or(5060));
+        Flow { peer, ..self }
     }
 }

@@ -8,6 +8,7 @@
 
 mod client_invite;
 mod client_other;
+mod key;
 mod server_invite;
 mod server_other;
 
@@ -17,11 +18,11 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::flow::{Flow, StreamId};
-use super::header::{Headers, Name, Via};
+use super::header::Name;
 use super::message::{Method, Request, Response, Status};
-use super::uri::{Host, Params};
 use client_invite::ClientInvite;
 use client_other::ClientOther;
+use key::{MAGIC_COOKIE, ServerKey};
 use server_invite::ServerInvite;
 use server_other::ServerOther;
 
@@ -96,45 +97,6 @@ pub enum Unanswered {
     Unreachable,
 }
 
-/// RFC 3261 §17.2.3: top Via's branch and sent-by; ACK is matched to its INVITE, CANCEL is a transaction of its own.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct ServerKey {
-    branch: String,
-    sent_by: String,
-    method: MethodClass,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum MethodClass {
-    Invite,
-    Other(String),
-}
-
-impl ServerKey {
-    fn of(request: &Request, via: &Via) -> ServerKey {
-        let method = match &request.method {
-            Method::Invite | Method::Ack => MethodClass::Invite,
-            other => MethodClass::Other(other.as_str().to_owned()),
-        };
-        let sent_by = format!("{}:{}", via.host, via.port.unwrap_or(5060));
-        match via.branch() {
-            Some(branch) if branch.starts_with(MAGIC_COOKIE) => {
-                ServerKey { branch: branch.to_ascii_lowercase(), sent_by, method }
-            }
-            // An element of RFC 2543: what its retransmissions have in common stands in for the branch.
-            _ => {
-                let headers = &request.headers;
-                let tag = headers.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
-                let call_id = headers.call_id().unwrap_or_default();
-                let number = headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
-                ServerKey { branch: format!("{call_id} {tag} {number} {via}"), sent_by, method }
-            }
-        }
-    }
-}
-
-const MAGIC_COOKIE: &str = "z9hG4bK";
-
 struct Server<O> {
     key: ServerKey,
     flow: Flow,
@@ -193,7 +155,7 @@ impl<O: Copy + Default> Transactions<O> {
         self.len() == 0
     }
 
-    /// A request came, its top Via completed by [`note_source`]. Beyond the limit it is answered 503 without being kept.
+    /// A request came, its top Via completed by [`Flow::note_source`]. Beyond the limit it is answered 503 without being kept.
     pub fn receive_request(&mut self, io: &mut Io<'_>, flow: Flow, request: Request) -> Option<Indication<O>> {
         // The wire layer has parsed the top Via of every request it lets through.
         let via = request.headers.via().ok()?;
@@ -213,10 +175,10 @@ impl<O: Copy + Default> Transactions<O> {
         }
         if self.servers.len() >= self.limit {
             let response = request.response(Status(503)).with(Name::RetryAfter, "5");
-            io.send(reply_flow(flow, &via), &response.encode());
+            io.send(flow.of_reply(&via), &response.encode());
             return None;
         }
-        let tx = self.open_server(reply_flow(flow, &via), key, &request.method);
+        let tx = self.open_server(flow.of_reply(&via), key, &request.method);
         Some(Indication::Request(tx, request))
     }
 
@@ -252,9 +214,8 @@ impl<O: Copy + Default> Transactions<O> {
     /// §9.2: a CANCEL is answered by the transaction layer; the INVITE it names is the user's to answer with 487.
     fn cancelled(&mut self, io: &mut Io<'_>, flow: Flow, key: ServerKey, cancel: Request) -> Option<Indication<O>> {
         let via = cancel.headers.via().ok()?;
-        let flow = reply_flow(flow, &via);
-        let invite_key = ServerKey { method: MethodClass::Invite, ..key.clone() };
-        let Some(&invite) = self.server_keys.get(&invite_key) else {
+        let flow = flow.of_reply(&via);
+        let Some(&invite) = self.server_keys.get(&key.of_invite()) else {
             // Without a transaction, so that nothing is kept for those who cancel what never was.
             io.send(flow, &cancel.response(Status(481)).encode());
             return None;
@@ -309,7 +270,7 @@ impl<O: Copy + Default> Transactions<O> {
     /// Sends a request: its Via is added here. `branch` is random, without the cookie. Not for ACK.
     pub fn request(&mut self, io: &mut Io<'_>, flow: Flow, mut request: Request, branch: &str, owner: O) -> ClientTx {
         let branch = format!("{MAGIC_COOKIE}{branch}");
-        request.headers.push_front(Name::Via, via(&flow, &branch));
+        request.headers.push_front(Name::Via, flow.via(&branch));
         self.open_client(io, flow, &request, &branch, owner)
     }
 
@@ -475,43 +436,6 @@ impl<O: Copy + Default> Transactions<O> {
         io.alarms.cancel(Timer::ServerEnd(tx));
         Some(server)
     }
-}
-
-/// The Via of a request of ours: with rport, so that the answer finds its way back through a NAT (RFC 3581 §3).
-pub fn via(flow: &Flow, branch: &str) -> String {
-    let mut params = Params::default();
-    params.set("rport", None);
-    params.set("branch", Some(branch.to_owned()));
-    let via = Via {
-        transport: flow.via_transport().to_owned(),
-        host: Host::Ip(flow.local.ip()),
-        port: Some(flow.local.port()),
-        params,
-    };
-    via.to_string()
-}
-
-/// Writes into the top Via of a request where it really came from (RFC 3261 §18.2.1, RFC 3581 §4).
-pub fn note_source(headers: &mut Headers, flow: &Flow) {
-    let Ok(mut via) = headers.via() else { return };
-    let wants_port = via.params.get("rport").is_some();
-    if wants_port {
-        via.params.set("rport", Some(flow.peer.port().to_string()));
-    }
-    if wants_port || via.host != Host::Ip(flow.peer.ip()) {
-        via.params.set("received", Some(flow.peer.ip().to_string()));
-    }
-    headers.set_via(&via);
-}
-
-/// Where the response to a request goes (RFC 3261 §18.2.2, RFC 3581 §4).
-pub fn reply_flow(flow: Flow, via: &Via) -> Flow {
-    if flow.is_reliable() || via.params.get("rport").is_some() {
-        return flow;
-    }
-    let mut peer = flow.peer;
-    peer.set_port(via.port.unwrap_or(5060));
-    Flow { peer, ..flow }
 }
 
 #[cfg(test)]

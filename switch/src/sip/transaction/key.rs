@@ -1,0 +1,49 @@
+//! How a request is matched to its transaction on the server's side.
+
+use crate::sip::header::Via;
+use crate::sip::message::{Method, Request};
+
+/// RFC 3261 §17.2.3: top Via's branch and sent-by; ACK is matched to its INVITE, CANCEL is a transaction of its own.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ServerKey {
+    branch: String,
+    sent_by: String,
+    method: MethodClass,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum MethodClass {
+    Invite,
+    Other(String),
+}
+
+impl ServerKey {
+    /// The key of the INVITE that a CANCEL with this key means (§9.2).
+    pub(super) fn of_invite(&self) -> ServerKey {
+        ServerKey { method: MethodClass::Invite, ..self.clone() }
+    }
+
+    pub(super) fn of(request: &Request, via: &Via) -> ServerKey {
+        let method = match &request.method {
+            Method::Invite | Method::Ack => MethodClass::Invite,
+            other => MethodClass::Other(other.as_str().to_owned()),
+        };
+        let sent_by = format!("{}:{}", via.host, via.port.unwrap_or(5060));
+        match via.branch() {
+            Some(branch) if branch.starts_with(MAGIC_COOKIE) => {
+                ServerKey { branch: branch.to_ascii_lowercase(), sent_by, method }
+            }
+            // An element of RFC 2543: what its retransmissions have in common stands in for the branch.
+            _ => {
+                let headers = &request.headers;
+                let tag = headers.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
+                let call_id = headers.call_id().unwrap_or_default();
+                let number = headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+                ServerKey { branch: format!("{call_id} {tag} {number} {via}"), sent_by, method }
+            }
+        }
+    }
+}
+
+/// What a branch of RFC 3261 begins with (§8.1.1.7).
+pub(super) const MAGIC_COOKIE: &str = "z9hG4bK";
