@@ -210,8 +210,10 @@ pub enum Cause {
     AnsweredElsewhere,
     /// A phone stopped answering.
     Vanished,
-    /// The switch is ending or full.
+    /// The switch is full.
     Overloaded,
+    /// The switch is ending.
+    Shutdown,
     /// The two sides had no codec in common.
     Incompatible,
     /// Anything else the far end said.
@@ -232,6 +234,7 @@ impl Cause {
             Cause::AnsweredElsewhere => "answered-elsewhere",
             Cause::Vanished => "vanished",
             Cause::Overloaded => "overloaded",
+            Cause::Shutdown => "shutdown",
             Cause::Incompatible => "incompatible",
             Cause::Failed => "failed",
         }

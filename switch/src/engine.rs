@@ -293,7 +293,7 @@ impl Engine {
                 self.endpoint.timers.set(Timer::Stop, at.now.mono + LAST_WORDS);
                 let calls: Vec<CallNo> = self.table.calls().map(|(no, _)| no).collect();
                 for no in calls {
-                    self.end_call(at, no, Failure::new(Cause::Overloaded), None);
+                    self.end_call(at, no, Failure::new(Cause::Shutdown), None);
                 }
             }
             Life::LastWords => self.over(),

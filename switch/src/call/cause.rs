@@ -45,19 +45,28 @@ impl Failure {
         }
     }
 
-    /// What a client is told.
-    pub(crate) fn refusal(self) -> Refusal {
+    /// What a client is told of its make-call.
+    pub(crate) fn refusal(self, whose: Whose) -> Refusal {
         let code = match self.cause {
             Cause::Busy => RefusalCode::Busy,
             Cause::NoAnswer => RefusalCode::NoAnswer,
             Cause::NoRoute => RefusalCode::NoRoute,
             Cause::NotRegistered => RefusalCode::NotRegistered,
-            Cause::Overloaded => RefusalCode::Overloaded,
+            Cause::Overloaded | Cause::Shutdown => RefusalCode::Overloaded,
             Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere => RefusalCode::Gone,
             Cause::Declined | Cause::Incompatible | Cause::Vanished | Cause::Failed => RefusalCode::Declined,
         };
-        Refusal { code, text: format!("{} ({})", sentence(self.cause), self.status.0) }
+        Refusal { code, text: format!("{} ({})", sentence(self.cause, whose), self.status.0) }
     }
+}
+
+/// Whose phone a failure is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Whose {
+    /// The caller's own, which a make-call rings first.
+    Own,
+    /// That of whom he calls.
+    Far,
 }
 
 /// The value of a Reason header.
@@ -82,25 +91,30 @@ fn words(cause: Cause) -> (u16, u8, &'static str) {
         Cause::NoRoute => (404, 1, "Unallocated number"),
         Cause::NotRegistered => (480, 20, "Subscriber absent"),
         Cause::Overloaded => (503, 42, "Switch congestion"),
+        Cause::Shutdown => (503, 41, "Temporary failure"),
         Cause::Incompatible => (488, 88, "Incompatible destination"),
         Cause::Vanished => (500, 27, "Destination out of order"),
         Cause::Failed => (500, 31, "Normal, unspecified"),
     }
 }
 
-fn sentence(cause: Cause) -> &'static str {
+fn sentence(cause: Cause, whose: Whose) -> String {
+    let phone = match whose {
+        Whose::Own => "Your own phone",
+        Whose::Far => "The far end",
+    };
     match cause {
-        Cause::Normal => "The call was ended",
-        Cause::Cancelled => "The caller gave up",
-        Cause::AnsweredElsewhere => "The call was answered elsewhere",
-        Cause::Busy => "The far end is busy",
-        Cause::NoAnswer => "Nobody answered in time",
-        Cause::Declined => "The far end declined the call",
-        Cause::NoRoute => "The number leads nowhere",
-        Cause::NotRegistered => "No device of the user is registered",
-        Cause::Overloaded => "The switch takes no more calls now",
-        Cause::Incompatible => "The two sides have no codec in common",
-        Cause::Vanished => "The phone no longer answers",
-        Cause::Failed => "The far end could not take the call",
+        Cause::Busy => format!("{phone} is busy"),
+        Cause::Declined => format!("{phone} declined the call"),
+        Cause::NoAnswer => format!("{phone} did not answer in time"),
+        Cause::Failed => format!("{phone} could not take the call"),
+        Cause::NotRegistered => format!("{phone} is not registered"),
+        Cause::Vanished => format!("{phone} no longer answers"),
+        Cause::Normal | Cause::Cancelled => "The call was dropped before it was answered".to_owned(),
+        Cause::AnsweredElsewhere => "The call was answered elsewhere".to_owned(),
+        Cause::NoRoute => "The number leads nowhere".to_owned(),
+        Cause::Overloaded => "The switch takes no more calls now".to_owned(),
+        Cause::Shutdown => "The switch is ending".to_owned(),
+        Cause::Incompatible => "The two sides have no codec in common".to_owned(),
     }
 }

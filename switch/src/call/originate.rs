@@ -6,7 +6,7 @@ use cas::control::{CallId, Cause, Outcome, Principal, Refusal, RefusalCode};
 use cas::site::DeviceId;
 
 use super::answer::has_sound;
-use super::cause::Failure;
+use super::cause::{Failure, Whose};
 use super::leg::{Incoming, Leg, LegId, LegState};
 use super::party::{Identity, Party, PartyState, Side};
 use super::ring::Offer;
@@ -78,14 +78,15 @@ impl Engine {
         device: Option<DeviceId>,
     ) -> Result<Outcome, Refusal> {
         if self.is_full() {
-            return Err(Failure::new(Cause::Overloaded).refusal());
+            return Err(Failure::new(Cause::Overloaded).refusal(Whose::Far));
         }
         let number: String = dest.chars().filter(|c| !" -()./".contains(*c)).collect();
-        let destination = route::destination(at.site, &number).ok_or_else(|| Failure::new(Cause::NoRoute).refusal())?;
+        let destination =
+            route::destination(at.site, &number).ok_or_else(|| Failure::new(Cause::NoRoute).refusal(Whose::Far))?;
         if let Destination::User(user) = destination
             && self.contacts(at.site, user).is_empty()
         {
-            return Err(Failure::new(Cause::NotRegistered).refusal());
+            return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Far));
         }
         let own = match device {
             None => self.contacts(at.site, who.user),
@@ -98,8 +99,11 @@ impl Engine {
             }
         };
         if own.is_empty() {
-            let text = "No device of yours is registered".to_owned();
-            return Err(Refusal { code: RefusalCode::NotRegistered, text });
+            return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Own));
+        }
+        if destination == Destination::User(who.user) && own.iter().all(|contact| contact.device == own[0].device) {
+            let text = "That is your own number, and you have no second phone".to_owned();
+            return Err(Refusal { code: RefusalCode::BadValue, text });
         }
         let ticket = self.ticket();
         let caller = route::user_identity(at.site, who.user);

@@ -4,7 +4,7 @@ use cas::control::{CallEvent, Cause, Outcome, Refusal, RefusalCode};
 use cas::store::HistoryRecord;
 use media::Command;
 
-use super::cause::{self, Failure};
+use super::cause::{self, Failure, Whose};
 use super::leg::{Exchange, Leaving, LeavingState, LegId, LegState, Up};
 use super::party::Side;
 use super::table::Closing;
@@ -86,7 +86,8 @@ impl Engine {
             }
         }
         if let Stage::Summoning { ticket, .. } | Stage::Ringing { ticket: Some(ticket), .. } = call.stage {
-            self.complete(ticket, Err(failure.refusal()));
+            let whose = if matches!(call.stage, Stage::Summoning { .. }) { Whose::Own } else { Whose::Far };
+            self.complete(ticket, Err(failure.refusal(whose)));
         }
     }
 
