@@ -207,7 +207,7 @@ impl Engine {
 
     pub(crate) fn stored(&mut self, at: At<'_>, id: store::RequestId, written: bool) {
         if !written {
-            tracing::error!("the store could not write; what waited for it is refused");
+            tracing::error!("the store could not write: a registration is refused, or a call record is lost");
             self.counts.store_failures += 1;
         }
         if let Some(settled) = self.registrar.stored(id, written) {

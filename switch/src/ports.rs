@@ -1,6 +1,6 @@
 //! The pool of RTP ports: bound at the start, handed out without waiting, so that SDP can be written at once.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use media::Port;
 
@@ -16,6 +16,7 @@ pub(crate) struct Place {
 /// Free ports, the one unused for longest first: a late packet of an ended call finds nobody.
 pub(crate) struct Ports {
     free: BTreeMap<WorkerId, VecDeque<Port>>,
+    all: BTreeSet<Port>,
 }
 
 impl Ports {
@@ -28,7 +29,7 @@ impl Ports {
         for ports in free.values_mut() {
             ports.rotate_left((random % ports.len() as u64) as usize);
         }
-        Ports { free }
+        Ports { free, all: ports.iter().map(|(_, port)| *port).collect() }
     }
 
     /// A port of the thread that has most of them free.
@@ -45,6 +46,11 @@ impl Ports {
 
     pub(crate) fn give_back(&mut self, place: Place) {
         self.free.entry(place.worker).or_default().push_back(place.port);
+    }
+
+    /// Whether the port, or its RTCP's, is of the pool, in use or not.
+    pub(crate) fn has(&self, port: u16) -> bool {
+        self.all.contains(&Port(port & !1))
     }
 
     pub(crate) fn free(&self) -> usize {

@@ -1,5 +1,7 @@
 //! What phones answer to our INVITEs, and what comes of it.
 
+use std::net::SocketAddr;
+
 use cas::control::Cause;
 use media::{Command, PayloadMap, Stream};
 
@@ -263,9 +265,12 @@ impl Engine {
     pub(crate) fn update_media(&mut self, id: LegId) {
         let Some(leg) = self.table.leg(id) else { return };
         let LegState::Up(up) = &leg.state else { return };
+        // Who names one of our own ports as his wants the switch to talk to itself without end.
+        let ours = [leg.sdp.local().0, up.dialog.flow().local.ip()];
+        let elsewhere = |remote: &SocketAddr| !(ours.contains(&remote.ip()) && self.ports.has(remote.port()));
         let stream = Stream {
-            remote: up.audio.rtp,
-            remote_rtcp: up.audio.rtcp,
+            remote: up.audio.rtp.filter(elsewhere),
+            remote_rtcp: up.audio.rtcp.filter(elsewhere),
             send: up.audio.direction.receives() && up.direction.sends(),
             receive: up.audio.direction.sends() && up.direction.receives(),
             incoming: leg.sdp.payloads().clone(),

@@ -66,7 +66,7 @@ fn a_user_is_added_to_the_running_switch_and_his_secrets_are_shown_once() {
     );
     let expected = json!({
         "topic": "config", "message": "add-user", "ext": "501", "name": "Vanessa Kensington", "email": "v@example.org",
-        "role": "user", "digest": "both",
+        "digest": "both",
     });
     assert_eq!(switch.join().unwrap(), expected);
 }
