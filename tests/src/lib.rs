@@ -1,12 +1,13 @@
 //! What the scenarios in `tests/tests` share.
 //!
-//! [`world`] is the switch in virtual time, with telephones and clients of its own. Real telephones around the real program: [`process`]
+//! [`world`] is the switch in virtual time, with telephones and clients of its own; [`template`] is a telephone for it that says what it is told to. Real telephones around the real program: [`process`]
 //! runs the switch, [`baresip`] the telephones, [`curl`] is a CAS client, [`wire`] listens to what goes over the wire. Each of these is a
 //! child process that ends with its value.
 
 pub mod baresip;
 pub mod curl;
 pub mod process;
+pub mod template;
 pub mod wav;
 pub mod wire;
 pub mod world;

@@ -12,6 +12,7 @@ mod network;
 mod plane;
 mod site;
 mod trace;
+mod visitor;
 mod walk;
 mod wire;
 
@@ -74,9 +75,14 @@ pub struct World {
     replies: BTreeMap<RequestId, Reply>,
     /// What came to addresses that are no telephone's.
     strangers: BTreeMap<SocketAddr, Vec<Bytes>>,
+    /// Connections that are no telephone's, and where else the switch may connect to.
+    visitors: BTreeMap<StreamId, SocketAddr>,
+    listening: BTreeSet<SocketAddr>,
+    store_delay: Duration,
+    store_fails: bool,
     wire: Wire,
     trace: Trace,
-    stopped: bool,
+    stops: usize,
 }
 
 /// What will happen.
@@ -141,9 +147,13 @@ impl World {
             unanswered: BTreeSet::new(),
             replies: BTreeMap::new(),
             strangers: BTreeMap::new(),
+            visitors: BTreeMap::new(),
+            listening: BTreeSet::new(),
+            store_delay: Duration::ZERO,
+            store_fails: false,
             wire: Wire::default(),
             trace: Trace::new(now.mono),
-            stopped: false,
+            stops: 0,
         };
         world.drain();
         world
@@ -171,7 +181,7 @@ impl World {
 
     /// Whether the switch has ended after [`World::stop`].
     pub fn has_stopped(&self) -> bool {
-        self.stopped
+        self.stops > 0
     }
 
     /// Asks the switch to end in order.
@@ -230,7 +240,10 @@ impl World {
         }
         while self.store_queue.first().is_some_and(|(at, ..)| *at <= now) {
             let (_, who, id, request) = self.store_queue.remove(0);
-            let reply = store::run(&mut self.store, [&request]).remove(0);
+            let reply = match self.store_fails {
+                true => Err(store::StoreError("the disk is full".to_owned())),
+                false => store::run(&mut self.store, [&request]).remove(0),
+            };
             self.tell_node(Input::Stored(who, id, reply));
         }
         if self.node.next_timeout().is_some_and(|at| at <= now) {
@@ -310,10 +323,12 @@ impl World {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Send(flow, bytes) => self.send_from_node(flow, bytes),
+            Output::Connect(stream, peer) if self.accepts(stream, peer) => {}
             Output::Connect(stream, _) => {
                 // Telephones accept no connections: they keep one of their own.
                 self.schedule(Duration::from_millis(1), Due::Node(Box::new(Input::FlowClosed(stream))));
             }
+            Output::Close(stream) if self.visitors.remove(&stream).is_some() => self.wire.broke(stream),
             Output::Close(stream) => self.cut(stream, false),
             Output::Resolve(peer) => {
                 let resolved = Input::Resolved(peer, Some(switch_address()));
@@ -326,7 +341,7 @@ impl World {
                 }
             }
             Output::Store(who, id, request) => {
-                let delay = Duration::from_millis(u64::from(below(&mut self.random, 30)));
+                let delay = self.store_delay + Duration::from_millis(u64::from(below(&mut self.random, 30)));
                 let last = self.store_queue.last().map_or(self.now.mono, |(at, ..)| *at);
                 self.store_queue.push((last.max(self.now.mono + delay), who, id, request));
             }
@@ -340,12 +355,13 @@ impl World {
                 }
                 self.replies.insert(id, reply);
             }
-            Output::Stopped => self.stopped = true,
+            Output::Stopped => self.stops += 1,
         }
     }
 
     fn send_from_node(&mut self, flow: Flow, bytes: Bytes) {
         let phone = match flow.channel {
+            Channel::Tcp(stream) if self.visitors.contains_key(&stream) => None,
             Channel::Udp => self.phones.iter().position(|line| line.phone.config().sip == flow.peer).map(PhoneId),
             Channel::Tcp(stream) => match self.streams.get(&stream) {
                 Some(stream) => Some(stream.phone),
@@ -483,13 +499,13 @@ impl World {
             self.cut(stream, false);
         }
         for line in &mut self.phones {
-            line.stale = line.phone.status() != Status::Idle;
+            line.stale |= line.phone.status() != Status::Idle;
         }
         self.wire.forget();
         self.unanswered.clear();
         self.replies.clear();
         self.forget_sessions();
-        self.stopped = false;
+        self.stops = 0;
         self.plane = Plane::new(&self.settings.ports, self.now.mono);
         let entropy = self.random.next_u64();
         self.node = site::node(self.now, &self.settings, &mut self.store, &self.key, entropy);

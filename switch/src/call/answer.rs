@@ -127,7 +127,8 @@ impl Engine {
         };
         self.acknowledge(&dialog, response);
         let offered = self.table.leg(id).map(|leg| leg.sdp.payloads().clone()).unwrap_or_default();
-        let audio = sdp::parse(&response.body).ok().and_then(|description| description.audio);
+        let answer = sdp::parse(&response.body).ok().filter(|answer| !answer.is_refused());
+        let audio = answer.and_then(|answer| answer.audio);
         let Some(audio) = audio.filter(|audio| has_sound(&agreed(audio, &offered))) else {
             return self.unusable_answer(at, id, dialog);
         };

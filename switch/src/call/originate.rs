@@ -178,7 +178,7 @@ pub(crate) fn read_offer(invite: &Request) -> Result<(Description, Audio), Respo
         SdpError::NotAcceptable(text) => refused(invite, Status(488), &text),
     })?;
     match offer.audio.clone() {
-        Some(audio) if has_sound(&audio.payloads) => Ok((offer, audio)),
+        Some(audio) if has_sound(&audio.payloads) && !offer.is_refused() => Ok((offer, audio)),
         _ => Err(refused(invite, Status(488), "No audio codec of the offer is known here")),
     }
 }

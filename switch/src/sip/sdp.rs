@@ -95,6 +95,13 @@ pub struct Description {
     pub lines: Vec<MediaLine>,
 }
 
+impl Description {
+    /// Whether the audio stream is there only to be refused or taken away: its port is 0 (RFC 3264 §6, §8.2).
+    pub fn is_refused(&self) -> bool {
+        self.lines.iter().any(|line| line.chosen && line.port == 0)
+    }
+}
+
 /// One m= line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaLine {

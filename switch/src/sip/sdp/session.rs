@@ -71,7 +71,7 @@ impl Session {
         let audio = offer.audio.as_ref().ok_or_else(|| {
             SdpError::NotAcceptable("the offer has no RTP/AVP audio stream with a codec the switch knows".into())
         })?;
-        if offer.lines.iter().any(|line| line.chosen && line.port == 0) {
+        if offer.is_refused() {
             self.payloads = PayloadMap::default();
             self.lines = offer.lines.clone();
             return Ok(self.write(None));

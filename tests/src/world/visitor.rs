@@ -1,0 +1,113 @@
+//! What scenarios do to the world that its telephones do not: connections of byte templates, a store that is slow or fails, a wall clock
+//! that jumps.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cas::cas::{Endpoint, RequestId};
+use cas::control::CallControl;
+use cas::time::Wall;
+use serde_json::Value;
+use switch::node::{Channel, Flow, Input, StreamId};
+
+use super::client::ClientId;
+use super::{Due, World, switch_address};
+
+/// Connections of visitors have numbers of their own.
+const FIRST_STREAM: u64 = 1_000_001;
+
+impl World {
+    /// Connects to the switch from an address that is no telephone's; what the switch sends comes to [`World::received_by`].
+    pub fn open_stream(&mut self, peer: SocketAddr) -> StreamId {
+        let stream = StreamId(FIRST_STREAM + 2 * self.next_stream);
+        self.next_stream += 2;
+        self.visitors.insert(stream, peer);
+        self.tell_node(Input::FlowOpened(Flow { channel: Channel::Tcp(stream), local: switch_address(), peer }));
+        stream
+    }
+
+    /// Sends bytes on such a connection.
+    pub fn send_on(&mut self, stream: StreamId, bytes: &[u8]) {
+        if bytes.starts_with(b"INVITE ") {
+            self.wire.arrives(Some(stream), bytes);
+        }
+        self.tell_node(Input::Stream(stream, Bytes::copy_from_slice(bytes)));
+    }
+
+    /// Ends such a connection.
+    pub fn close_stream(&mut self, stream: StreamId) {
+        self.visitors.remove(&stream);
+        self.wire.broke(stream);
+        self.tell_node(Input::FlowClosed(stream));
+    }
+
+    /// Whether neither side has ended such a connection.
+    pub fn is_open(&self, stream: StreamId) -> bool {
+        self.visitors.contains_key(&stream)
+    }
+
+    /// Lets the switch connect to this address.
+    pub fn listen_at(&mut self, address: SocketAddr) {
+        self.listening.insert(address);
+    }
+
+    /// The switch connects: whether somebody listens there.
+    pub(super) fn accepts(&mut self, stream: StreamId, peer: SocketAddr) -> bool {
+        let listens = self.listening.contains(&peer);
+        if listens {
+            self.visitors.insert(stream, peer);
+            let flow = Flow { channel: Channel::Tcp(stream), local: switch_address(), peer };
+            self.schedule(Duration::from_millis(1), Due::Node(Box::new(Input::FlowOpened(flow))));
+        }
+        listens
+    }
+
+    /// The connection by which the switch reaches this address, if there is one.
+    pub fn stream_to(&self, address: SocketAddr) -> Option<StreamId> {
+        self.visitors.iter().find(|(_, peer)| **peer == address).map(|(stream, _)| *stream)
+    }
+
+    /// From now on the store takes so much longer.
+    pub fn slow_store(&mut self, by: Duration) {
+        self.store_delay = by;
+    }
+
+    /// From now on the store can, or cannot, do what it is asked.
+    pub fn fail_store(&mut self, fails: bool) {
+        self.store_fails = fails;
+    }
+
+    /// The wall clock is set, by so many seconds.
+    pub fn set_clock(&mut self, seconds: i64) {
+        let shift = |wall: Wall| Wall(wall.0.saturating_add_signed(seconds * 1000));
+        self.start.wall = shift(self.start.wall);
+        self.now.wall = shift(self.now.wall);
+    }
+
+    /// How often the switch said it has ended.
+    pub fn times_stopped(&self) -> usize {
+        self.stops
+    }
+
+    /// RTP ports the switch has to give.
+    pub fn free_ports(&self) -> usize {
+        self.node.engine().free_ports()
+    }
+
+    /// Bindings the switch holds.
+    pub fn registrations(&self) -> usize {
+        self.node.engine().status().registrations
+    }
+
+    /// Sends a client's message without waiting for its reply.
+    pub fn begin(&mut self, client: ClientId, message: Value) -> RequestId {
+        let asked = self.dress(client, message);
+        self.post(client, Endpoint::Execute, &asked)
+    }
+
+    /// Whether nothing of any call is left in the switch.
+    pub fn is_quiet(&self) -> bool {
+        self.node.engine().is_quiet()
+    }
+}
