@@ -10,7 +10,7 @@ use super::cause::{Failure, Whose};
 use super::leg::{Incoming, Leg, LegId, LegState};
 use super::party::{Identity, Party, PartyState, Side};
 use super::ring::Offer;
-use super::route::{self, Destination};
+use super::route::{self, Contact, Destination};
 use super::{Call, CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
@@ -101,7 +101,8 @@ impl Engine {
         if own.is_empty() {
             return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Own));
         }
-        if destination == Destination::User(who.user) && own.iter().all(|contact| contact.device == own[0].device) {
+        let is_first = |contact: &Contact| contact.device == own[0].device;
+        if destination == Destination::User(who.user) && self.contacts(at.site, who.user).iter().all(is_first) {
             let text = "That is your own number, and you have no second phone".to_owned();
             return Err(Refusal { code: RefusalCode::BadValue, text });
         }
