@@ -105,7 +105,7 @@ pub struct Engine {
     pub(crate) next_ticket: u64,
     gate: Gate,
     /// Answers to failed attempts that are not due yet.
-    late: BTreeMap<ServerTx, crate::sip::message::Response>,
+    pub(crate) late: BTreeMap<ServerTx, crate::sip::message::Response>,
     outputs: VecDeque<Output>,
     next_store: u64,
 }
@@ -462,6 +462,7 @@ impl Engine {
             Answer::AfterStore(changes) => {
                 let written = self.write(changes);
                 debug_assert_eq!(written, Some(id), "the registrar waits for the request that is made now");
+                self.watch_binding(device);
             }
             Answer::Queued => {}
         }

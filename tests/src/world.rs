@@ -307,6 +307,9 @@ impl World {
     fn tell_node(&mut self, input: Input) {
         self.node.handle(self.now, input);
         self.drain();
+        if let Err(breach) = self.node.engine().audit() {
+            self.fail(&breach);
+        }
     }
 
     fn drain(&mut self) {
