@@ -300,7 +300,7 @@ impl Settled {
         // An address taken away (hold by `c=0.0.0.0`) leaves the lock as it is, for the telephone that comes back to it.
         match (&mut self.latch, stream.remote) {
             (Some(latch), Some(remote)) => {
-                if latch.signal(now, remote) {
+                if latch.signal(now, remote, now.saturating_duration_since(self.heard)) {
                     self.rtcp_latch = RtcpLatch::default();
                 }
             }
