@@ -5,14 +5,16 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::ops::RangeInclusive;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{Channel, Net};
 use crate::command::Port;
 
-/// What a socket keeps for us while we are late, in bytes; the kernel doubles it and counts its own overhead: some 80 packets of sound.
-/// More would only let strangers fill the kernel's memory through ports that nobody uses.
+/// What the sockets of a leg keep for us while we are late, in bytes; the kernel doubles it and counts its own overhead: some 80 packets of sound.
 const RECEIVE_BUFFER: usize = 32 * 1024;
+/// The same where no leg is, so that nobody reads: the kernel makes of it the least there is, a packet or two (or one datagram of any size).
+/// More would let strangers fill the memory that the kernel has for all UDP of the machine (`udp_mem`) through thousands of ports not in use.
+const IDLE_BUFFER: usize = 1;
 /// Expedited forwarding (RFC 3246), what telephony asks of routers (RFC 4594 §4.1), as a TOS byte.
 const EXPEDITED: u32 = 46 << 2;
 /// Files left to the rest of the process: SIP connections, HTTP clients, the store. Never more than half of all.
@@ -82,17 +84,37 @@ impl Sweep {
         self.taken
     }
 
-    fn socket(&self, port: Port, channel: Channel) -> Option<&UdpSocket> {
+    fn pair(&self, port: Port) -> Option<&Pair> {
         let offset = port.0.checked_sub(self.first).filter(|offset| offset % 2 == 0)?;
-        let pair = self.pairs.get(usize::from(offset / 2))?.as_ref()?;
+        self.pairs.get(usize::from(offset / 2))?.as_ref()
+    }
+
+    fn socket(&self, port: Port, channel: Channel) -> Option<&UdpSocket> {
+        let pair = self.pair(port)?;
         Some(match channel {
             Channel::Rtp => &pair.rtp,
             Channel::Rtcp => &pair.rtcp,
         })
     }
+
+    fn keep(&self, port: Port, bytes: usize) {
+        let Some(Pair { rtp, rtcp }) = self.pair(port) else { return };
+        for socket in [rtp, rtcp] {
+            // Granted at the start, and any size is granted alike: the kernel bends what it is asked for to its limits.
+            let _ = SockRef::from(socket).set_recv_buffer_size(bytes);
+        }
+    }
 }
 
 impl Net for Sweep {
+    fn open(&mut self, port: Port) {
+        self.keep(port, RECEIVE_BUFFER);
+    }
+
+    fn close(&mut self, port: Port) {
+        self.keep(port, IDLE_BUFFER);
+    }
+
     fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         let (length, from) = self.socket(port, channel)?.recv_from(buffer).ok()?;
         Some((length, plain(from)))
@@ -126,7 +148,7 @@ fn open(family: Family, port: u16) -> io::Result<UdpSocket> {
         let _ = socket.set_tclass_v6(EXPEDITED);
     }
     let _ = socket.set_tos_v4(EXPEDITED);
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_recv_buffer_size(IDLE_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
@@ -162,7 +184,7 @@ mod tests {
 
     /// What comes without waiting for it: loopback delivers within the call that sends.
     fn receive(sweep: &mut Sweep, port: Port, channel: Channel) -> Option<(Vec<u8>, SocketAddr)> {
-        let mut buffer = [0; 64];
+        let mut buffer = [0; 256];
         let (length, from) = sweep.receive(port, channel, &mut buffer)?;
         Some((buffer[..length].to_vec(), from))
     }
@@ -174,6 +196,29 @@ mod tests {
         assert_eq!(ports.len(), 2);
         assert_eq!(ports[1].0, ports[0].0 + 2);
         assert!(ports[0].0 % 2 == 0);
+    }
+
+    /// How many of a burst of packets of sound a port keeps.
+    fn kept(sweep: &mut Sweep, port: Port, channel: Channel) -> usize {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = port.0 + u16::from(channel == Channel::Rtcp);
+        for _ in 0..60 {
+            peer.send_to(&[0; 172], ("127.0.0.1", to)).unwrap();
+        }
+        std::iter::from_fn(|| receive(sweep, port, channel)).count()
+    }
+
+    #[test]
+    fn what_nobody_reads_is_kept_only_where_a_leg_is() {
+        let mut sweep = sweep();
+        let port = sweep.ports().next().unwrap();
+        for channel in [Channel::Rtp, Channel::Rtcp] {
+            assert!(kept(&mut sweep, port, channel) < 8);
+            sweep.open(port);
+            assert_eq!(kept(&mut sweep, port, channel), 60);
+            sweep.close(port);
+            assert!(kept(&mut sweep, port, channel) < 8);
+        }
     }
 
     #[test]
