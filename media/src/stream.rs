@@ -231,8 +231,10 @@ impl Leg {
             self.stats.unsent += settled.generator.clear() as u64;
             return;
         };
+        // One SSRC has one clock (RFC 3550 §5.1): where that of the digits is another, it counts their durations only.
+        let clock = settled.sound_rate();
         let egress = &mut settled.egress;
-        let Some(step) = settled.generator.step(now, rate, || egress.interject(now, rate)) else { return };
+        let Some(step) = settled.generator.step(now, rate, || egress.interject(now, clock)) else { return };
         let header = Header {
             payload_type,
             marker: step.first,
@@ -338,9 +340,15 @@ impl Settled {
         codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. })).map_or(8000, Codec::clock_rate)
     }
 
-    /// Payload type and clock of the digits we send: they have the clock of the sound (RFC 4733 §2.1).
+    /// Payload type and clock of the digits we send: the clock of the sound (RFC 4733 §2.1), or, where the telephone agreed to no such events,
+    /// the one it prefers, as some answer Opus with events at 8000 Hz. Digits that are a little odd are better than none.
     fn event_type(&self) -> Option<(u8, u32)> {
-        let rate = self.sound_rate();
-        self.stream.outgoing.payload_type(Codec::TelephoneEvent { rate }).map(|payload_type| (payload_type, rate))
+        let sound = self.sound_rate();
+        let mut events = self.stream.outgoing.0.iter().filter_map(|&(payload_type, codec)| match codec {
+            Codec::TelephoneEvent { rate } => Some((payload_type, rate)),
+            _ => None,
+        });
+        let preferred = events.clone().next();
+        events.find(|(_, rate)| *rate == sound).or(preferred)
     }
 }
