@@ -135,9 +135,11 @@ impl Leg {
         };
         stats.received += 1;
         stats.received_bytes += payload.len() as u64;
-        let rate = codec.clock_rate();
+        let mut rate = codec.clock_rate();
         if event {
             settled.listener.hear(now, header.timestamp, payload, rate, &mut up);
+            // The timestamp is in the clock of the sound it interrupts, whatever that of its duration: one SSRC has one (RFC 3550 §5.1).
+            rate = settled.reception.sound_rate().unwrap_or(rate);
         }
         let source = Source { leg: id, generation: settled.reception.generation(), rate };
         Some(Packet { source, codec, header, payload: payload.len() })

@@ -53,6 +53,34 @@ fn a_key_is_told_once_and_relayed_whole() {
 }
 
 #[test]
+fn a_key_among_opus_is_one_key_though_the_clock_of_its_duration_is_another() {
+    let mut world = World::call();
+    let payloads = || PayloadMap(vec![(96, Codec::Opus), (101, Codec::TelephoneEvent { rate: 8000 })]);
+    world.update(1, |stream| stream.incoming = payloads());
+    world.update(2, |stream| stream.outgoing = payloads());
+    let sound = |n: u16| Rtp { payload_type: 96, timestamp: u32::from(n) * 960, sequence: n, ..Rtp::sound(1, 0) };
+    world.say(1, &sound(0));
+    for (n, event) in (0..).zip(key(7, 0, 960)) {
+        // This telephone goes on with its sound meanwhile.
+        world.say(1, &Rtp { sequence: 1 + 2 * n, ..event });
+        world.say(1, &Rtp { sequence: 2 + 2 * n, ..sound(n + 1) });
+        world.turns(4);
+    }
+    assert_eq!(dtmf(&world), [(1, 7, 100)]);
+    let heard = world.heard(2);
+    assert_eq!(heard.len(), 17);
+    let begin = heard[0].timestamp;
+    for packet in &heard[1..] {
+        let due = if packet.payload_type == 101 {
+            960
+        } else {
+            u32::from(packet.sequence.wrapping_sub(heard[0].sequence)) / 2 * 960
+        };
+        assert_eq!(packet.timestamp.wrapping_sub(begin), due);
+    }
+}
+
+#[test]
 fn a_key_without_its_end_is_told_by_time() {
     let mut world = World::call();
     for packet in &key(11, 101, 160)[..3] {
