@@ -17,8 +17,11 @@ const RECEIVE_BUFFER: usize = 32 * 1024;
 const IDLE_BUFFER: usize = 1;
 /// Expedited forwarding (RFC 3246), what telephony asks of routers (RFC 4594 §4.1), as a TOS byte.
 const EXPEDITED: u32 = 46 << 2;
-/// Files left to the rest of the process: SIP connections, HTTP clients, the store. Never more than half of all.
-const RESERVED: u64 = 1024;
+/// The limit on open files where the system does not tell: the least that is usual.
+const USUAL_LIMIT: u64 = 1024;
+
+/// RTP and RTCP.
+const SOCKETS: u64 = 2;
 
 /// Sockets of a range of ports.
 #[derive(Debug)]
@@ -28,6 +31,8 @@ pub struct Sweep {
     pairs: Vec<Option<Pair>>,
     family: Family,
     taken: usize,
+    /// How many files the process may open, these sockets included.
+    limit: u64,
 }
 
 #[derive(Debug)]
@@ -45,17 +50,26 @@ enum Family {
 
 impl Sweep {
     /// Binds every even port of the range with the odd one above it, on all addresses. A pair of which one is taken is skipped and counted.
-    /// An error where not a single pair could be bound.
+    /// Takes at most half of the open files that the process may have, once their limit is raised as far as it goes: the other half is for SIP
+    /// connections, HTTP clients and the store. An error where not a single pair could be bound.
     pub fn bind(ports: &RangeInclusive<u16>) -> io::Result<Sweep> {
+        Sweep::bind_within(ports, raised_limit())
+    }
+
+    fn bind_within(ports: &RangeInclusive<u16>, limit: u64) -> io::Result<Sweep> {
         let first = ports.start().checked_next_multiple_of(2).unwrap_or(u16::MAX);
         let family = if open(Family::Both, 0).is_ok() { Family::Both } else { Family::V4 };
-        let most = sockets_allowed() / 2;
-        let mut sweep = Sweep { first, pairs: Vec::new(), family, taken: 0 };
+        let most = limit / 2 / SOCKETS;
+        let mut sweep = Sweep { first, pairs: Vec::new(), family, taken: 0, limit };
         let mut bound = 0;
         let mut reason = None;
         for port in (first..*ports.end()).step_by(2) {
             if bound == most {
-                tracing::warn!(bound, "the limit on open files (ulimit -n) allows no more RTP ports than these");
+                tracing::warn!(
+                    bound,
+                    limit,
+                    "half the limit on open files (ulimit -n) allows no more RTP ports than these"
+                );
                 break;
             }
             let pair = Pair::bind(family, port);
@@ -82,6 +96,11 @@ impl Sweep {
     /// How many pairs of the range were skipped, because somebody else has one of the two.
     pub fn taken(&self) -> usize {
         self.taken
+    }
+
+    /// How many open files the limit leaves to the rest of the process.
+    pub fn descriptors_left(&self) -> u64 {
+        self.limit.saturating_sub(SOCKETS * self.ports().count() as u64)
     }
 
     fn pair(&self, port: Port) -> Option<&Pair> {
@@ -163,11 +182,10 @@ fn plain(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Raises the limit on open files as far as it goes, and tells how many of them may be sockets of ours.
-fn sockets_allowed() -> u64 {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return RESERVED };
-    let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
-    limit - RESERVED.min(limit / 2)
+/// Raises the limit on open files as far as it goes, and tells it.
+fn raised_limit() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return USUAL_LIMIT };
+    if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
 }
 
 #[cfg(test)]
@@ -258,6 +276,13 @@ mod tests {
         });
         let (ports, taken, free) = skipped.unwrap();
         assert_eq!((ports, taken), (free, 1));
+    }
+
+    #[test]
+    fn half_of_the_open_files_are_left_to_others() {
+        let Port(first) = sweep().ports().next().unwrap();
+        let sweep = Sweep::bind_within(&(first..=first + 99), 11).unwrap();
+        assert_eq!((sweep.ports().count(), sweep.descriptors_left()), (2, 7));
     }
 
     #[test]
