@@ -109,7 +109,7 @@ pub enum Codec {
     Opus,
     /// DTMF and other events (RFC 4733) at an RTP clock rate.
     TelephoneEvent {
-        /// In Hz: that of the audio codec beside it.
+        /// In Hz: that of the audio codec beside it, as a rule.
         rate: u32,
     },
 }

@@ -135,9 +135,11 @@ impl Leg {
         };
         stats.received += 1;
         stats.received_bytes += payload.len() as u64;
-        let rate = codec.clock_rate();
+        let mut rate = codec.clock_rate();
         if event {
             settled.listener.hear(now, header.timestamp, payload, rate, &mut up);
+            // The timestamp is in the clock of the sound it interrupts, whatever that of its duration: one SSRC has one (RFC 3550 §5.1).
+            rate = settled.reception.sound_rate().unwrap_or(rate);
         }
         let source = Source { leg: id, generation: settled.reception.generation(), rate };
         Some(Packet { source, codec, header, payload: payload.len() })
@@ -231,8 +233,10 @@ impl Leg {
             self.stats.unsent += settled.generator.clear() as u64;
             return;
         };
+        // One SSRC has one clock (RFC 3550 §5.1): where that of the digits is another, it counts their durations only.
+        let clock = settled.sound_rate();
         let egress = &mut settled.egress;
-        let Some(step) = settled.generator.step(now, rate, || egress.interject(now, rate)) else { return };
+        let Some(step) = settled.generator.step(now, rate, || egress.interject(now, clock)) else { return };
         let header = Header {
             payload_type,
             marker: step.first,
@@ -300,7 +304,7 @@ impl Settled {
         // An address taken away (hold by `c=0.0.0.0`) leaves the lock as it is, for the telephone that comes back to it.
         match (&mut self.latch, stream.remote) {
             (Some(latch), Some(remote)) => {
-                if latch.signal(now, remote) {
+                if latch.signal(now, remote, now.saturating_duration_since(self.heard)) {
                     self.rtcp_latch = RtcpLatch::default();
                 }
             }
@@ -338,9 +342,15 @@ impl Settled {
         codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. })).map_or(8000, Codec::clock_rate)
     }
 
-    /// Payload type and clock of the digits we send: they have the clock of the sound (RFC 4733 §2.1).
+    /// Payload type and clock of the digits we send: the clock of the sound (RFC 4733 §2.1), or, where the telephone agreed to no such events,
+    /// the one it prefers, as some answer Opus with events at 8000 Hz. Digits that are a little odd are better than none.
     fn event_type(&self) -> Option<(u8, u32)> {
-        let rate = self.sound_rate();
-        self.stream.outgoing.payload_type(Codec::TelephoneEvent { rate }).map(|payload_type| (payload_type, rate))
+        let sound = self.sound_rate();
+        let mut events = self.stream.outgoing.0.iter().filter_map(|&(payload_type, codec)| match codec {
+            Codec::TelephoneEvent { rate } => Some((payload_type, rate)),
+            _ => None,
+        });
+        let preferred = events.clone().next();
+        events.find(|(_, rate)| *rate == sound).or(preferred)
     }
 }
