@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cas::entropy::Entropy;
 use cas::store::folder::{Folder, FolderError};
@@ -14,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::first_users::{SeedError, Seeded};
+use super::over::{Over, Watch};
 use super::{Parts, Told, media_events};
 use crate::clock;
 use crate::config::Config;
@@ -94,13 +96,15 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
         first_users: None,
     };
 
+    let over = Arc::new(Over::default());
+    let watch = Watch(Arc::clone(&over));
     let (tell, answers) = mpsc::channel(ANSWERS);
-    let (media, events) = media_events::start(&config.media).map_err(StartError::Media)?;
-    let store = start_store(database, tell.clone()).map_err(StartError::Thread)?;
-    let helpers = start_helpers(tell).map_err(StartError::Thread)?;
+    let (media, events) = media_events::start(&config.media, watch.clone()).map_err(StartError::Media)?;
+    let store = start_store(database, tell.clone(), watch.clone()).map_err(StartError::Thread)?;
+    let helpers = start_helpers(tell, watch).map_err(StartError::Thread)?;
     let settings = settings(config, media.ports());
     let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
-    let parts = Parts { node, udp, tcp, media, store, helpers };
+    let parts = Parts { node, udp, tcp, media, store, helpers, over };
     let told = Told { answers, events };
     Ok(Opened { parts, told, http: http.into_inner(), console, ready, empty: snapshot.users.is_empty() })
 }
@@ -119,15 +123,21 @@ fn settings(config: &Config, ports: &[media::Port]) -> Settings {
     }
 }
 
-fn start_store(database: Sqlite, tell: mpsc::Sender<Input>) -> io::Result<StoreThread<(StoreUser, store::RequestId)>> {
+fn start_store(
+    database: Sqlite,
+    tell: mpsc::Sender<Input>,
+    watch: Watch,
+) -> io::Result<StoreThread<(StoreUser, store::RequestId)>> {
     StoreThread::start(Box::new(database), move |(user, id), reply| {
+        let _watched = &watch;
         // At the end of the switch nobody listens any more.
         let _ = tell.blocking_send(Input::Stored(user, id, reply));
     })
 }
 
-fn start_helpers(tell: mpsc::Sender<Input>) -> io::Result<Pool> {
+fn start_helpers(tell: mpsc::Sender<Input>, watch: Watch) -> io::Result<Pool> {
     Pool::start(helpers::THREADS, helpers::QUEUE, cas::cas::Work::run, move |id, finding| {
+        let _watched = &watch;
         let _ = tell.blocking_send(Input::Helped(id, finding));
     })
 }
@@ -171,7 +181,7 @@ impl fmt::Display for StartError {
                 write!(f, "the system grants no thread ({error}); raise its limit (ulimit -u)")
             }
             StartError::Seed(error) => error.fmt(f),
-            StartError::Broken => f.write_str("the control thread has broken: please report the lines above"),
+            StartError::Broken => f.write_str("a thread of the switch has panicked: please report the lines above"),
         }
     }
 }
