@@ -38,6 +38,7 @@ use self::over::{Over, Watch};
 mod first_users;
 mod io_counts;
 mod media_events;
+mod open_files;
 mod over;
 mod running;
 mod signals;
@@ -75,6 +76,7 @@ struct Parts {
     node: Node,
     udp: Udp,
     tcp: Listeners,
+    tcp_limits: Limits,
     media: Plane,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
@@ -112,14 +114,14 @@ impl Alarm {
 
 impl Control {
     fn new(parts: Parts) -> Rc<Control> {
-        let Parts { node, udp, tcp, media, store, helpers, over } = parts;
+        let Parts { node, udp, tcp, tcp_limits, media, store, helpers, over } = parts;
         Rc::new_cyclic(|control| {
             let sink = sink(control.clone());
             Control {
                 node: RefCell::new(node),
                 answers: RefCell::default(),
                 udp,
-                tcp: Rc::new(Tcp::new(tcp, Limits::default(), Rc::clone(&sink))),
+                tcp: Rc::new(Tcp::new(tcp, tcp_limits, Rc::clone(&sink))),
                 sink,
                 media: RefCell::new(media),
                 store,

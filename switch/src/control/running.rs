@@ -7,7 +7,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use cas::cas::{Endpoint, Reply, Request};
-use cas::http;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tracing::{error, info};
@@ -108,7 +107,7 @@ async fn serve(
     tell_ready: &SyncSender<Result<Ready, StartError>>,
     stop: &Notify,
 ) -> Result<Rc<Control>, StartError> {
-    let Opened { parts, told, http, console, mut ready, empty } = opened;
+    let Opened { parts, told, http, http_limits, console, mut ready, empty } = opened;
     let control = Control::new(parts);
     control.begin(told);
     if empty && first_users == FirstUsers::Make {
@@ -120,7 +119,7 @@ async fn serve(
     for listener in http {
         let mut stopping = http_stop.subscribe();
         let stop = async move { drop(stopping.changed().await) };
-        http_servers.spawn_local(cas::http::serve(listener, Rc::clone(&app), http::Limits::default(), stop));
+        http_servers.spawn_local(cas::http::serve(listener, Rc::clone(&app), http_limits.clone(), stop));
     }
     console_server.spawn_local(async move { console.serve(app).await });
     // Nobody waits who has given up; the switch runs all the same.

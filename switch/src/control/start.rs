@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use cas::entropy::Entropy;
+use cas::http;
 use cas::store::folder::{Folder, FolderError};
 use cas::store::sqlite::{OpenError, Sqlite};
 use cas::store::thread::StoreThread;
@@ -16,14 +17,14 @@ use tokio::sync::mpsc;
 
 use super::first_users::{SeedError, Seeded};
 use super::over::{Over, Watch};
-use super::{Parts, Told, media_events};
+use super::{Parts, Told, media_events, open_files};
 use crate::clock;
 use crate::config::Config;
-use crate::console::{Console, ConsoleError};
+use crate::console::{self, Console, ConsoleError};
 use crate::entropy::System;
 use crate::helpers::{self, Pool};
 use crate::net::BindError;
-use crate::net::tcp::Listeners;
+use crate::net::tcp::{self, Listeners};
 use crate::net::udp::Udp;
 use crate::node::{Input, Node, Settings, StoreUser};
 
@@ -68,6 +69,8 @@ pub(super) struct Opened {
     pub(super) parts: Parts,
     pub(super) told: Told,
     pub(super) http: Vec<TcpListener>,
+    /// Of each of them.
+    pub(super) http_limits: http::Limits,
     pub(super) console: Console,
     pub(super) ready: Ready,
     /// Whether the store has no users: a first start.
@@ -78,7 +81,7 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let folder = Folder::open(&config.data)?;
     let key = folder.machine_key(&mut System)?;
-    let socket = folder.path().join("switch.sock");
+    let socket = folder.path().join(console::SOCKET);
     let mut database = Sqlite::open(folder, &config.sip.domain)?;
     let now = clock::now();
     let snapshot = store::snapshot(&mut database, now.wall)?;
@@ -104,9 +107,15 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let helpers = start_helpers(tell, watch).map_err(StartError::Thread)?;
     let settings = settings(config, media.ports());
     let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
-    let parts = Parts { node, udp, tcp, media, store, helpers, over };
+    // Each RTP port is two: RTP and RTCP.
+    let connections = open_files::connections(2 * media.ports().len());
+    let tcp_limits = tcp::Limits { connections: connections.sip, ..tcp::Limits::default() };
+    let http = http.into_inner();
+    let of_each = connections.http / http.len().max(1);
+    let http_limits = http::Limits { connections: of_each, ..http::Limits::default() };
+    let parts = Parts { node, udp, tcp, tcp_limits, media, store, helpers, over };
     let told = Told { answers, events };
-    Ok(Opened { parts, told, http: http.into_inner(), console, ready, empty: snapshot.users.is_empty() })
+    Ok(Opened { parts, told, http, http_limits, console, ready, empty: snapshot.users.is_empty() })
 }
 
 fn settings(config: &Config, ports: &[media::Port]) -> Settings {

@@ -21,7 +21,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use self::stream::{Stream, hear_out};
-use super::{BindError, Sink, bind_all};
+use super::{BindError, Sink, bind_all, count};
 use crate::node::{Channel, Flow, Input, StreamId};
 
 mod stream;
@@ -96,10 +96,6 @@ pub struct Counts {
     pub overflowed: Cell<u64>,
     /// Messages for connections that were gone.
     pub unsent: Cell<u64>,
-}
-
-fn count(counter: &Cell<u64>) {
-    counter.set(counter.get() + 1);
 }
 
 /// Who shares the connections of one source: an IPv6 host may have a whole /64.

@@ -43,7 +43,7 @@ fn stored(data: &Path) -> (Snapshot, MachineKey) {
 
 /// A switch that answers one line, and returns what it was asked.
 fn fake_switch(data: &Path, reply: &'static str) -> thread::JoinHandle<Value> {
-    let listener = UnixListener::bind(data.join("switch.sock")).unwrap();
+    let listener = UnixListener::bind(data.join(crate::console::SOCKET)).unwrap();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut line = String::new();
@@ -66,7 +66,7 @@ fn a_user_is_added_to_the_running_switch_and_his_secrets_are_shown_once() {
     );
     let expected = json!({
         "topic": "config", "message": "add-user", "ext": "501", "name": "Vanessa Kensington", "email": "v@example.org",
-        "role": "user", "digest": "both",
+        "digest": "both",
     });
     assert_eq!(switch.join().unwrap(), expected);
 }
