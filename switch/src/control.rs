@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -21,6 +22,7 @@ use cas::cas::{Finding, Reply, Request, RequestId, Work};
 use cas::store::thread::StoreThread;
 use media::Plane;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep_until;
 use tracing::warn;
 
@@ -31,9 +33,13 @@ use crate::net::tcp::{Limits, Listeners, Tcp};
 use crate::net::udp::Udp;
 use crate::node::{Channel, Input, Node, Output, StoreUser};
 
+use self::over::{Over, Watch};
+
 mod first_users;
 mod io_counts;
 mod media_events;
+mod open_files;
+mod over;
 mod running;
 mod signals;
 mod start;
@@ -62,10 +68,7 @@ pub struct Control {
     clients: RefCell<BTreeMap<RequestId, oneshot::Sender<Reply>>>,
     next_request: Cell<u64>,
     alarm: Alarm,
-    /// Told when there is nothing more to serve: the node has stopped, or it is broken.
-    over: Notify,
-    /// Whether a step ended in a panic: the node is in a state that no step may find it in.
-    broken: Cell<bool>,
+    over: Arc<Over>,
 }
 
 /// What the start made, to be brought together here.
@@ -73,21 +76,11 @@ struct Parts {
     node: Node,
     udp: Udp,
     tcp: Listeners,
+    tcp_limits: Limits,
     media: Plane,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
-}
-
-/// Ends the switch where a step panics. The runtime would only end the task that made the step, and leave a switch that looks alive.
-struct Watch<'a>(&'a Control);
-
-impl Drop for Watch<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.broken.set(true);
-            self.0.over.notify_one();
-        }
-    }
+    over: Arc<Over>,
 }
 
 /// What other threads tell the control thread.
@@ -121,14 +114,14 @@ impl Alarm {
 
 impl Control {
     fn new(parts: Parts) -> Rc<Control> {
-        let Parts { node, udp, tcp, media, store, helpers } = parts;
+        let Parts { node, udp, tcp, tcp_limits, media, store, helpers, over } = parts;
         Rc::new_cyclic(|control| {
             let sink = sink(control.clone());
             Control {
                 node: RefCell::new(node),
                 answers: RefCell::default(),
                 udp,
-                tcp: Rc::new(Tcp::new(tcp, Limits::default(), Rc::clone(&sink))),
+                tcp: Rc::new(Tcp::new(tcp, tcp_limits, Rc::clone(&sink))),
                 sink,
                 media: RefCell::new(media),
                 store,
@@ -137,18 +130,17 @@ impl Control {
                 clients: RefCell::default(),
                 next_request: Cell::new(1),
                 alarm: Alarm::default(),
-                over: Notify::new(),
-                broken: Cell::new(false),
+                over,
             }
         })
     }
 
     /// Hands the node an input and does what it wants done.
     pub fn step(&self, input: Input) {
-        if self.broken.get() {
+        if self.over.is_broken() {
             return;
         }
-        let _watch = Watch(self);
+        let _watch = Watch(Arc::clone(&self.over));
         let mut node = self.node.borrow_mut();
         let mut next = Some(input);
         while let Some(input) = next {
@@ -189,7 +181,7 @@ impl Control {
                     let _ = client.send(reply);
                 }
             }
-            Output::Stopped => self.over.notify_one(),
+            Output::Stopped => self.over.tell(),
         }
     }
 
@@ -222,14 +214,14 @@ impl Control {
         self.step(Input::Timeout);
         for index in 0..self.udp.addresses().len() {
             let control = Rc::clone(self);
-            tokio::task::spawn_local(async move { control.udp.serve(index, &control.sink).await });
+            spawn_local(async move { control.udp.serve(index, &control.sink).await });
         }
         for index in 0..self.tcp.listeners() {
-            tokio::task::spawn_local(Rc::clone(&self.tcp).serve(index));
+            spawn_local(Rc::clone(&self.tcp).serve(index));
         }
-        tokio::task::spawn_local(Rc::clone(self).keep_time());
-        tokio::task::spawn_local(Rc::clone(self).hear(told.answers, |input| input));
-        tokio::task::spawn_local(Rc::clone(self).hear(told.events, Input::Media));
+        spawn_local(Rc::clone(self).keep_time());
+        spawn_local(Rc::clone(self).hear(told.answers, |input| input));
+        spawn_local(Rc::clone(self).hear(told.events, Input::Media));
     }
 
     async fn keep_time(self: Rc<Control>) {
@@ -255,6 +247,8 @@ impl Control {
             for told in batch.drain(..) {
                 self.step(to_input(told));
             }
+            // As long as there is more, the next batch would be there at once.
+            yield_now().await;
         }
     }
 }

@@ -164,8 +164,8 @@ fn a_step_that_panics_ends_the_switch() {
             other.step(Input::Timeout);
         });
         assert!(task.await.unwrap_err().is_panic());
-        control.over.notified().await;
-        assert!(control.broken.get());
+        control.over.wait().await;
+        assert!(control.over.is_broken());
         control.step(Input::Timeout);
     });
 }
