@@ -6,15 +6,14 @@ use std::time::Duration;
 
 use cas::control::{Outcome, Refusal, RefusalCode};
 
-use super::answer::{has_sound, set_to_tag};
 use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer};
-use super::originate::read_offer;
+use super::offer::{has_sound, holds, read_offer};
 use super::party::PartyState;
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Request, Response, Status};
-use crate::sip::sdp::{self, Audio, Direction};
+use crate::sip::sdp::{self, Direction};
 use crate::sip::transaction::ServerTx;
 
 impl Engine {
@@ -52,7 +51,7 @@ impl Engine {
         up.audio = audio;
         up.dialog.refresh(request.headers.contacts());
         let mut response = request.response(Status(200));
-        set_to_tag(&mut response, &leg.tag);
+        response.set_to_tag(&leg.tag);
         response.headers.push(Name::Contact, up.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         // An earlier 2xx that still waits for its ACK is overtaken: whoever sends the next offer has seen it.
@@ -206,9 +205,4 @@ impl Engine {
         }
         self.touch(no, None);
     }
-}
-
-/// Whether the phone has put us on hold.
-pub(crate) fn holds(audio: &Audio) -> bool {
-    !audio.direction.receives() || audio.rtp.is_none()
 }
