@@ -148,6 +148,11 @@ impl Leg {
     /// Sends a packet that was taken from somebody to this leg's telephone. `datagram` is rewritten.
     pub(crate) fn relay(&mut self, now: Instant, packet: Packet, datagram: &mut [u8], net: &mut impl Net) {
         let Phase::Settled(settled) = &mut self.phase else { return };
+        // Our own stream, come back (RFC 3550 §8.2): an address that a telephone named leads to one of our ports. It would go round for ever.
+        if packet.header.ssrc == settled.egress.ssrc() {
+            self.stats.unsent += 1;
+            return;
+        }
         let Some(to) = settled.destination().filter(|_| !settled.generator.sounding()) else {
             settled.egress.interrupt();
             return;
