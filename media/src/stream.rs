@@ -341,10 +341,11 @@ impl Settled {
         self.rtcp_latch.destination(self.latch.as_ref()?, signalled)
     }
 
-    /// The clock of the sound we send.
+    /// The clock of the sound we send: that of the last, else of the codec preferred.
     fn sound_rate(&self) -> u32 {
         let mut codecs = self.stream.outgoing.0.iter().map(|(_, codec)| *codec);
-        codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. })).map_or(8000, Codec::clock_rate)
+        let preferred = codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. }));
+        self.egress.rate().or(preferred.map(Codec::clock_rate)).unwrap_or(8000)
     }
 
     /// Payload type and clock of the digits we send: the clock of the sound (RFC 4733 §2.1), or, where the telephone agreed to no such events,
