@@ -148,6 +148,11 @@ impl Leg {
     /// Sends a packet that was taken from somebody to this leg's telephone. `datagram` is rewritten.
     pub(crate) fn relay(&mut self, now: Instant, packet: Packet, datagram: &mut [u8], net: &mut impl Net) {
         let Phase::Settled(settled) = &mut self.phase else { return };
+        // Our own stream, come back (RFC 3550 §8.2): an address that a telephone named leads to one of our ports. It would go round for ever.
+        if packet.header.ssrc == settled.egress.ssrc() {
+            self.stats.unsent += 1;
+            return;
+        }
         let Some(to) = settled.destination().filter(|_| !settled.generator.sounding()) else {
             settled.egress.interrupt();
             return;
@@ -336,10 +341,11 @@ impl Settled {
         self.rtcp_latch.destination(self.latch.as_ref()?, signalled)
     }
 
-    /// The clock of the sound we send.
+    /// The clock of the sound we send: that of the last, else of the codec preferred.
     fn sound_rate(&self) -> u32 {
         let mut codecs = self.stream.outgoing.0.iter().map(|(_, codec)| *codec);
-        codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. })).map_or(8000, Codec::clock_rate)
+        let preferred = codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. }));
+        self.egress.rate().or(preferred.map(Codec::clock_rate)).unwrap_or(8000)
     }
 
     /// Payload type and clock of the digits we send: the clock of the sound (RFC 4733 §2.1), or, where the telephone agreed to no such events,

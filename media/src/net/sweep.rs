@@ -19,8 +19,7 @@ const IDLE_BUFFER: usize = 1;
 const EXPEDITED: u32 = 46 << 2;
 /// The limit on open files where the system does not tell: the least that is usual.
 const USUAL_LIMIT: u64 = 1024;
-
-/// RTP and RTCP.
+/// Those of a port: RTP and RTCP.
 const SOCKETS: u64 = 2;
 
 /// Sockets of a range of ports.
@@ -119,7 +118,7 @@ impl Sweep {
     fn keep(&self, port: Port, bytes: usize) {
         let Some(Pair { rtp, rtcp }) = self.pair(port) else { return };
         for socket in [rtp, rtcp] {
-            // Granted at the start, and any size is granted alike: the kernel bends what it is asked for to its limits.
+            // The kernel grants any size, bent to its limits, and did so when the socket was made.
             let _ = SockRef::from(socket).set_recv_buffer_size(bytes);
         }
     }

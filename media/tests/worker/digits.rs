@@ -147,6 +147,22 @@ fn digits_have_the_clock_of_the_sound_where_the_telephone_has_such_events() {
 }
 
 #[test]
+fn digits_have_the_clock_of_the_sound_that_is_heard_whatever_the_telephone_prefers() {
+    let mut world = World::call();
+    world.update(1, |stream| {
+        let events = [(101, 8000), (102, 48000)].map(|(number, rate)| (number, Codec::TelephoneEvent { rate }));
+        stream.outgoing = PayloadMap([&[(96, Codec::Opus), (0, Codec::Pcmu)][..], &events].concat());
+    });
+    world.talk(2, 0..10);
+    world.command(Command::SendDigits { leg: LegId(1), digits: vec![1] });
+    world.talk(2, 10..20);
+    let heard = world.heard(1);
+    assert_eq!(heard.iter().filter(|packet| packet.payload_type == 101).count(), 8);
+    let last = heard.last().unwrap().timestamp.wrapping_sub(heard[0].timestamp);
+    assert!(last.abs_diff(19 * 160) <= 80, "the clock of the stream is the wall's: {last}");
+}
+
+#[test]
 fn digits_reach_a_telephone_that_answered_opus_with_events_of_another_clock() {
     let mut world = World::call();
     world.update(1, |stream| {
