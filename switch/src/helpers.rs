@@ -1,7 +1,6 @@
 //! The helper pool: a few threads for what would burn or block the control thread.
 //!
-//! A queue of stated length stands before it. Work that finds it full is refused at once, so that a flood of logins costs those who
-//! flood, and never the calls.
+//! Its threads run when nothing else wants to, so that a flood of logins costs those who flood, and never the calls.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
@@ -9,11 +8,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use cas::cas::{Finding, Job, Work};
+use thread_priority::{ThreadPriority, set_current_thread_priority};
+use tracing::debug;
 
 /// Threads: argon2 takes a core for some 20 ms, and a small machine has two.
 pub const THREADS: usize = 2;
 
-/// Jobs that may wait: more than the CAS has logins under way.
+/// Jobs that may wait. The CAS gives no more at a time (256 logins, and a write of the site); should it, those beyond are refused.
 pub const QUEUE: usize = 512;
 
 /// The threads and the queue before them. Dropped, it lets them finish what waits and joins them.
@@ -39,6 +40,7 @@ impl Pool {
             let (jobs, done) = (Arc::clone(&jobs), done.clone());
             let name = format!("helper-{number}");
             thread::Builder::new().name(name).spawn(move || {
+                yield_to_all_others();
                 while let Some(Job { id, work: asked }) = next(&jobs) {
                     done(id, work(asked));
                 }
@@ -57,6 +59,13 @@ impl Pool {
         queue.try_send(job).map_err(|error| match error {
             TrySendError::Full(job) | TrySendError::Disconnected(job) => job,
         })
+    }
+}
+
+/// Gives the thread the least share of a processor. Where that is not permitted, logins and calls compete.
+fn yield_to_all_others() {
+    if let Err(error) = set_current_thread_priority(ThreadPriority::Min) {
+        debug!(?error, "a helper thread keeps its priority");
     }
 }
 
@@ -104,6 +113,23 @@ mod tests {
         answers.sort_by_key(|(id, _)| *id);
         let expected: Vec<_> = (0..16).map(|id| (id, Finding::Verified(id % 2 == 0))).collect();
         assert_eq!(answers, expected);
+    }
+
+    #[test]
+    fn helpers_yield_to_every_other_thread() {
+        let (done, answers) = channel();
+        let nice = move |_, _| done.send(niceness_of_this_thread()).unwrap();
+        let pool = Pool::start(1, 1, compare, nice).unwrap();
+        pool.submit(job(1, "right")).unwrap();
+        assert_eq!(answers.recv().unwrap(), 19);
+        assert!(niceness_of_this_thread() < 19, "the others keep theirs");
+    }
+
+    fn niceness_of_this_thread() -> i32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        // The 19th field; the second is in parentheses and may contain anything (proc_pid_stat(5)).
+        let after_name = stat.rsplit(')').next().unwrap();
+        after_name.split_whitespace().nth(16).unwrap().parse().unwrap()
     }
 
     #[test]
