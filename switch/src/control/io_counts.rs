@@ -1,4 +1,4 @@
-//! What went wrong at the sockets, the helpers and the log, for `/metrics`: what the node, which answers it, cannot know.
+//! What went wrong at the sockets and in the log, for `/metrics`: what the node, which answers it, cannot know.
 
 use bytes::Bytes;
 use cas::cas::Reply;
@@ -28,11 +28,6 @@ fn render(control: &Control) -> String {
         ("net_tcp_refused", "SIP connections closed at once because a limit was reached", tcp.refused.get()),
         ("net_tcp_overflowed", "SIP connections cut because the peer did not read", tcp.overflowed.get()),
         ("net_tcp_unsent", "SIP messages for connections that were gone", tcp.unsent.get()),
-        (
-            "helpers_refused",
-            "Passwords not looked at because the helpers had too much work",
-            control.refused_jobs.get(),
-        ),
         ("log_dropped", "Lines not logged because nobody took them", log::dropped_lines()),
     ];
     let mut registry = Registry::with_prefix("switch");
