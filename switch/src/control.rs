@@ -18,13 +18,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use cas::cas::{Finding, Reply, Request, RequestId, Work};
+use cas::cas::{Reply, Request, RequestId};
 use cas::store::thread::StoreThread;
 use media::Plane;
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep_until;
-use tracing::warn;
 
 use crate::clock;
 use crate::helpers::Pool;
@@ -64,7 +63,6 @@ pub struct Control {
     media: RefCell<Plane>,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
-    refused_jobs: Cell<u64>,
     clients: RefCell<BTreeMap<RequestId, oneshot::Sender<Reply>>>,
     next_request: Cell<u64>,
     alarm: Alarm,
@@ -126,7 +124,6 @@ impl Control {
                 media: RefCell::new(media),
                 store,
                 helpers,
-                refused_jobs: Cell::new(0),
                 clients: RefCell::default(),
                 next_request: Cell::new(1),
                 alarm: Alarm::default(),
@@ -168,13 +165,7 @@ impl Control {
                     self.answer(Input::Stored(user, id, Err(error)));
                 }
             }
-            Output::Help(job) => {
-                if let Err(job) = self.helpers.submit(job) {
-                    self.refused_jobs.set(self.refused_jobs.get() + 1);
-                    warn!("the helpers have more work than they can do: one password was refused unseen");
-                    self.answer(Input::Helped(job.id, refusal(&job.work)));
-                }
-            }
+            Output::Help(job) => self.helpers.submit(job),
             Output::Reply(id, reply) => {
                 // A client that has gone meanwhile is told nothing.
                 if let Some(client) = self.clients.borrow_mut().remove(&id) {
@@ -259,14 +250,6 @@ fn sink(control: Weak<Control>) -> Sink {
             control.step(input);
         }
     })
-}
-
-/// What a helper says that could not look: no password matches, and none was hashed.
-fn refusal(work: &Work) -> Finding {
-    match work {
-        Work::Verify { .. } => Finding::Verified(false),
-        Work::Hash { .. } => Finding::Hashed(Vec::new()),
-    }
 }
 
 /// A request under way.

@@ -145,7 +145,7 @@ fn start_store(
 }
 
 fn start_helpers(tell: mpsc::Sender<Input>, watch: Watch) -> io::Result<Pool> {
-    Pool::start(helpers::THREADS, helpers::QUEUE, cas::cas::Work::run, move |id, finding| {
+    Pool::start(helpers::THREADS, cas::cas::Work::run, move |id, finding| {
         let _watched = &watch;
         let _ = tell.blocking_send(Input::Helped(id, finding));
     })
