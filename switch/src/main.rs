@@ -1,5 +1,7 @@
 //! The order in which the switch starts, and nothing else.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
