@@ -12,6 +12,9 @@ const OWN: usize = 64;
 /// Connections, where the limit is so low that the shares make no sense.
 const LEAST: usize = 16;
 
+/// Fewer phones over TCP than this are worth a warning.
+const FEW: usize = 1024;
+
 /// Of three connections one is a phone's, two are clients'.
 const PARTS: usize = 3;
 
@@ -30,7 +33,7 @@ pub(super) fn connections(media: usize) -> Connections {
     let limit = getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(soft, _)| soft);
     let shared = share(usize::try_from(limit).unwrap_or(usize::MAX), media);
     let Connections { sip, http } = shared;
-    if shared != wanted() {
+    if shared.sip < FEW {
         warn!(
             limit,
             media, sip, http, "the limit on open files leaves room for few connections: raise it (LimitNOFILE)"
