@@ -14,7 +14,7 @@ use crate::engine::{At, Engine};
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Request, Response, Status};
 use crate::sip::sdp::{self, Direction};
-use crate::sip::transaction::ServerTx;
+use crate::sip::transaction::{ServerTx, Unanswered};
 
 impl Engine {
     /// A re-INVITE of the phone's.
@@ -187,12 +187,18 @@ impl Engine {
         }
     }
 
-    /// Our re-INVITE was never answered: the phone is gone.
-    pub(crate) fn reinvite_unanswered(&mut self, at: At<'_>, id: LegId) {
+    /// Our re-INVITE was never answered: the phone is gone. Where only its connection is, it may come back on another, and the call goes on as it
+    /// was: a phone that does not is found by its silence.
+    pub(crate) fn reinvite_unanswered(&mut self, at: At<'_>, id: LegId, why: Unanswered) {
+        let status = match why {
+            Unanswered::Timeout => Status(408),
+            Unanswered::Unreachable => Status(503),
+        };
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
-            self.reoffer_failed(at, id, &reoffer, Status(408));
+            self.reoffer_failed(at, id, &reoffer, status);
         }
+        self.settled(at, id);
     }
 
     /// An exchange is over: the offer that waited goes out.

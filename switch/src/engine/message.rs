@@ -84,7 +84,7 @@ impl Engine {
     fn unanswered(&mut self, at: At<'_>, owner: Owner, why: Unanswered) {
         match owner {
             Owner::Invite(leg) => self.invite_unanswered(at, leg, why),
-            Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg),
+            Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg, why),
             Owner::Probe(leg) => self.probe_unanswered(at, leg),
             Owner::Bye(leg) => drop(self.table.remove_leaving(leg)),
             Owner::Nobody => {}
