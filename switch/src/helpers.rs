@@ -1,6 +1,6 @@
 //! The helper pool: a few threads for what would burn or block the control thread.
 //!
-//! Its threads have the least share of a processor, so that a flood of logins costs those who flood, and never the calls. How many jobs wait
+//! Its threads have a small share of a processor that others want too, so that a flood of logins costs those who flood, and never the calls. How many jobs wait
 //! is bounded by who gives them: the CAS has 256 logins and one change of the site under way at a time, and answers 503 beyond.
 
 use std::io;
@@ -37,7 +37,7 @@ impl Pool {
             let (jobs, done) = (Arc::clone(&jobs), done.clone());
             let name = format!("helper-{number}");
             thread::Builder::new().name(name).spawn(move || {
-                yield_to_all_others();
+                step_back();
                 while let Some(Job { id, work: asked }) = next(&jobs) {
                     done(id, work(asked));
                 }
@@ -55,9 +55,14 @@ impl Pool {
     }
 }
 
-/// Gives the thread the least share of a processor. Where that is not permitted, logins and calls compete.
-fn yield_to_all_others() {
-    if let Err(error) = set_current_thread_priority(ThreadPriority::Min) {
+/// As the crate counts, where 50 is ordinary: nice 10, with which a thread gets a tenth of what one of the switch's others gets. With the least
+/// there is, any busy program on the machine would make a login take seconds.
+const PRIORITY: u8 = 22;
+
+/// Where the system does not permit it, logins and calls compete as equals.
+fn step_back() {
+    let priority = PRIORITY.try_into().map_or(ThreadPriority::Min, ThreadPriority::Crossplatform);
+    if let Err(error) = set_current_thread_priority(priority) {
         debug!(?error, "a helper thread keeps its priority");
     }
 }
@@ -107,13 +112,13 @@ mod tests {
     }
 
     #[test]
-    fn helpers_yield_to_every_other_thread() {
+    fn helpers_step_back_behind_every_other_thread() {
         let (done, answers) = channel();
         let nice = move |_, _| done.send(niceness_of_this_thread()).unwrap();
         let pool = Pool::start(1, compare, nice).unwrap();
         pool.submit(job(1, "right"));
-        assert_eq!(answers.recv().unwrap(), 19);
-        assert!(niceness_of_this_thread() < 19, "the others keep theirs");
+        assert_eq!(answers.recv().unwrap(), 10);
+        assert!(niceness_of_this_thread() < 10, "the others keep theirs");
     }
 
     fn niceness_of_this_thread() -> i32 {

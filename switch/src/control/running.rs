@@ -110,8 +110,13 @@ async fn serve(
     let Opened { parts, told, http, http_limits, console, mut ready, empty } = opened;
     let control = Control::new(parts);
     control.begin(told);
-    if empty && first_users == FirstUsers::Make {
-        ready.first_users = Some(super::first_users::make(&control, &ready).await?);
+    if let (true, FirstUsers::Make(tell)) = (empty, first_users) {
+        let made = tokio::select! {
+            made = super::first_users::make(&control, &ready, tell) => made?,
+            // Nobody would answer.
+            () = control.over.wait() => return Err(StartError::Broken),
+        };
+        ready.first_users = Some(made);
     }
     let (http_stop, _) = watch::channel(());
     let (mut http_servers, mut console_server) = (JoinSet::new(), JoinSet::new());

@@ -38,7 +38,7 @@ pub struct Limits {
     /// Bytes waiting for one peer; one more closes its connection.
     pub queue: usize,
     /// An accepted connection to which the node has sent nothing for so long is closed: nothing whole can have come on it.
-    pub silence: Duration,
+    pub patience: Duration,
     /// How long opening a connection may take.
     pub connect: Duration,
     /// How long a closing connection may take to deliver what it owes.
@@ -51,7 +51,7 @@ impl Default for Limits {
             connections: 8192,
             per_source: 512,
             queue: 1 << 20,
-            silence: Duration::from_secs(30),
+            patience: Duration::from_secs(30),
             connect: Duration::from_secs(5),
             linger: Duration::from_secs(5),
         }
@@ -235,7 +235,7 @@ impl Tcp {
         let id = StreamId(self.next_accepted.get());
         self.next_accepted.set(id.0 + 2);
         let stream = self.enter(id);
-        let patience = Some(self.limits.silence);
+        let patience = Some(self.limits.patience);
         let tcp = Rc::clone(self);
         tokio::task::spawn_local(async move {
             tcp.run(id, &stream, socket, peer, patience).await;

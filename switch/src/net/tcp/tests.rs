@@ -181,7 +181,7 @@ fn a_source_has_its_share_and_gets_it_back() {
 #[test]
 fn a_connection_that_is_never_answered_is_closed_whatever_it_says() {
     in_runtime(|| async {
-        let mut world = World::start(Limits { silence: Duration::from_millis(1), ..Limits::default() });
+        let mut world = World::start(Limits { patience: Duration::from_millis(1), ..Limits::default() });
         let mut phone = TcpStream::connect(world.address).await.unwrap();
         let id = id_of(world.opened().await);
         // As good as nothing, and as much of it as it likes.
@@ -194,7 +194,7 @@ fn a_connection_that_is_never_answered_is_closed_whatever_it_says() {
 #[test]
 fn a_connection_that_was_answered_stays() {
     in_runtime(|| async {
-        let mut world = World::start(Limits { silence: Duration::from_millis(200), ..Limits::default() });
+        let mut world = World::start(Limits { patience: Duration::from_millis(200), ..Limits::default() });
         let mut phone = TcpStream::connect(world.address).await.unwrap();
         let answered = id_of(world.opened().await);
         world.tcp.send(answered, Bytes::from_static(b"SIP/2.0 200 OK"));
