@@ -48,9 +48,10 @@ impl CallControl for FakeControl {
         if let Some(refusal) = self.refuse.clone() {
             return Err(refusal);
         }
-        self.commands.push(command);
         self.tickets += 1;
-        Ok(Outcome::Pending(Ticket(self.tickets), Some(CallId(0xa0 + self.tickets))))
+        let is_new = matches!(command, CallCommand::MakeCall { .. });
+        self.commands.push(command);
+        Ok(Outcome::Pending(Ticket(self.tickets), is_new.then_some(CallId(0xa0 + self.tickets))))
     }
 
     fn allowed(&self, _: &Site, who: &Principal, call: CallId) -> Actions {

@@ -27,6 +27,15 @@ fn s49_s54_s55_a_subscription_begins_with_a_snapshot_and_is_confirmed_by_the_sum
 }
 
 #[test]
+fn to_subscribe_to_nothing_is_no_event() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let reply = bench.execute(&session, message("subscribe", "subscribe-events", json!({"subscribe": []})));
+    assert_eq!((&reply["error"], reply["subscriptions"].as_array().map(Vec::len)), (&json!(0), Some(1)));
+    assert!(bench.events(&session, 0).is_empty());
+}
+
+#[test]
 fn s74_s131_calls_and_devices_are_told_to_their_user_alone() {
     let mut bench = Bench::new();
     let (own, second, other, deaf) =
