@@ -259,8 +259,12 @@ impl Bench {
     }
 
     fn begin_login(&mut self, login: &str, password: &str) -> RequestId {
+        self.begin_login_from(NETWORK, login, password)
+    }
+
+    fn begin_login_from(&mut self, source: Source, login: &str, password: &str) -> RequestId {
         let body = json!({"app-id": "test", "username": login, "password": password});
-        self.post(Endpoint::Login, None, NETWORK, body.to_string().as_bytes())
+        self.post(Endpoint::Login, None, source, body.to_string().as_bytes())
     }
 
     #[track_caller]
