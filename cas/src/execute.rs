@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::bulk::{Asker, Exchange, MAX_PARTS, Place, Step};
-use crate::cas::{Cas, Environment, Finding, Job, MAX_EXCHANGES, Output, Reply, Request, RequestId, Source};
+use crate::cas::{
+    Cas, Environment, Finding, Job, MAX_EXCHANGES, MAX_EXCHANGES_OF_SESSION, Output, Reply, Request, RequestId, Source,
+};
 use crate::control::{CallId, Refusal, Ticket};
 use crate::core::logged_out;
 use crate::event::Event;
@@ -71,7 +73,7 @@ impl Cas {
                 None => return self.core.reply_no_session(env.now, id),
             },
         };
-        if self.exchanges.len() >= MAX_EXCHANGES {
+        if self.exchanges.len() >= MAX_EXCHANGES || self.is_busy(asker) {
             self.core.overloads += 1;
             let failure = Failure::new(Code::OVERLOADED, "too many requests at once: try again in a second");
             return self.core.reply(id, Reply::refused(env.now, 503, failure).with_retry_after(1));
@@ -88,6 +90,14 @@ impl Cas {
                 let status = if failure.code == Code::MALFORMED { 400 } else { 200 };
                 self.core.reply(id, Reply::refused(env.now, status, failure));
             }
+        }
+    }
+
+    /// Whether the session has as many requests under way as it may have.
+    fn is_busy(&self, asker: Asker) -> bool {
+        match asker {
+            Asker::Session(key) => self.core.sessions.get(key).is_some_and(|s| s.busy >= MAX_EXCHANGES_OF_SESSION),
+            Asker::Console => false,
         }
     }
 

@@ -224,6 +224,23 @@ fn a_session_has_no_more_than_64_commands_pending() {
 }
 
 #[test]
+fn a_session_has_no_more_than_64_requests_waiting_and_others_are_served() {
+    let mut bench = Bench::new();
+    let (session, other) = (bench.log_in("501"), bench.log_in("502"));
+    let asked = message("tel", "make-call", json!({"dest": "502", "wait": true}));
+    for _ in 0..64 {
+        bench.send(&session, &asked);
+    }
+    let id = bench.send(&session, &asked);
+    assert_eq!(bench.replies[&id].headers, [("retry-after", "1".to_owned())]);
+    let (status, reply) = bench.reply(id);
+    assert_eq!((status, code(&reply).0), (503, 20));
+    assert_eq!(code(&bench.execute(&other, make_call(1))).0, 0);
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(None)));
+    assert_eq!(code(&bench.execute(&session, message("tel", "get-calls", json!({})))).0, 0);
+}
+
+#[test]
 fn s28_the_fields_way_of_writing_names_is_accepted() {
     let mut bench = Bench::new();
     let session = bench.log_in("501");
@@ -432,4 +449,33 @@ fn the_console_may_ask_what_an_administrator_may_and_is_no_user() {
         ["1", "501", "501", "sip:501@192.0.2.1", "udp 192.0.2.1:5060", "phone", 5]
     ]);
     assert_eq!(rows, wanted);
+}
+
+#[test]
+fn what_is_printed_for_a_log_shows_no_secret() {
+    let printed = [
+        format!("{:?}", user(2, "501", "Vanessa Kensington", Role::User)),
+        format!("{:?}", phone(1, 2, "501")),
+        format!("{:?}", Change::PutUser(user(2, "501", "V", Role::User))),
+        format!("{:?}", Finding::Hashed(vec!["hash:secret".into()])),
+        format!("{:?}", Reply::new(200, "text/plain", "secret").with_header("set-cookie", "secret".into())),
+        format!(
+            "{:?}",
+            Input::Request(
+                RequestId(1),
+                Request {
+                    endpoint: Endpoint::Login,
+                    session: Some("secret".into()),
+                    source: NETWORK,
+                    body: "secret".into()
+                }
+            )
+        ),
+    ];
+    let Access::Digest { ha1_md5, ha1_sha256, .. } = phone(1, 2, "501").access else { unreachable!() };
+    for text in printed {
+        for secret in ["secret", "hash", &ha1_md5, &ha1_sha256] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
 }
