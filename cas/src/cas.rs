@@ -74,6 +74,8 @@ pub enum Endpoint {
     },
     /// `POST /Logout`
     Logout,
+    /// None of the protocol's: whether the session lives, asked by the listener before it takes a large body. 200, or else 401.
+    Session,
     /// `GET /health`
     Health,
     /// `GET /metrics`: answered by the node, which knows all the counts.
@@ -366,6 +368,10 @@ impl Cas {
             },
             Endpoint::Logout => match self.core.session_of(request) {
                 Some(key) => self.logout(env.now, id, key),
+                None => self.core.reply_no_session(env.now, id),
+            },
+            Endpoint::Session => match self.core.session_of(request) {
+                Some(_) => self.core.reply(id, Reply::json(200, Bytes::from_static(b"{}"))),
                 None => self.core.reply_no_session(env.now, id),
             },
             Endpoint::Health => self.core.reply(id, Reply::json(200, Bytes::from_static(b"{\"status\":\"ok\"}"))),

@@ -65,7 +65,8 @@ fn a_body_that_cannot_be_read_is_400_and_ends_no_session() {
 #[test]
 fn s42_without_a_session_nothing_is_served() {
     let mut bench = Bench::new();
-    for endpoint in [Endpoint::Execute, Endpoint::GetEvents { timeout: 0, after: None }, Endpoint::Logout] {
+    let poll = Endpoint::GetEvents { timeout: 0, after: None };
+    for endpoint in [Endpoint::Execute, poll, Endpoint::Logout, Endpoint::Session] {
         for session in [None, Some("0123456789abcdef0123456789abcdef")] {
             let id = bench.post(endpoint, session, NETWORK, b"{}");
             let (status, reply) = bench.reply(id);
