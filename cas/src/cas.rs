@@ -1,6 +1,7 @@
 //! The heart of the CAS: sessions, events, subscriptions, and the way of a message to its topic.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
@@ -26,7 +27,7 @@ use crate::wire::{Failure, Fields, json};
 pub struct RequestId(pub u64);
 
 /// What came in at a listener.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Request {
     /// Where it is meant for.
     pub endpoint: Endpoint,
@@ -36,6 +37,16 @@ pub struct Request {
     pub source: Source,
     /// The body, whole.
     pub body: Bytes,
+}
+
+/// Without session and body: passwords are among them.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("endpoint", &self.endpoint)
+            .field("source", &self.source)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Where a request came from.
@@ -63,6 +74,8 @@ pub enum Endpoint {
     },
     /// `POST /Logout`
     Logout,
+    /// None of the protocol's: whether the session lives, asked by the listener before it takes a large body. 200, or else 401.
+    Session,
     /// `GET /health`
     Health,
     /// `GET /metrics`: answered by the node, which knows all the counts.
@@ -70,7 +83,7 @@ pub enum Endpoint {
 }
 
 /// What goes back.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Reply {
     /// The HTTP status.
     pub status: u16,
@@ -80,6 +93,14 @@ pub struct Reply {
     pub headers: Vec<(&'static str, String)>,
     /// The body, whole.
     pub body: Bytes,
+}
+
+/// Without headers and body: a session's token is in both.
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let length = self.body.len();
+        f.debug_struct("Reply").field("status", &self.status).field("length", &length).finish_non_exhaustive()
+    }
 }
 
 impl Reply {
@@ -144,8 +165,8 @@ pub enum Work {
     },
 }
 
-impl std::fmt::Debug for Work {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Debug for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Work::Verify { .. } => "Verify",
             Work::Hash { .. } => "Hash",
@@ -154,12 +175,21 @@ impl std::fmt::Debug for Work {
 }
 
 /// What a helper found.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Finding {
     /// Whether the password matches.
     Verified(bool),
     /// PHC strings, in order.
     Hashed(Vec<String>),
+}
+
+impl fmt::Debug for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finding::Verified(fits) => f.debug_tuple("Verified").field(fits).finish(),
+            Finding::Hashed(hashes) => write!(f, "Hashed({})", hashes.len()),
+        }
+    }
 }
 
 /// What the CAS is told by its node.
@@ -232,6 +262,8 @@ pub struct Stats {
 
 /// Exchanges under way.
 pub(crate) const MAX_EXCHANGES: usize = 4096;
+/// Those of one session: no client can take them all.
+pub(crate) const MAX_EXCHANGES_OF_SESSION: usize = 64;
 /// The longest a `GetEvents` waits.
 const MAX_POLL: Duration = Duration::from_secs(120);
 
@@ -336,6 +368,10 @@ impl Cas {
             },
             Endpoint::Logout => match self.core.session_of(request) {
                 Some(key) => self.logout(env.now, id, key),
+                None => self.core.reply_no_session(env.now, id),
+            },
+            Endpoint::Session => match self.core.session_of(request) {
+                Some(_) => self.core.reply(id, Reply::json(200, Bytes::from_static(b"{}"))),
                 None => self.core.reply_no_session(env.now, id),
             },
             Endpoint::Health => self.core.reply(id, Reply::json(200, Bytes::from_static(b"{\"status\":\"ok\"}"))),

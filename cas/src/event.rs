@@ -101,13 +101,13 @@ impl Ring {
         self.events.push_back(event);
     }
 
-    /// The client has all up to `after`; without it, all that was delivered.
+    /// The client has all up to `after`; without it, all that was delivered. What no answer has carried nobody can have: a higher number
+    /// is an earlier session's, and acknowledges nothing.
     pub(crate) fn acknowledge(&mut self, now: Now, after: Option<u64>) {
         let after = after.unwrap_or(self.delivered);
-        while !self.events.is_empty() && self.first() <= after {
+        while after <= self.delivered && !self.events.is_empty() && self.first() <= after {
             self.events.pop_front();
         }
-        self.delivered = self.delivered.max(after.min(self.last));
         if self.missed && self.has_room() {
             self.missed = false;
             self.append_resync(now);
@@ -171,11 +171,22 @@ mod tests {
         ring.acknowledge(now(), Some(1));
         push(&mut ring, 4);
         assert_eq!(deliver(&mut ring), [(2, Some(2)), (3, Some(3)), (4, Some(4))]);
-        ring.acknowledge(now(), Some(99));
+        ring.acknowledge(now(), Some(4));
         assert!(!ring.is_waiting());
         assert_eq!(ring.deliver(), "[]");
         push(&mut ring, 5);
         assert_eq!(deliver(&mut ring), [(5, Some(5))]);
+    }
+
+    #[test]
+    fn a_number_beyond_what_was_delivered_acknowledges_nothing() {
+        let mut ring = Ring::new(8);
+        (1..=2).for_each(|n| assert!(!push(&mut ring, n)));
+        ring.acknowledge(now(), Some(1));
+        assert_eq!(deliver(&mut ring), [(1, Some(1)), (2, Some(2))], "it was queued, but never sent");
+        push(&mut ring, 3);
+        ring.acknowledge(now(), Some(99));
+        assert_eq!(deliver(&mut ring), [(1, Some(1)), (2, Some(2)), (3, Some(3))]);
     }
 
     #[test]

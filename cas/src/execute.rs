@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use crate::bulk::{Asker, Exchange, MAX_PARTS, Place, Step};
-use crate::cas::{Cas, Environment, Finding, Job, MAX_EXCHANGES, Output, Reply, Request, RequestId, Source};
+use crate::cas::{
+    Cas, Environment, Finding, Job, MAX_EXCHANGES, MAX_EXCHANGES_OF_SESSION, Output, Reply, Request, RequestId, Source,
+};
 use crate::control::{CallId, Refusal, Ticket};
 use crate::core::logged_out;
 use crate::event::Event;
@@ -38,6 +40,8 @@ pub(crate) struct Command {
     task: Task,
     /// What the client was told to know it by.
     response: u32,
+    /// The call it is about.
+    call: Option<CallId>,
 }
 
 /// Who waits for the store.
@@ -69,7 +73,7 @@ impl Cas {
                 None => return self.core.reply_no_session(env.now, id),
             },
         };
-        if self.exchanges.len() >= MAX_EXCHANGES {
+        if self.exchanges.len() >= MAX_EXCHANGES || self.is_busy(asker) {
             self.core.overloads += 1;
             let failure = Failure::new(Code::OVERLOADED, "too many requests at once: try again in a second");
             return self.core.reply(id, Reply::refused(env.now, 503, failure).with_retry_after(1));
@@ -86,6 +90,14 @@ impl Cas {
                 let status = if failure.code == Code::MALFORMED { 400 } else { 200 };
                 self.core.reply(id, Reply::refused(env.now, status, failure));
             }
+        }
+    }
+
+    /// Whether the session has as many requests under way as it may have.
+    fn is_busy(&self, asker: Asker) -> bool {
+        match asker {
+            Asker::Session(key) => self.core.sessions.get(key).is_some_and(|s| s.busy >= MAX_EXCHANGES_OF_SESSION),
+            Asker::Console => false,
         }
     }
 
@@ -176,10 +188,9 @@ impl Cas {
                 self.deliver(env.now, task.place, reply);
                 return None;
             }
-            Seen::OtherContent => Failure {
-                field: Some("request-id".into()),
-                ..Failure::new(Code::CONFLICT, "this request-id was used for another request")
-            },
+            Seen::OtherContent => {
+                Failure::of("request-id", Code::CONFLICT, "this request-id was used for another request")
+            }
             Seen::Full => Failure::new(Code::OVERLOADED, "too many requests of this session are pending"),
         };
         let reply = self.reply(env.now, env.site, task.asker, &task.head, 0, Err(failure));
@@ -249,19 +260,24 @@ impl Cas {
             let reply = self.reply(env.now, env.site, task.asker, &task.head, response, Ok(fields));
             self.deliver_to_all(env.now, &task, &reply, true);
         }
-        self.tickets.insert(ticket, Command { task, response });
+        self.tickets.insert(ticket, Command { task, response, call });
     }
 
     /// Call control has come to the end of a command (S39, S41).
     pub(crate) fn completed(&mut self, now: Now, site: &Site, ticket: Ticket, result: Result<Option<CallId>, Refusal>) {
-        let Some(Command { task, response }) = self.tickets.remove(&ticket) else { return };
+        let Some(Command { task, response, call }) = self.tickets.remove(&ticket) else { return };
         let Asker::Session(key) = task.asker else { return };
         if let Some(session) = self.core.sessions.get_mut(key) {
             session.pending = session.pending.saturating_sub(1);
         }
-        let result = result.map(|call| with_call(Fields::new(), call)).map_err(Failure::from);
+        let result = match result {
+            Ok(made) => Ok(with_call(Fields::new(), made.or(call))),
+            Err(refusal) => Err(Failure { call_id: call.map(|call| call.to_string()), ..refusal.into() }),
+        };
         if task.head.wait {
-            return self.answer(now, site, &task, result);
+            // However it ended, it was begun: a repeat must not begin it again.
+            let reply = self.reply(now, site, task.asker, &task.head, 0, result);
+            return self.deliver_to_all(now, &task, &reply, true);
         }
         let mut fields = Fields::new();
         if let Some(id) = task.head.request_id {
@@ -304,10 +320,10 @@ impl Cas {
         }
     }
 
-    /// The final reply, to the asker and to all who repeated the request meanwhile. A failure that may pass is not remembered.
+    /// The final reply, to the asker and to all who repeated the request meanwhile. Where nothing was begun nothing is remembered: the
+    /// client corrects the message, or tries it again, under the same `request-id`.
     fn answer(&mut self, now: Now, site: &Site, task: &Task, result: Result<Fields, Failure>) {
-        let passing = [Code::OVERLOADED, Code::INTERNAL];
-        let remember = result.as_ref().map_or_else(|failure| !passing.contains(&failure.code), |_| true);
+        let remember = result.is_ok();
         let reply = self.reply(now, site, task.asker, &task.head, 0, result);
         self.deliver_to_all(now, task, &reply, remember);
     }

@@ -3,6 +3,8 @@
 //! What the endpoints mean is not known here. The application is asked on the listener's own thread; a poll that waits costs a suspended
 //! future and no thread. When a client goes away before its reply, the future that asked is dropped: so the application knows.
 
+mod body;
+mod browser;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -14,12 +16,12 @@ use std::io::Write;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -29,7 +31,10 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
-use crate::cas::{Reply, Request, Source};
+use self::body::Budget;
+use crate::cas::{Endpoint, Reply, Request, Source};
+use crate::time::{Now, Wall};
+use crate::wire::Failure;
 
 /// What a listener bears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,8 +43,12 @@ pub struct Limits {
     pub connections: usize,
     /// Streams of one HTTP/2 connection.
     pub streams: u32,
-    /// The largest body.
+    /// The largest body of a session.
     pub body: usize,
+    /// The largest body of anybody else: a login, say.
+    pub small_body: usize,
+    /// Bodies under way in all, in bytes; one more is answered 503.
+    pub bodies: usize,
     /// A request's header must be there so long after its first byte.
     pub header_time: Duration,
     /// Likewise its body after its header.
@@ -56,6 +65,8 @@ impl Default for Limits {
             connections: 16_384,
             streams: 64,
             body: 1 << 20,
+            small_body: 4 << 10,
+            bodies: 64 << 20,
             header_time: Duration::from_secs(10),
             body_time: Duration::from_secs(20),
             idle: Duration::from_secs(150),
@@ -71,7 +82,9 @@ pub async fn serve<A>(listener: TcpListener, ask: Rc<A>, limits: Limits, stop: i
 where
     A: AsyncFn(Request) -> Reply + 'static,
 {
-    let limits = Rc::new(limits);
+    let bodies = Budget::new(limits.bodies);
+    let listening = Rc::new(Listening { ask, limits, bodies });
+    let limits = &listening.limits;
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut stop = pin!(stop);
@@ -83,8 +96,7 @@ where
             accepted = listener.accept() => match accepted {
                 Ok((stream, _)) if connections.len() >= limits.connections => turn_away(stream),
                 Ok((stream, peer)) => {
-                    let connection = connection(stream, peer.ip(), Rc::clone(&ask), Rc::clone(&limits), stopped.clone());
-                    connections.spawn_local(connection);
+                    connections.spawn_local(connection(stream, peer.ip(), Rc::clone(&listening), stopped.clone()));
                 }
                 Err(error) => {
                     // Out of file descriptors, say: others may be closed meanwhile.
@@ -99,6 +111,13 @@ where
     if timeout(limits.grace, all_ended).await.is_err() {
         tracing::info!("HTTP requests under way were cut off");
     }
+}
+
+/// What the connections of a listener share.
+struct Listening<A> {
+    ask: Rc<A>,
+    limits: Limits,
+    bodies: Rc<Budget>,
 }
 
 /// One connection more than there may be. The few bytes fit into the empty buffer of a new socket.
@@ -155,25 +174,23 @@ impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor 
     }
 }
 
-async fn connection<A>(
-    stream: TcpStream,
-    peer: IpAddr,
-    ask: Rc<A>,
-    limits: Rc<Limits>,
-    mut stopped: watch::Receiver<()>,
-) where
+async fn connection<A>(stream: TcpStream, peer: IpAddr, listening: Rc<Listening<A>>, mut stopped: watch::Receiver<()>)
+where
     A: AsyncFn(Request) -> Reply + 'static,
 {
+    let limits = &listening.limits;
+    let is_loopback = stream.local_addr().is_ok_and(|local| local.ip().to_canonical().is_loopback());
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
     let activity = Rc::new(Activity { open: Cell::new(0), since: Cell::new(Instant::now()) });
-    let service = service_fn(|request| {
-        let (busy, ask, limits) = (activity.enter(), Rc::clone(&ask), Rc::clone(&limits));
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let (busy, listening) = (activity.enter(), Rc::clone(&listening));
         async move {
-            let reply = answer(&*ask, peer, request, &limits).await;
+            let is_head = request.method() == Method::HEAD;
+            let reply = listening.answer(peer, is_loopback, request).await;
             drop(busy);
-            Ok::<_, Infallible>(response(reply))
+            Ok::<_, Infallible>(response(reply.unwrap_or_else(|refusal| refusal), is_head))
         }
     });
     let mut builder = auto::Builder::new(LocalExecutor);
@@ -190,43 +207,53 @@ async fn connection<A>(
     let _ = timeout(limits.grace, connection).await;
 }
 
-async fn answer(
-    ask: &impl AsyncFn(Request) -> Reply,
-    peer: IpAddr,
-    request: hyper::Request<Incoming>,
-    limits: &Limits,
-) -> Reply {
-    let (head, body) = request.into_parts();
-    let endpoint = match route::endpoint(&head) {
-        Ok(endpoint) => endpoint,
-        Err(reply) => return reply,
-    };
-    let body = match head.method {
-        Method::POST => match read(body, limits).await {
-            Ok(body) => body,
-            Err(reply) => return reply,
-        },
-        _ => Bytes::new(),
-    };
-    ask(Request { endpoint, session: route::session(&head), source: Source::Network(peer), body }).await
-}
-
-async fn read(body: Incoming, limits: &Limits) -> Result<Bytes, Reply> {
-    match timeout(limits.body_time, Limited::new(body, limits.body).collect()).await {
-        Ok(Ok(body)) => Ok(body.to_bytes()),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(route::refusal(413, 1, None, &format!("a body has at most {} bytes", limits.body)))
+impl<A: AsyncFn(Request) -> Reply> Listening<A> {
+    /// What the application says, or else the listener's own refusal.
+    async fn answer(&self, peer: IpAddr, is_loopback: bool, request: hyper::Request<Incoming>) -> Result<Reply, Reply> {
+        let (head, body) = request.into_parts();
+        browser::check(&head, is_loopback)?;
+        let endpoint = route::endpoint(&head)?;
+        let mut request =
+            Request { endpoint, session: route::session(&head), source: Source::Network(peer), body: Bytes::new() };
+        if head.method != Method::POST {
+            return Ok((self.ask)(request).await);
         }
-        Ok(Err(error)) => Err(route::refusal(400, 1, None, &format!("the body could not be read: {error}"))),
-        Err(_) => Err(route::refusal(408, 1, None, "the body did not come in time")),
+        let limit = match endpoint {
+            Endpoint::Execute if body::is_large(&body, &self.limits) => {
+                self.admit(&request).await?;
+                self.limits.body
+            }
+            _ => self.limits.small_body,
+        };
+        let (body, reserved) = body::read(body, limit, &self.limits, &self.bodies).await?;
+        request.body = body;
+        let reply = (self.ask)(request).await;
+        drop(reserved);
+        Ok(reply)
+    }
+
+    /// Nothing large is taken from a stranger.
+    async fn admit(&self, request: &Request) -> Result<(), Reply> {
+        let reply = (self.ask)(Request { endpoint: Endpoint::Session, ..request.clone() }).await;
+        if reply.status == 200 { Ok(()) } else { Err(reply) }
     }
 }
 
-fn response(reply: Reply) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(reply.body));
+/// A refusal by the listener itself, with a CAS body that tells why.
+fn refusal(status: u16, failure: Failure) -> Reply {
+    let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let now = Now { mono: std::time::Instant::now(), wall: Wall(wall.as_millis() as u64) };
+    Reply::refused(now, status, failure)
+}
+
+/// The answer to HEAD is that to GET, without the body (RFC 9110 §9.3.2).
+fn response(reply: Reply, is_head: bool) -> Response<Full<Bytes>> {
+    let length = reply.body.len();
+    let mut response = Response::new(Full::new(if is_head { Bytes::new() } else { reply.body }));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
+    headers.insert(CONTENT_LENGTH, length.into());
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for (name, value) in reply.headers {
         match HeaderValue::try_from(value) {

@@ -1,7 +1,8 @@
 //! Login: a password against its hash, and answers that come later and later to whoever guesses.
 //!
-//! Every password is verified, so that the right one is never slowed, whatever others did. A wrong one is answered 401; after five by the same
-//! user name or from the same source, the answer is held back 1, 2, 4 … 30 s.
+//! A wrong password is answered 401; after five by the same user name or from the same source, the answer is held back 1, 2, 4 … 30 s, and until it
+//! is due no further attempt of that source on that user is looked at. Elsewhere every password is verified, so that nobody is slowed by a stranger
+//! who guesses.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -55,6 +56,8 @@ pub(crate) struct Attempt {
 pub(crate) struct Logins {
     by_user: Failures<String>,
     by_source: Failures<IpAddr>,
+    /// Until when a source's attempts on a user are not looked at.
+    shut: BTreeMap<(IpAddr, String), Instant>,
     held: BTreeMap<(Instant, RequestId), Duration>,
     /// Failed since the start.
     pub(crate) failed: u64,
@@ -64,6 +67,27 @@ impl Logins {
     /// When an answer held back is due.
     pub(crate) fn next_timeout(&self) -> Option<Instant> {
         self.held.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// One more failure; yields how long its answer is held back.
+    fn fail(&mut self, now: Now, source: IpAddr, username: &str) -> Duration {
+        self.failed += 1;
+        let by_user = self.by_user.count(now, username.to_owned());
+        let by_source = self.by_source.count(now, source);
+        let delay = delay(by_user.max(by_source));
+        if self.shut.len() >= MAX_REMEMBERED {
+            self.shut.retain(|_, until| *until > now.mono);
+        }
+        if !delay.is_zero() && self.shut.len() < MAX_REMEMBERED {
+            self.shut.insert((source, username.to_owned()), now.mono + delay);
+        }
+        delay
+    }
+
+    /// How long this source's attempts on this user are still not looked at.
+    fn penalty(&self, now: Now, source: IpAddr, username: &str) -> Option<Duration> {
+        let until = self.shut.get(&(source, username.to_owned()))?;
+        until.checked_duration_since(now.mono).filter(|left| !left.is_zero())
     }
 
     /// The connection of a held answer has gone. Whether it was one.
@@ -90,6 +114,10 @@ impl Cas {
                 return self.core.reply(id, Reply::refused(env.now, status, failure));
             }
         };
+        let source = source(request.source);
+        if let Some(left) = self.logins.penalty(env.now, source, &login.username) {
+            return self.core.reply(id, wrong(env.now, left));
+        }
         if self.jobs.len() >= MAX_VERIFYING {
             self.core.overloads += 1;
             let failure = Failure::new(Code::OVERLOADED, "too many logins at once: try again in a second");
@@ -99,7 +127,7 @@ impl Cas {
         let hash = user.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |(_, hash)| hash.clone());
         let attempt = Attempt {
             request: Some(id),
-            source: source(request.source),
+            source,
             username: login.username,
             user,
             app_id: login.app_id,
@@ -113,6 +141,13 @@ impl Cas {
     }
 
     pub(crate) fn verified(&mut self, env: &mut Environment<'_>, attempt: Attempt, fits: bool) {
+        // It may have been sent along with the one that failed meanwhile: guesses in parallel are no faster.
+        if let Some(left) = self.logins.penalty(env.now, attempt.source, &attempt.username) {
+            if let Some(request) = attempt.request {
+                self.core.reply(request, wrong(env.now, left));
+            }
+            return;
+        }
         // The user may have gone, or changed his password, while the helper was at it.
         let user =
             attempt.user.as_ref().filter(|_| fits).and_then(|(id, hash)| {
@@ -130,10 +165,7 @@ impl Cas {
     }
 
     fn login_failed(&mut self, now: Now, attempt: &Attempt) {
-        self.logins.failed += 1;
-        let by_user = self.logins.by_user.count(now, attempt.username.clone());
-        let by_source = self.logins.by_source.count(now, attempt.source);
-        let delay = delay(by_user.max(by_source));
+        let delay = self.logins.fail(now, attempt.source, &attempt.username);
         tracing::warn!(source = %attempt.source, ?delay, "a login failed");
         let Some(request) = attempt.request else { return };
         match delay.is_zero() || self.logins.held.len() >= MAX_HELD {
@@ -228,7 +260,7 @@ fn read(body: &[u8]) -> Result<Login, Failure> {
 fn wrong(now: Now, delay: Duration) -> Reply {
     let failure = Failure::new(Code::NOT_PERMITTED, "user name or password is not right");
     let reply = Reply::refused(now, 401, failure);
-    if delay.is_zero() { reply } else { reply.with_retry_after(delay.as_secs()) }
+    if delay.is_zero() { reply } else { reply.with_retry_after(delay.as_millis().div_ceil(1000) as u64) }
 }
 
 /// Not readable by scripts, and not sent along with what another site asks.

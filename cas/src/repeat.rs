@@ -15,14 +15,17 @@ const MAX_REMEMBERED: usize = 256;
 /// For so long.
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);
 
-/// What a message asks for, however often it is sent: its content without `timestamp` and `sequence-id`.
+/// Headers that may differ from one sending to the next: the request is the same.
+const HOW_IT_IS_SENT: [&str; 3] = ["timestamp", "sequence-id", "wait"];
+
+/// What a message asks for, however often and however it is sent: its content in canonical writing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fingerprint([u8; 32]);
 
 impl Fingerprint {
     pub(crate) fn of(fields: &Fields) -> Fingerprint {
         let mut hash = Sha256::new();
-        let told = fields.iter().filter(|(name, _)| *name != "timestamp" && *name != "sequence-id");
+        let told = fields.iter().filter(|(name, _)| !HOW_IT_IS_SENT.contains(&name.as_str()));
         hash_members(&mut hash, told);
         Fingerprint(hash.finalize().into())
     }
@@ -160,8 +163,8 @@ mod tests {
     }
 
     #[test]
-    fn the_content_counts_without_timestamp_sequence_id_and_order() {
-        let first = fingerprint(&json!({"a": 1, "b": [1, "x"], "timestamp": 5, "sequence-id": 9}));
+    fn the_content_counts_without_timestamp_sequence_id_wait_and_order() {
+        let first = fingerprint(&json!({"a": 1, "b": [1, "x"], "timestamp": 5, "sequence-id": 9, "wait": true}));
         assert_eq!(first, fingerprint(&json!({"b": [1, "x"], "sequence-id": 10, "a": 1})));
         for other in [json!({"a": "1", "b": [1, "x"]}), json!({"a": 1, "b": [1, "x", null]}), json!({"a": 1})] {
             assert_ne!(first, fingerprint(&other));

@@ -44,7 +44,7 @@ pub(crate) struct Session {
     /// The `response` last given.
     response: u32,
     /// Requests under way.
-    busy: usize,
+    pub(crate) busy: usize,
     last_used: Instant,
     /// The entry of this session in [`Sessions::timers`]: never later than what is due.
     armed: Instant,

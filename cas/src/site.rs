@@ -66,7 +66,7 @@ pub enum Role {
 named!(Role { User = "user", Admin = "admin" });
 
 /// A person, or the administrator (who has neither number nor device).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct User {
     /// Given at creation, never used again.
     pub id: UserId,
@@ -111,7 +111,7 @@ pub struct Device {
 }
 
 /// How the switch knows that a request comes from a device.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Access {
     /// By digest over its own SIP user name and secret.
     Digest {

@@ -39,19 +39,26 @@ pub(crate) struct Failure {
     pub(crate) text: String,
     /// The member it is about.
     pub(crate) field: Option<String>,
+    /// The call that was asked about, as the client is told of it or named it.
+    pub(crate) call_id: Option<String>,
 }
 
 impl Failure {
     pub(crate) fn new(code: Code, text: impl Into<String>) -> Failure {
-        Failure { code, text: text.into(), field: None }
+        Failure { code, text: text.into(), field: None, call_id: None }
+    }
+
+    /// The same, about this member.
+    pub(crate) fn of(field: &str, code: Code, text: impl Into<String>) -> Failure {
+        Failure { field: Some(field.to_owned()), ..Failure::new(code, text) }
     }
 
     pub(crate) fn missing(field: &str) -> Failure {
-        Failure { code: Code::MISSING, text: format!("{field} is missing"), field: Some(field.to_owned()) }
+        Failure::of(field, Code::MISSING, format!("{field} is missing"))
     }
 
     pub(crate) fn bad(field: &str, text: impl Into<String>) -> Failure {
-        Failure { code: Code::BAD_VALUE, text: text.into(), field: Some(field.to_owned()) }
+        Failure::of(field, Code::BAD_VALUE, text)
     }
 
     pub(crate) fn not_found(text: impl Into<String>) -> Failure {
@@ -63,12 +70,15 @@ impl Failure {
         Failure::new(Code::NOT_PERMITTED, "the session has ended: log in again")
     }
 
-    /// Adds `error`, and where it applies `error-text` and `field`.
+    /// Adds `error`, `error-text`, and where they apply `field` and `call-id`.
     pub(crate) fn describe(self, fields: &mut Fields) {
         fields.insert("error".into(), self.code.0.into());
         fields.insert("error-text".into(), self.text.into());
         if let Some(field) = self.field {
             fields.insert("field".into(), field.into());
+        }
+        if let Some(call_id) = self.call_id {
+            fields.insert("call-id".into(), call_id.into());
         }
     }
 }
@@ -104,12 +114,12 @@ pub(crate) fn open(message: Value) -> (Head, Result<Fields, Failure>) {
         let failure = Failure::new(Code::MALFORMED, "a message is a JSON object with the members topic and message");
         return (head, Err(failure));
     };
-    let fields = canonical(fields);
-    let opened = read_head(&fields, &mut head);
+    let mut fields = canonical(fields);
+    let opened = read_head(&mut fields, &mut head);
     (head, opened.map(|()| fields))
 }
 
-fn read_head(fields: &Fields, head: &mut Head) -> Result<(), Failure> {
+fn read_head(fields: &mut Fields, head: &mut Head) -> Result<(), Failure> {
     let request_id = request_id(fields).map(|id| head.request_id = id);
     let topic = name(fields, "topic").map(|name| head.topic = name);
     let message = name(fields, "message").map(|name| head.message = name);
@@ -122,8 +132,10 @@ fn read_head(fields: &Fields, head: &mut Head) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Underscores are accepted in names (`make_call`): phones in the field write them. Where both writings are there, the canonical one counts.
-pub(crate) fn canonical(fields: Fields) -> Fields {
+/// Members as they are meant, however a client writes them: phones in the field write underscores in names (`make_call`), and some
+/// languages write whole numbers as `2.0`. Where both writings of a name are there, the one with hyphens counts.
+pub(crate) fn canonical(mut fields: Fields) -> Fields {
+    fields.values_mut().for_each(make_whole);
     if !fields.keys().any(|key| key.contains('_')) {
         return fields;
     }
@@ -134,22 +146,45 @@ pub(crate) fn canonical(fields: Fields) -> Fields {
     fields
 }
 
-fn name(fields: &Fields, header: &str) -> Result<String, Failure> {
-    match fields.get(header) {
-        None | Some(Value::Null) => Err(Failure::missing(header)),
-        Some(Value::String(name)) if name.is_empty() => Err(Failure::missing(header)),
-        Some(Value::String(name)) if name.len() <= MAX_NAME => Ok(name.replace('_', "-")),
-        Some(_) => Err(Failure::bad(header, format!("{header} is a name of at most {MAX_NAME} characters"))),
+/// Beyond it not every whole number is one of the floating-point numbers (IEEE 754 double precision).
+const MAX_EXACT: f64 = (1_u64 << 53) as f64;
+
+fn make_whole(value: &mut Value) {
+    match value {
+        Value::Number(number) if number.is_f64() => {
+            let float = number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= MAX_EXACT);
+            if let Some(float) = float {
+                *value = Value::from(float as i64);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(make_whole),
+        Value::Object(fields) => fields.values_mut().for_each(make_whole),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
 
+/// A name of the protocol, which is left in the message in canonical writing.
+fn name(fields: &mut Fields, header: &str) -> Result<String, Failure> {
+    match fields.get_mut(header) {
+        None | Some(Value::Null) => Err(Failure::missing(header)),
+        Some(Value::String(name)) if name.is_empty() => Err(Failure::missing(header)),
+        Some(Value::String(name)) if name.len() <= MAX_NAME => {
+            *name = name.replace('_', "-");
+            Ok(name.clone())
+        }
+        Some(_) => Err(Failure::bad(header, format!("{header} is a name of at most {MAX_NAME} bytes"))),
+    }
+}
+
+/// A number is taken that can be given back exactly as it came.
 fn request_id(fields: &Fields) -> Result<Option<Value>, Failure> {
     match fields.get("request-id") {
         None | Some(Value::Null) => Ok(None),
-        Some(id @ Value::Number(_)) => Ok(Some(id.clone())),
+        Some(Value::Number(id)) if !id.is_f64() => Ok(Some(Value::Number(id.clone()))),
         Some(Value::String(id)) if id.len() <= MAX_REQUEST_ID => Ok(Some(Value::String(id.clone()))),
         Some(_) => {
-            let text = format!("request-id is a number or a string of at most {MAX_REQUEST_ID} bytes");
+            let text =
+                format!("request-id is a whole number of 64 bits, or a string of at most {MAX_REQUEST_ID} bytes");
             Err(Failure::bad("request-id", text))
         }
     }
@@ -185,12 +220,36 @@ mod tests {
     }
 
     #[test]
+    fn a_request_id_that_cannot_be_given_back_exactly_is_refused() {
+        let read = |text: &str| {
+            let message = format!(r#"{{"topic":"a","message":"b","request-id":{text}}}"#);
+            let (head, opened) = open(serde_json::from_str(&message).unwrap());
+            opened.map(|_| head.request_id.map(|id| id.to_string()).unwrap_or_default())
+        };
+        for id in ["18446744073709551615", "-9223372036854775808", "0"] {
+            assert_eq!(read(id).as_deref(), Ok(id));
+        }
+        assert_eq!(read("26.0").as_deref(), Ok("26"));
+        for id in ["18446744073709551616", "-9223372036854775809", "1.5", "1e300", "true", "{}"] {
+            let failure = read(id).unwrap_err();
+            assert_eq!((failure.code, failure.field.as_deref()), (Code::BAD_VALUE, Some("request-id")), "{id}");
+        }
+    }
+
+    #[test]
+    fn a_whole_number_may_be_written_with_a_point() {
+        let fields = json!({"max": 2.0, "rows": [[1.0, {"n": -3.0}]], "half": 0.5, "huge": 1e18});
+        let wanted = json!({"max": 2, "rows": [[1, {"n": -3}]], "half": 0.5, "huge": 1e18});
+        assert_eq!(Value::Object(canonical(fields.as_object().unwrap().clone())), wanted);
+    }
+
+    #[test]
     fn s28_underscores_are_accepted_and_unknown_headers_tolerated() {
         let message =
             json!({"topic": "tel", "message": "make_call", "version": 3, "name_hint": "V", "call_id": 1, "call-id": 2});
         let (head, fields) = open(message);
         let fields = fields.unwrap();
-        assert_eq!(head.message, "make-call");
+        assert_eq!((head.message.as_str(), &fields["message"]), ("make-call", &json!("make-call")));
         assert_eq!((&fields["name-hint"], &fields["call-id"]), (&json!("V"), &json!(2)));
     }
 }

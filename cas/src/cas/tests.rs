@@ -48,9 +48,10 @@ impl CallControl for FakeControl {
         if let Some(refusal) = self.refuse.clone() {
             return Err(refusal);
         }
-        self.commands.push(command);
         self.tickets += 1;
-        Ok(Outcome::Pending(Ticket(self.tickets), Some(CallId(0xa0 + self.tickets))))
+        let is_new = matches!(command, CallCommand::MakeCall { .. });
+        self.commands.push(command);
+        Ok(Outcome::Pending(Ticket(self.tickets), is_new.then_some(CallId(0xa0 + self.tickets))))
     }
 
     fn allowed(&self, _: &Site, who: &Principal, call: CallId) -> Actions {
@@ -258,8 +259,12 @@ impl Bench {
     }
 
     fn begin_login(&mut self, login: &str, password: &str) -> RequestId {
+        self.begin_login_from(NETWORK, login, password)
+    }
+
+    fn begin_login_from(&mut self, source: Source, login: &str, password: &str) -> RequestId {
         let body = json!({"app-id": "test", "username": login, "password": password});
-        self.post(Endpoint::Login, None, NETWORK, body.to_string().as_bytes())
+        self.post(Endpoint::Login, None, source, body.to_string().as_bytes())
     }
 
     #[track_caller]

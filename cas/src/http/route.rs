@@ -1,37 +1,50 @@
 //! From the head of an HTTP request to an endpoint and a session. Paths match without regard to case.
 
 use hyper::Method;
-use hyper::header::{AUTHORIZATION, CONTENT_TYPE, COOKIE};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
 use hyper::http::request::Parts;
-use serde_json::json;
 
+use super::refusal;
 use crate::cas::{Endpoint, Reply};
+use crate::wire::{Code, Failure};
 
 /// How long a `GetEvents` waits that does not say.
 const DEFAULT_POLL: u64 = 30;
 
 /// Where the request is meant for; or the refusal of what is nowhere, of a wrong method, or of what cannot be read.
 pub(super) fn endpoint(head: &Parts) -> Result<Endpoint, Reply> {
-    let (method, endpoint) = match head.uri.path().to_ascii_lowercase().as_str() {
-        "/login" => (Method::POST, Endpoint::Login),
-        "/execute" => (Method::POST, Endpoint::Execute),
-        "/logout" => (Method::POST, Endpoint::Logout),
-        "/getevents" => {
-            let timeout = number(head, "timeout")?.unwrap_or(DEFAULT_POLL);
-            (Method::GET, Endpoint::GetEvents { timeout, after: number(head, "after")? })
-        }
-        "/health" => (Method::GET, Endpoint::Health),
-        "/metrics" => (Method::GET, Endpoint::Metrics),
-        _ => return Err(refusal(404, 11, None, "there is nothing at this path")),
+    let (methods, endpoint): (&[Method], _) = match head.uri.path().to_ascii_lowercase().as_str() {
+        "/login" => (&[Method::POST], Endpoint::Login),
+        "/execute" => (&[Method::POST], Endpoint::Execute),
+        "/logout" => (&[Method::POST], Endpoint::Logout),
+        // No HEAD: it must not change anything (RFC 9110 §9.2.1), and a poll takes what it is given.
+        "/getevents" => (&[Method::GET], get_events(head)?),
+        "/health" => (&[Method::GET, Method::HEAD], Endpoint::Health),
+        "/metrics" => (&[Method::GET, Method::HEAD], Endpoint::Metrics),
+        _ => return Err(refusal(404, Failure::not_found("there is nothing at this path"))),
     };
-    if head.method != method {
-        let reply = refusal(405, 1, None, &format!("this path takes {method}"));
-        return Err(reply.with_header("allow", method.to_string()));
+    if !methods.contains(&head.method) {
+        let allowed: Vec<&str> = methods.iter().map(Method::as_str).collect();
+        let failure = Failure::new(Code::MALFORMED, format!("this path takes {}", allowed.join(" and ")));
+        return Err(refusal(405, failure).with_header("allow", allowed.join(", ")));
     }
-    match is_xml(head) {
-        true => Err(refusal(400, 1, None, "this switch speaks JSON: send Content-Type: application/json")),
-        false => Ok(endpoint),
+    let malformed = |status, text| Err(refusal(status, Failure::new(Code::MALFORMED, text)));
+    if is_xml(head) {
+        return malformed(400, "this switch speaks JSON: send Content-Type: application/json");
     }
+    if is_encoded(head) {
+        return malformed(415, "a body is taken as it is: send it without Content-Encoding");
+    }
+    Ok(endpoint)
+}
+
+fn get_events(head: &Parts) -> Result<Endpoint, Reply> {
+    let timeout = number(head, "timeout")?.unwrap_or(DEFAULT_POLL);
+    Ok(Endpoint::GetEvents { timeout, after: number(head, "after")? })
+}
+
+fn is_encoded(head: &Parts) -> bool {
+    head.headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// curl's own default is taken for JSON: a person typing means it.
@@ -41,7 +54,7 @@ fn is_xml(head: &Parts) -> bool {
     media_type == "application/xml" || media_type == "text/xml" || media_type.ends_with("+xml")
 }
 
-/// The session a request claims: query, bearer, or cookie.
+/// The session a request claims: query, bearer, or cookie. An empty one claims nothing.
 pub(super) fn session(head: &Parts) -> Option<String> {
     let bearer = || {
         let value = head.headers.get(AUTHORIZATION)?.to_str().ok()?;
@@ -51,13 +64,22 @@ pub(super) fn session(head: &Parts) -> Option<String> {
     let cookie = || {
         let lines = head.headers.get_all(COOKIE).iter().filter_map(|value| value.to_str().ok());
         let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-        pairs.find(|(name, _)| name.eq_ignore_ascii_case("SessionId")).map(|(_, value)| value.to_owned())
+        pairs.find(|(name, _)| name.eq_ignore_ascii_case("SessionId")).map(|(_, value)| unquoted(value).to_owned())
     };
-    query(head, "SessionId").or_else(bearer).or_else(cookie)
+    let is_claim = |token: &String| !token.is_empty();
+    query(head, "SessionId")
+        .filter(is_claim)
+        .or_else(|| bearer().filter(is_claim))
+        .or_else(|| cookie().filter(is_claim))
+}
+
+/// The value of a cookie may stand in quotation marks (RFC 6265 §4.1.1).
+fn unquoted(value: &str) -> &str {
+    value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value)
 }
 
 fn number(head: &Parts, name: &str) -> Result<Option<u64>, Reply> {
-    let bad = |_| refusal(400, 5, Some(name), &format!("{name} is a whole number"));
+    let bad = |_| refusal(200, Failure::bad(name, format!("{name} is a whole number")));
     query(head, name).map(|value| value.parse().map_err(bad)).transpose()
 }
 
@@ -85,15 +107,6 @@ fn decode(text: &str) -> String {
         }
     }
     String::from_utf8_lossy(&out).into_owned()
-}
-
-/// A refusal by the listener itself, with a CAS body that tells why.
-pub(super) fn refusal(status: u16, error: u16, field: Option<&str>, text: &str) -> Reply {
-    let mut body = json!({"response": 0, "error": error, "error-text": text, "permissions": []});
-    if let Some(field) = field {
-        body["field"] = field.into();
-    }
-    Reply::new(status, "application/json", body.to_string())
 }
 
 #[cfg(test)]
@@ -125,7 +138,30 @@ mod tests {
         assert_eq!(events, Endpoint::GetEvents { timeout: 7, after: Some(12) });
         let events = endpoint(&head("GET", "/getevents", &[])).unwrap();
         assert_eq!(events, Endpoint::GetEvents { timeout: DEFAULT_POLL, after: None });
-        assert_eq!(status("GET", "/getevents?timeout=soon", &[]), 400);
+    }
+
+    #[test]
+    fn a_bad_parameter_of_get_events_is_told_as_a_bad_value() {
+        for (uri, field) in [("/getevents?timeout=soon", "timeout"), ("/getevents?timeout=1&after=-1", "after")] {
+            let reply = endpoint(&head("GET", uri, &[])).unwrap_err();
+            let body: serde_json::Value = serde_json::from_slice(&reply.body).unwrap();
+            assert_eq!((reply.status, &body["error"], &body["field"]), (200, &5.into(), &field.into()));
+            assert!(body["timestamp"].is_u64());
+        }
+    }
+
+    #[test]
+    fn head_is_answered_where_it_changes_nothing() {
+        assert_eq!((status("HEAD", "/health", &[]), status("HEAD", "/metrics", &[])), (200, 200));
+        assert_eq!((status("HEAD", "/getevents", &[]), status("HEAD", "/execute", &[])), (405, 405));
+        let reply = endpoint(&head("POST", "/health", &[])).unwrap_err();
+        assert_eq!(reply.headers, [("allow", "GET, HEAD".to_owned())]);
+    }
+
+    #[test]
+    fn an_encoded_body_is_refused() {
+        assert_eq!(status("POST", "/execute", &[("content-encoding", "gzip")]), 415);
+        assert_eq!(status("POST", "/execute", &[("content-encoding", "Identity")]), 200);
     }
 
     #[test]
@@ -135,6 +171,13 @@ mod tests {
         assert_eq!(of("/x", &[("authorization", "bearer t"), ("cookie", "SessionId=c")]).as_deref(), Some("t"));
         assert_eq!(of("/x", &[("cookie", "a=1; SessionId=c; b=2")]).as_deref(), Some("c"));
         assert_eq!(of("/x?y=1", &[("authorization", "Basic Zm9v")]), None);
+        assert_eq!(of("/x", &[("cookie", "SessionId=\"c\"")]).as_deref(), Some("c"));
+        assert_eq!(of("/x?SessionId=", &[("authorization", "Bearer t")]).as_deref(), Some("t"));
+        assert_eq!(
+            of("/x?SessionId=", &[("authorization", "Bearer "), ("cookie", "SessionId=c")]).as_deref(),
+            Some("c")
+        );
+        assert_eq!(of("/x?SessionId=", &[("cookie", "SessionId=")]), None);
     }
 
     #[test]

@@ -11,7 +11,6 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::cas::Endpoint;
 
 /// An application that tells what it was asked. `GetEvents` waits until it is told to answer, or the client goes.
 #[derive(Default)]
@@ -37,7 +36,11 @@ impl App {
     async fn ask(&self, request: Request) -> Reply {
         let body = request.body.clone();
         let polls = matches!(request.endpoint, Endpoint::GetEvents { .. });
+        let (is_session, is_live) = (request.endpoint == Endpoint::Session, request.session.is_some());
         self.asked.borrow_mut().push(request);
+        if is_session && !is_live {
+            return Reply::new(401, "application/json", "{}");
+        }
         if !polls {
             let reply = Reply::new(200, "application/json", body);
             return reply.with_header("set-cookie", "SessionId=s; HttpOnly".to_owned());
@@ -95,7 +98,9 @@ async fn read_to_end(stream: &mut TcpStream) -> String {
 
 fn post(path: &str, extra: &str, body: &str) -> String {
     let length = body.len();
-    format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {length}\r\n{extra}\r\n{body}")
+    format!(
+        "POST {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n{extra}\r\n{body}"
+    )
 }
 
 #[test]
@@ -114,20 +119,78 @@ fn s20_a_request_reaches_the_application_and_its_reply_the_client() {
 
 #[test]
 fn what_the_listener_refuses_itself() {
-    let limits = Limits { body: 10, ..Limits::default() };
+    let limits = Limits { small_body: 10, ..Limits::default() };
     with_listener(limits, async |address, app| {
         for (request, status) in [
             (post("/nowhere", "", ""), "404"),
             (post("/health", "", ""), "405"),
             (post("/execute", "Content-Type: application/xml\r\n", "<cas/>"), "400"),
-            (post("/execute", "", "0123456789a"), "413"),
-            ("GET /GetEvents?timeout=x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".to_owned(), "400"),
+            (post("/execute", "Content-Encoding: gzip\r\n", "x"), "415"),
+            (post("/execute", "Origin: http://evil.example\r\n", "{}"), "403"),
+            (post("/execute", "", "{}").replace("localhost", "evil.example"), "421"),
+            (post("/login", "", "0123456789a"), "400"),
+            ("GET /GetEvents?timeout=x HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".to_owned(), "200"),
         ] {
             let answer = converse(address, &request).await;
             assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request} was answered {answer}");
-            assert!(answer.contains("\"error\":") && answer.contains("\"error-text\":"), "{answer}");
+            for member in ["\"error\":", "\"error-text\":", "\"timestamp\":"] {
+                assert!(answer.contains(member), "{answer}");
+            }
         }
         assert!(app.asked.borrow().is_empty());
+    });
+}
+
+#[test]
+fn a_large_body_is_taken_from_a_session_alone() {
+    let limits = Limits { small_body: 10, body: 20, ..Limits::default() };
+    with_listener(limits, async |address, app| {
+        let chunked = "POST /execute?SessionId=s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
+                       Transfer-Encoding: chunked\r\n\r\nb\r\n0123456789a\r\n0\r\n\r\n";
+        for (request, status) in [
+            (post("/execute", "", "0123456789"), "200"),
+            (post("/execute", "", "0123456789a"), "401"),
+            (post("/execute?SessionId=s", "", "0123456789a"), "200"),
+            (chunked.to_owned(), "200"),
+            (chunked.replace("SessionId=s", ""), "401"),
+            (post("/execute?SessionId=s", "", "0123456789 0123456789"), "400"),
+        ] {
+            let answer = converse(address, &request).await;
+            assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{request} was answered {answer}");
+        }
+        let bodies = app.asked.borrow().iter().filter(|asked| asked.endpoint == Endpoint::Execute).count();
+        assert_eq!(bodies, 3);
+    });
+}
+
+#[test]
+fn bodies_under_way_are_limited_in_all() {
+    let limits = Limits { bodies: 10, ..Limits::default() };
+    with_listener(limits, async |address, _| {
+        let mut half = connect(address).await;
+        half.write_all(
+            b"POST /login HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: 6\r\n\r\n12345",
+        )
+        .await
+        .unwrap();
+        // Until the listener has seen the first one, there is room for another.
+        while !converse(address, &post("/login", "", "54321")).await.starts_with("HTTP/1.1 503") {}
+        assert!(converse(address, &post("/login", "", "4321")).await.starts_with("HTTP/1.1 200"));
+        half.write_all(b"6").await.unwrap();
+        assert!(read_to_end(&mut half).await.starts_with("HTTP/1.1 200"));
+        assert!(converse(address, &post("/login", "", "0123456789")).await.starts_with("HTTP/1.1 200"), "all is free");
+    });
+}
+
+#[test]
+fn the_answer_to_head_is_that_to_get_without_its_body() {
+    with_listener(Limits::default(), async |address, _| {
+        let head = "HEAD /nowhere HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
+        let (head, get) = (converse(address, head).await, converse(address, &head.replace("HEAD", "GET")).await);
+        let (get_head, body) = get.split_once("\r\n\r\n").unwrap();
+        let length = format!("content-length: {}", body.len());
+        assert!(get_head.contains(&length) && head.contains(&length), "{head}");
+        assert!(head.starts_with("HTTP/1.1 404") && head.ends_with("\r\n\r\n"), "{head}");
     });
 }
 
@@ -135,7 +198,7 @@ fn what_the_listener_refuses_itself() {
 fn a_poll_waits_while_another_connection_is_served() {
     with_listener(Limits::default(), async |address, app| {
         let mut poll = connect(address).await;
-        poll.write_all(b"GET /GetEvents?timeout=9&after=3 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        poll.write_all(b"GET /GetEvents?timeout=9&after=3 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             .await
             .unwrap();
         app.polled.notified().await;
@@ -150,7 +213,7 @@ fn a_poll_waits_while_another_connection_is_served() {
 fn the_application_is_told_when_a_client_goes() {
     with_listener(Limits::default(), async |address, app| {
         let mut poll = connect(address).await;
-        poll.write_all(b"GET /GetEvents HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        poll.write_all(b"GET /GetEvents HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         app.polled.notified().await;
         drop(poll);
         timeout(Duration::from_secs(10), app.gone.notified()).await.expect("told");
@@ -165,7 +228,7 @@ fn http_2_in_clear_serves_a_poll_and_a_request_on_one_connection() {
             hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
         let driver = tokio::task::spawn_local(connection);
         let request = |method, path: &str, body: &'static str| {
-            let uri = format!("http://x{path}");
+            let uri = format!("http://localhost{path}");
             hyper::Request::builder().method(method).uri(uri).body(Full::new(Bytes::from(body))).unwrap()
         };
         let poll = tokio::task::spawn_local(client.send_request(request(Method::GET, "/getevents", "")));
@@ -188,7 +251,7 @@ fn connections_are_limited_and_the_one_too_many_is_answered() {
     let limits = Limits { connections: 1, ..Limits::default() };
     with_listener(limits, async |address, app| {
         let mut first = connect(address).await;
-        first.write_all(b"GET /getevents HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        first.write_all(b"GET /getevents HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
         app.polled.notified().await;
         let answer = read_to_end(&mut connect(address).await).await;
         assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
@@ -207,7 +270,7 @@ fn who_says_nothing_or_stops_half_way_is_closed() {
             let answer = converse(address, half).await;
             assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{half:?} was answered {answer}");
         }
-        let half = "POST /execute HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\n{";
+        let half = "POST /execute HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\n{";
         assert!(converse(address, half).await.starts_with("HTTP/1.1 408"));
     });
 }
@@ -217,7 +280,7 @@ fn the_listener_ends_with_a_poll_under_way() {
     let limits = Limits { grace: Duration::from_millis(100), ..Limits::default() };
     with_listener(limits, async |address, app| {
         let mut poll = connect(address).await;
-        poll.write_all(b"GET /getevents HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        poll.write_all(b"GET /getevents HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
         app.polled.notified().await;
         // The listener stops now; the connection is cut off in the end.
         tokio::task::spawn_local(async move { drop(read_to_end(&mut poll).await) });

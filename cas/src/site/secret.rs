@@ -7,7 +7,7 @@ use chacha20poly1305::{ChaCha20Poly1305, Key, Nonce};
 use md5::{Digest, Md5};
 use sha2::Sha256;
 
-use super::{Access, DigestPolicy};
+use super::{Access, DigestPolicy, User};
 
 const NONCE: usize = 12;
 
@@ -49,6 +49,27 @@ impl MachineKey {
 
     fn cipher(&self) -> ChaCha20Poly1305 {
         ChaCha20Poly1305::new(&Key::from(self.0))
+    }
+}
+
+/// Without the hashes, which can be guessed against.
+impl fmt::Debug for User {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut fields = f.debug_struct("User");
+        fields.field("id", &self.id).field("login", &self.login).field("role", &self.role).finish_non_exhaustive()
+    }
+}
+
+/// Without H(A1), which is as good as the secret.
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Access::Digest { sip_user, policy, .. } => {
+                let mut fields = f.debug_struct("Digest");
+                fields.field("sip_user", sip_user).field("policy", policy).finish_non_exhaustive()
+            }
+            Access::Address(address) => f.debug_tuple("Address").field(address).finish(),
+        }
     }
 }
 

@@ -266,7 +266,7 @@ fn devices(site: &Site, user: UserId) -> Value {
 }
 
 fn known_user<'a>(site: &'a Site, ext: &str) -> Result<&'a User, Failure> {
-    let not_found = || Failure { field: Some("ext".into()), ..Failure::not_found(format!("there is no user {ext}")) };
+    let not_found = || Failure::of("ext", Code::NOT_FOUND, format!("there is no user {ext}"));
     site.user_by_login(ext).ok_or_else(not_found)
 }
 
@@ -318,5 +318,5 @@ fn check_email(email: &str) -> Result<String, Failure> {
 }
 
 fn taken(field: &str, text: String) -> Failure {
-    Failure { field: Some(field.to_owned()), ..Failure::new(Code::CONFLICT, text) }
+    Failure::of(field, Code::CONFLICT, text)
 }

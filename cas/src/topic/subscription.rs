@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::{Context, Outcome, Progress, Waiting};
 use crate::store::{Change, Request, SubscriptionRecord};
 use crate::subscription::{self, Row, check_room};
-use crate::wire::{Failure, Fields, json};
+use crate::wire::{Code, Failure, Fields, json};
 
 /// What `subscribe-events` waits with.
 pub(crate) struct Addition {
@@ -34,6 +34,9 @@ struct Unsubscribe {
 pub(super) fn subscribe_events(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: SubscribeEvents = json::members(fields)?;
     let rows = request.subscribe.iter().map(|row| Row::parse("subscribe", row)).collect::<Result<Vec<_>, _>>()?;
+    if rows.is_empty() {
+        return list(cx, Fields::new());
+    }
     rows.iter().try_for_each(|row| row.check("subscribe"))?;
     let key = cx.session()?;
     let Some(session) = cx.core.sessions.get(key) else { return Err(Failure::ended()) };
@@ -91,10 +94,7 @@ pub(super) fn unsubscribe(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     }
     let rows = request.unsubscribe.iter().map(|row| Row::parse("unsubscribe", row)).collect::<Result<Vec<_>, _>>()?;
     let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(Failure::ended()) };
-    let not_found = |field: &str| Failure {
-        field: Some(field.to_owned()),
-        ..Failure::not_found("there is no such subscription in this session")
-    };
+    let not_found = |field| Failure::of(field, Code::NOT_FOUND, "there is no such subscription in this session");
     let mut ids = Vec::new();
     for id in request.sub_id.iter().chain(&request.sub_ids) {
         let known = id.parse().ok().filter(|known: &u64| session.subscriptions.contains_key(known));

@@ -51,29 +51,31 @@ pub(super) fn make_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: MakeCall = json::members(fields)?;
     let dest = request.dest.trim();
     if dest.is_empty() || dest.len() > MAX_TEXT {
-        return Err(Failure::bad("dest", format!("dest is a number or an address of at most {MAX_TEXT} bytes")));
+        return Err(Failure::bad("dest", format!("dest is a number of at most {MAX_TEXT} bytes")));
     }
     let hint = request.name_hint.filter(|hint| !hint.trim().is_empty());
     if hint.as_ref().is_some_and(|hint| hint.len() > MAX_TEXT || hint.chars().any(char::is_control)) {
         return Err(Failure::bad("name-hint", format!("name-hint is a name of at most {MAX_TEXT} bytes")));
     }
     let device = request.device.map(|id| device_id(cx.site, &id)).transpose()?;
-    execute(cx, CallCommand::MakeCall { dest: dest.to_owned(), name_hint: hint, device })
+    let outcome = execute(cx, CallCommand::MakeCall { dest: dest.to_owned(), name_hint: hint, device }, None);
+    // The one thing that call control may not find here is a device of this user's.
+    outcome.map_err(|failure| if failure.code == Code::NOT_FOUND { no_such_device() } else { failure })
 }
 
 pub(super) fn drop_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: OneCall = json::members(fields)?;
-    execute(cx, CallCommand::Drop(call_id(&request.call_id)?))
+    command(cx, &request.call_id, |call| Ok(CallCommand::Drop(call)))
 }
 
 pub(super) fn hold(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: OneCall = json::members(fields)?;
-    execute(cx, CallCommand::Hold(call_id(&request.call_id)?))
+    command(cx, &request.call_id, |call| Ok(CallCommand::Hold(call)))
 }
 
 pub(super) fn unhold(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: OneCall = json::members(fields)?;
-    execute(cx, CallCommand::Unhold(call_id(&request.call_id)?))
+    command(cx, &request.call_id, |call| Ok(CallCommand::Unhold(call)))
 }
 
 pub(super) fn send_digits(cx: &mut Context<'_>, fields: Fields) -> Outcome {
@@ -81,7 +83,7 @@ pub(super) fn send_digits(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let digits: Option<Vec<Digit>> = request.digits.chars().take(MAX_DIGITS + 1).map(Digit::from_char).collect();
     let digits = digits.filter(|digits| (1..=MAX_DIGITS).contains(&digits.len()));
     let bad = || Failure::bad("digits", format!("digits are 1 to {MAX_DIGITS} of 0-9, *, #, A-D"));
-    execute(cx, CallCommand::SendDigits(call_id(&request.call_id)?, digits.ok_or_else(bad)?))
+    command(cx, &request.call_id, |call| Ok(CallCommand::SendDigits(call, digits.ok_or_else(bad)?)))
 }
 
 pub(super) fn get_calls(cx: &mut Context<'_>, _: Fields) -> Outcome {
@@ -90,15 +92,25 @@ pub(super) fn get_calls(cx: &mut Context<'_>, _: Fields) -> Outcome {
     Ok(Progress::Done(Fields::from_iter([("calls".to_owned(), calls)])))
 }
 
-fn execute(cx: &mut Context<'_>, command: CallCommand) -> Outcome {
+/// A command for one call. Whatever it comes to, the client is told which call it was about.
+fn command(cx: &mut Context<'_>, asked: &str, command: impl FnOnce(CallId) -> Result<CallCommand, Failure>) -> Outcome {
+    let outcome = call_id(asked).and_then(|call| execute(cx, command(call)?, Some(call)));
+    outcome.map_err(|failure| {
+        // A call that has ended, another's, and one that never was are told alike.
+        let failure = if failure.code == Code::NOT_FOUND { no_such_call() } else { failure };
+        Failure { call_id: Some(asked.to_owned()), ..failure }
+    })
+}
+
+fn execute(cx: &mut Context<'_>, command: CallCommand, asked: Option<CallId>) -> Outcome {
     let who = cx.principal()?;
     let session = cx.session()?;
     if cx.core.sessions.get(session).is_some_and(|session| session.pending >= MAX_PENDING) {
         return Err(Failure::new(Code::OVERLOADED, format!("{MAX_PENDING} commands of this session are pending")));
     }
     Ok(match cx.control.execute(cx.now, cx.site, &who, command)? {
-        Executed::Done(call) => Progress::Done(with_call(Fields::new(), call)),
-        Executed::Pending(ticket, call) => Progress::Pending(ticket, call),
+        Executed::Done(call) => Progress::Done(with_call(Fields::new(), call.or(asked))),
+        Executed::Pending(ticket, call) => Progress::Pending(ticket, call.or(asked)),
     })
 }
 
@@ -113,13 +125,21 @@ pub(crate) fn with_call(mut fields: Fields, call: Option<CallId>) -> Fields {
 /// Ids are opaque: one that was never given is not found, whatever it looks like.
 fn call_id(text: &str) -> Result<CallId, Failure> {
     let id = u64::from_str_radix(text, 16).ok().map(CallId).filter(|id| id.to_string() == text);
-    id.ok_or_else(|| Failure { field: Some("call-id".into()), ..Failure::not_found("there is no such call") })
+    id.ok_or_else(no_such_call)
+}
+
+fn no_such_call() -> Failure {
+    Failure::of("call-id", Code::NOT_FOUND, "there is no such call")
 }
 
 /// Likewise.
 pub(crate) fn device_id(site: &Site, text: &str) -> Result<DeviceId, Failure> {
     let id = text.parse().ok().map(DeviceId).filter(|id| id.0.to_string() == text && site.device(*id).is_some());
-    id.ok_or_else(|| Failure { field: Some("device".into()), ..Failure::not_found("there is no such device") })
+    id.ok_or_else(no_such_device)
+}
+
+fn no_such_device() -> Failure {
+    Failure::of("device", Code::NOT_FOUND, "there is no such device")
 }
 
 /// All calls of a user, as rows.

@@ -7,9 +7,12 @@ use serde_json::Value;
 
 use super::{Code, Failure, Fields};
 
+/// What some editors put before a text in UTF-8; RFC 8259 §8.1 lets a parser ignore it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 /// A whole body. Depth is limited by the parser.
 pub(crate) fn decode(body: &[u8]) -> Result<Value, Failure> {
-    serde_json::from_slice(body)
+    serde_json::from_slice(body.strip_prefix(BYTE_ORDER_MARK).unwrap_or(body))
         .map_err(|error| Failure::new(Code::MALFORMED, format!("the body cannot be read as JSON: {error}")))
 }
 
@@ -26,9 +29,22 @@ pub(crate) fn members<T: DeserializeOwned>(fields: Fields) -> Result<T, Failure>
         let field = error.path().to_string();
         match missing {
             Some(field) => Failure::missing(field),
-            None => Failure::bad(field.split(['[', '.']).next().unwrap_or_default(), format!("{field}: {text}")),
+            None => Failure::bad(field.split(['[', '.']).next().unwrap_or_default(), sentence(&field, &text)),
         }
     })
+}
+
+/// What a member has to be. The deserializer tells it by the name of a Rust type, which says nothing to a client's author.
+fn sentence(field: &str, told: &str) -> String {
+    let expected = match told.rsplit_once("expected ").map(|(_, expected)| expected) {
+        Some("u32" | "u64" | "usize") => "a whole number, 0 or more, that is not too large".to_owned(),
+        Some("a sequence") => "an array".to_owned(),
+        Some("a boolean") => "true or false".to_owned(),
+        // The names of an enum's variants: `user` or `device`.
+        Some(other) => other.replace('`', ""),
+        None => return format!("{field} has a value that it cannot have"),
+    };
+    format!("{field} must be {expected}")
 }
 
 #[cfg(test)]
@@ -44,6 +60,16 @@ mod tests {
         call_id: String,
         #[serde(default)]
         tokens: Vec<String>,
+        max: Option<u32>,
+        by: Option<By>,
+        is_new: Option<bool>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum By {
+        User,
+        Device,
     }
 
     fn sample(value: Value) -> Result<Sample, Failure> {
@@ -57,9 +83,30 @@ mod tests {
         assert_eq!((missing.code, missing.field.as_deref()), (Code::MISSING, Some("call-id")));
         let bad = sample(json!({"call-id": "1", "tokens": ["v", 7]})).unwrap_err();
         assert_eq!((bad.code, bad.field.as_deref()), (Code::BAD_VALUE, Some("tokens")));
-        assert!(bad.text.starts_with("tokens[1]: invalid type: integer"), "{}", bad.text);
-        let good = sample(json!({"call-id": "1", "version": 2})).unwrap();
-        assert_eq!((good.call_id.as_str(), good.tokens.len()), ("1", 0));
+        assert_eq!(bad.text, "tokens[1] must be a string");
+        let good = sample(json!({"call-id": "1", "version": 2, "max": 3, "by": "user"})).unwrap();
+        assert_eq!((good.call_id.as_str(), good.tokens.len(), good.max), ("1", 0, Some(3)));
+        assert!(matches!((good.by, good.is_new), (Some(By::User), None)));
+    }
+
+    #[test]
+    fn what_a_member_must_be_is_told_in_the_clients_words() {
+        for (member, value, text) in [
+            ("tokens", json!("v"), "tokens must be an array"),
+            ("max", json!(-1), "max must be a whole number, 0 or more, that is not too large"),
+            ("max", json!(1.5), "max must be a whole number, 0 or more, that is not too large"),
+            ("max", json!(1u64 << 40), "max must be a whole number, 0 or more, that is not too large"),
+            ("by", json!("fax"), "by must be user or device"),
+            ("is-new", json!("yes"), "is-new must be true or false"),
+        ] {
+            let failure = sample(json!({"call-id": "1", member: value})).unwrap_err();
+            assert_eq!((failure.text.as_str(), failure.field.as_deref()), (text, Some(member)));
+        }
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_skipped() {
+        assert_eq!(decode("\u{feff}[1]".as_bytes()).unwrap(), json!([1]));
     }
 
     #[test]

@@ -95,7 +95,7 @@ fn it_answers_http() {
     for (path, expected) in [("/health", "HTTP/1.1 200"), ("/metrics", "switch_net_udp_unsent_total 0")] {
         let mut client = TcpStream::connect(running.ready().http[0]).unwrap();
         client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        write!(client, "GET {path} HTTP/1.1\r\nHost: switch\r\nConnection: close\r\n\r\n").unwrap();
+        write!(client, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
         let mut reply = String::new();
         client.read_to_string(&mut reply).unwrap();
         assert!(reply.contains(expected), "{path}: {reply}");

@@ -110,6 +110,7 @@ fn a_removed_user_is_gone_with_all_that_was_his() {
     let mut bench = Bench::new();
     let session = bench.log_in("501");
     bench.subscribe(&session);
+    bench.events(&session, 0);
     let poll = bench.poll(&session, 30, Some(1));
     let reply = bench.console(message("config", "delete-user", json!({"ext": "501"})));
     assert_eq!(reply["error"], 0, "{reply}");

@@ -27,12 +27,22 @@ fn s49_s54_s55_a_subscription_begins_with_a_snapshot_and_is_confirmed_by_the_sum
 }
 
 #[test]
+fn to_subscribe_to_nothing_is_no_event() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let reply = bench.execute(&session, message("subscribe", "subscribe-events", json!({"subscribe": []})));
+    assert_eq!((&reply["error"], reply["subscriptions"].as_array().map(Vec::len)), (&json!(0), Some(1)));
+    assert!(bench.events(&session, 0).is_empty());
+}
+
+#[test]
 fn s74_s131_calls_and_devices_are_told_to_their_user_alone() {
     let mut bench = Bench::new();
     let (own, second, other, deaf) =
         (bench.log_in("501"), bench.log_in("501"), bench.log_in("502"), bench.log_in("501"));
     for session in [&own, &second, &other] {
         bench.subscribe(session);
+        bench.events(session, 0);
     }
     bench.control.calls.push(call(1, 2, CallState::Connected));
     bench.publish(CallEvent::Changed(call(1, 2, CallState::Connected), Some(Cause::AnsweredElsewhere)));
@@ -58,6 +68,7 @@ fn s44_a_poll_is_answered_with_all_events_of_a_step_while_requests_run() {
     let mut bench = Bench::new();
     let session = bench.log_in("501");
     bench.subscribe(&session);
+    bench.events(&session, 0);
     let poll = bench.poll(&session, 30, Some(1));
     assert!(bench.replies.is_empty());
     bench.execute(&session, message("session", "keep-alive", json!({})));
@@ -109,6 +120,15 @@ fn a_lost_connection_loses_no_event() {
 }
 
 #[test]
+fn a_client_that_carries_an_old_number_into_a_new_session_hears_everything() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    bench.subscribe(&session);
+    bench.publish(changed(1, CallState::Dialing));
+    assert_eq!(numbers(&bench.events(&session, 4711)), [1, 2]);
+}
+
+#[test]
 fn a_ring_that_overflowed_yields_one_resync() {
     let mut bench = Bench::with(Settings { ring: 8, ..Settings::default() });
     let session = bench.log_in("501");
@@ -128,6 +148,7 @@ fn s52_s53_unsubscribed_is_unheard() {
     let mut bench = Bench::new();
     let session = bench.log_in("501");
     bench.subscribe(&session);
+    bench.events(&session, 0);
     let reply = bench.execute(&session, message("subscribe", "unsubscribe", json!({"sub-id": "1"})));
     assert_eq!(reply["subscriptions"], json!([["sub-id", "topic", "kind", "args"]]));
     bench.publish(changed(1, CallState::Dialing));
@@ -177,6 +198,7 @@ fn s43_logout_ends_session_poll_and_subscriptions() {
     let mut bench = Bench::new();
     let session = bench.log_in("501");
     bench.subscribe(&session);
+    bench.events(&session, 0);
     let poll = bench.poll(&session, 30, Some(1));
     bench.hold = true;
     let logout = bench.post(Endpoint::Logout, Some(&session), NETWORK, b"");

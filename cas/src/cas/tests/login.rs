@@ -47,8 +47,10 @@ fn a_login_that_lacks_something_says_what() {
     }
 }
 
+const ELSEWHERE: Source = Source::Network(IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 1)));
+
 #[test]
-fn guessing_gets_slower_and_the_right_password_never_does() {
+fn guessing_gets_slower_and_the_right_password_from_elsewhere_never_does() {
     let mut bench = Bench::new();
     for _ in 0..5 {
         assert_eq!(bench.try_login("501", "guess").0, 401);
@@ -56,7 +58,8 @@ fn guessing_gets_slower_and_the_right_password_never_does() {
     for delay in [1, 2, 4] {
         let id = bench.begin_login("501", "guess");
         assert!(bench.replies.is_empty(), "the answer is held back");
-        assert_eq!(bench.try_login("501", "secret-501").0, 200);
+        let right = bench.begin_login_from(ELSEWHERE, "501", "secret-501");
+        assert_eq!(bench.reply(right).0, 200);
         // His own success forgives the name; the source is still known.
         bench.pass(Duration::from_millis(delay * 1000 - 1));
         assert!(bench.replies.is_empty());
@@ -68,6 +71,41 @@ fn guessing_gets_slower_and_the_right_password_never_does() {
     bench.input(Input::Gone(id));
     bench.pass(Duration::from_secs(30));
     assert!(bench.replies.is_empty(), "nobody waits for it");
+}
+
+/// The sixth failure, whose answer is held back a second.
+fn guess_too_often(bench: &mut Bench) -> RequestId {
+    (0..5).for_each(|_| assert_eq!(bench.try_login("501", "guess").0, 401));
+    bench.begin_login("501", "guess")
+}
+
+#[test]
+fn while_an_answer_is_held_back_that_source_is_not_listened_to_on_that_user() {
+    let mut bench = Bench::new();
+    let held = guess_too_often(&mut bench);
+    bench.input(Input::Gone(held));
+    bench.pass(Duration::from_millis(100));
+    bench.hold = true;
+    let id = bench.begin_login("501", "secret-501");
+    assert!(bench.jobs.is_empty(), "it is not even verified");
+    assert_eq!(bench.replies[&id].headers, [("retry-after", "1".to_owned())]);
+    assert_eq!(bench.reply(id).0, 401);
+    bench.hold = false;
+    assert_eq!(bench.try_login("502", "secret-502").0, 200, "another user of the same source");
+    bench.pass(Duration::from_millis(900));
+    assert_eq!(bench.try_login("501", "secret-501").0, 200);
+}
+
+#[test]
+fn guesses_in_parallel_are_no_faster_than_one_after_the_other() {
+    let mut bench = Bench::new();
+    bench.hold = true;
+    let ids: Vec<RequestId> = (0..20).map(|_| bench.begin_login("501", "guess")).collect();
+    let right = bench.begin_login("501", "secret-501");
+    bench.release();
+    assert_eq!(bench.cas.stats().failed_logins, 6);
+    assert!(!bench.replies.contains_key(&ids[5]), "held back");
+    assert_eq!(bench.reply(right).0, 401, "not looked at");
 }
 
 #[test]

@@ -28,6 +28,7 @@ fn the_error_table() {
         (message("tel", "drop", json!({"call-id": "nonsense"})), 11, "call-id"),
         (message("tel", "send-digits", json!({"call-id": "a1", "digits": "12x"})), 5, "digits"),
         (message("tel", "get-calls", json!({"wait": "yes"})), 5, "wait"),
+        (message("tel", "get-calls", json!({"request-id": 1.5})), 5, "request-id"),
         (message("config", "get-users", json!({})), 10, ""),
         (message("find", "lookup-contacts", json!({})), 4, "tokens"),
         (message("find", "lookup-contacts", json!({"tokens": "v"})), 5, "tokens"),
@@ -64,7 +65,8 @@ fn a_body_that_cannot_be_read_is_400_and_ends_no_session() {
 #[test]
 fn s42_without_a_session_nothing_is_served() {
     let mut bench = Bench::new();
-    for endpoint in [Endpoint::Execute, Endpoint::GetEvents { timeout: 0, after: None }, Endpoint::Logout] {
+    let poll = Endpoint::GetEvents { timeout: 0, after: None };
+    for endpoint in [Endpoint::Execute, poll, Endpoint::Logout, Endpoint::Session] {
         for session in [None, Some("0123456789abcdef0123456789abcdef")] {
             let id = bench.post(endpoint, session, NETWORK, b"{}");
             let (status, reply) = bench.reply(id);
@@ -155,6 +157,50 @@ fn s40_wait_answers_with_the_final_reply_alone() {
 }
 
 #[test]
+fn what_a_command_came_to_names_the_call_however_it_ended() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let refusal = Refusal { code: RefusalCode::Busy, text: "busy".into() };
+    let about = |name: &str| message("tel", name, json!({"call-id": "b7", "digits": "1", "dest": "502"}));
+    for (name, call) in [("make-call", "a1"), ("drop", "b7"), ("hold", "b7"), ("unhold", "b7"), ("send-digits", "b7")] {
+        let reply = bench.execute(&session, about(name));
+        assert_eq!(reply["call-id"], call, "{reply}");
+        bench.publish(CallEvent::Completed(Ticket(bench.control.tickets), Err(refusal.clone())));
+        let completion = bench.events(&session, 0).pop().unwrap();
+        assert_eq!((&completion["name"], &completion["error"]), (&json!(name), &json!(24)));
+        assert_eq!(completion["call-id"], call, "{completion}");
+    }
+    let mut waits = about("hold");
+    waits["wait"] = true.into();
+    let id = bench.send(&session, &waits);
+    bench.publish(CallEvent::Completed(Ticket(6), Err(refusal)));
+    assert_eq!(bench.reply(id).1["call-id"], "b7");
+    bench.control.refuse = Some(Refusal { code: RefusalCode::WrongState, text: "not answered".into() });
+    let reply = bench.execute(&session, waits);
+    assert_eq!((code(&reply).0, &reply["call-id"]), (12, &json!("b7")));
+}
+
+#[test]
+fn a_call_or_device_that_is_not_there_is_told_the_same_whatever_was_named() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let refuse = |code, text: &str| Some(Refusal { code, text: text.into() });
+    let ask = |bench: &mut Bench, name: &str, members: Value| {
+        let reply = bench.execute(&session, message("tel", name, members));
+        (code(&reply).0, reply["field"].clone(), reply["error-text"].clone())
+    };
+    let malformed = ask(&mut bench, "drop", json!({"call-id": "nonsense"}));
+    assert_eq!((malformed.0, &malformed.1), (11, &json!("call-id")));
+    let unknown_device = ask(&mut bench, "make-call", json!({"dest": "502", "device": "99"}));
+    assert_eq!((unknown_device.0, &unknown_device.1), (11, &json!("device")));
+    bench.control.refuse = refuse(RefusalCode::NotFound, "some words of the engine's");
+    for name in ["drop", "hold", "unhold", "send-digits"] {
+        assert_eq!(ask(&mut bench, name, json!({"call-id": "a1", "digits": "1"})), malformed, "{name}");
+    }
+    assert_eq!(ask(&mut bench, "make-call", json!({"dest": "502", "device": "2"})), unknown_device);
+}
+
+#[test]
 fn a_refusal_of_call_control_is_the_reply() {
     let mut bench = Bench::new();
     let session = bench.log_in("501");
@@ -176,6 +222,23 @@ fn a_session_has_no_more_than_64_commands_pending() {
         0,
         "an overload is not remembered: the same may be tried"
     );
+}
+
+#[test]
+fn a_session_has_no_more_than_64_requests_waiting_and_others_are_served() {
+    let mut bench = Bench::new();
+    let (session, other) = (bench.log_in("501"), bench.log_in("502"));
+    let asked = message("tel", "make-call", json!({"dest": "502", "wait": true}));
+    for _ in 0..64 {
+        bench.send(&session, &asked);
+    }
+    let id = bench.send(&session, &asked);
+    assert_eq!(bench.replies[&id].headers, [("retry-after", "1".to_owned())]);
+    let (status, reply) = bench.reply(id);
+    assert_eq!((status, code(&reply).0), (503, 20));
+    assert_eq!(code(&bench.execute(&other, make_call(1))).0, 0);
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(None)));
+    assert_eq!(code(&bench.execute(&session, message("tel", "get-calls", json!({})))).0, 0);
 }
 
 #[test]
@@ -237,6 +300,47 @@ fn a_repeated_request_is_done_once() {
     assert_eq!(code(&bench.execute(&session, asked.clone())), (14, "request-id"));
     let other = bench.log_in("501");
     assert_eq!(code(&bench.execute(&other, asked)).0, 0, "ids are a session's own");
+}
+
+#[test]
+fn a_repeat_may_be_written_and_waited_for_otherwise() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let first = bench.execute(&session, make_call(9));
+    let mut other = json!({"topic": "tel", "message": "make_call", "request_id": 9, "dest": "502", "wait": true});
+    assert_eq!(bench.execute(&session, other.clone()), first);
+    other["request_id"] = json!(9.0);
+    assert_eq!(bench.execute(&session, other), first);
+    assert_eq!(bench.control.commands.len(), 1);
+}
+
+#[test]
+fn a_request_that_failed_at_once_may_be_corrected_under_its_id() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let asked = message("tel", "make-call", json!({"request-id": 1}));
+    assert_eq!(code(&bench.execute(&session, asked)), (4, "dest"));
+    bench.control.refuse = Some(Refusal { code: RefusalCode::NotRegistered, text: "your phone is off".into() });
+    assert_eq!(code(&bench.execute(&session, make_call(1))).0, 22);
+    bench.control.refuse = None;
+    assert_eq!(code(&bench.execute(&session, make_call(1))).0, 0, "his phone has come back");
+    assert_eq!(bench.control.commands.len(), 1);
+}
+
+#[test]
+fn what_was_begun_and_failed_is_not_begun_again() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    let asked = message("tel", "make-call", json!({"dest": "502", "wait": true, "request-id": 1}));
+    let id = bench.send(&session, &asked);
+    bench.publish(CallEvent::Completed(
+        Ticket(1),
+        Err(Refusal { code: RefusalCode::Overloaded, text: "the switch is ending".into() }),
+    ));
+    let first = bench.reply(id).1;
+    assert_eq!(code(&first).0, 20);
+    assert_eq!(bench.execute(&session, asked), first);
+    assert_eq!(bench.control.commands.len(), 1);
 }
 
 #[test]
@@ -346,4 +450,33 @@ fn the_console_may_ask_what_an_administrator_may_and_is_no_user() {
         ["1", "501", "501", "sip:501@192.0.2.1", "udp 192.0.2.1:5060", "phone", 5]
     ]);
     assert_eq!(rows, wanted);
+}
+
+#[test]
+fn what_is_printed_for_a_log_shows_no_secret() {
+    let printed = [
+        format!("{:?}", user(2, "501", "Vanessa Kensington", Role::User)),
+        format!("{:?}", phone(1, 2, "501")),
+        format!("{:?}", Change::PutUser(user(2, "501", "V", Role::User))),
+        format!("{:?}", Finding::Hashed(vec!["hash:secret".into()])),
+        format!("{:?}", Reply::new(200, "text/plain", "secret").with_header("set-cookie", "secret".into())),
+        format!(
+            "{:?}",
+            Input::Request(
+                RequestId(1),
+                Request {
+                    endpoint: Endpoint::Login,
+                    session: Some("secret".into()),
+                    source: NETWORK,
+                    body: "secret".into()
+                }
+            )
+        ),
+    ];
+    let Access::Digest { ha1_md5, ha1_sha256, .. } = phone(1, 2, "501").access else { unreachable!() };
+    for text in printed {
+        for secret in ["secret", "hash", &ha1_md5, &ha1_sha256] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
 }
