@@ -2,12 +2,9 @@
 
 use bytes::Bytes;
 use cas::cas::Reply;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
 
 use super::Control;
-use crate::log;
+use crate::{log, metrics};
 
 /// How the text format ends.
 const END: &[u8] = b"# EOF\n";
@@ -30,13 +27,5 @@ fn render(control: &Control) -> String {
         ("net_tcp_unsent", "SIP messages for connections that were gone", tcp.unsent.get()),
         ("log_dropped", "Lines not logged because nobody took them", log::dropped_lines()),
     ];
-    let mut registry = Registry::with_prefix("switch");
-    for (name, help, value) in counters {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(value);
-        registry.register(name, help, counter);
-    }
-    let mut text = String::new();
-    encode(&mut text, &registry).expect("writing to a String does not fail");
-    text
+    metrics::encode(&[], &counters)
 }
