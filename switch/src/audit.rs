@@ -37,6 +37,7 @@ impl Engine {
                 Some(LegState::Up(up)) => up.next.is_some(),
                 _ => false,
             },
+            Timer::Unfinished(stream) => self.endpoint.is_mid_message(stream),
             Timer::Stop => matches!(self.life, Life::LastCalls | Life::LastWords),
         });
         stray.map_or(Ok(()), |timer| Err(format!("nothing waits for the timer {timer:?}")))

@@ -47,6 +47,8 @@ pub enum Timer {
     NoAnswer(CallNo),
     /// An offer that met the phone's own is made again (RFC 3261 §14.1).
     Reoffer(LegId),
+    /// The rest of a message has not come on a stream.
+    Unfinished(StreamId),
     /// The running calls have had their ten seconds.
     Stop,
 }
@@ -170,8 +172,14 @@ impl Endpoint {
         Some((stream.flow, frame))
     }
 
+    /// Whether part of a message has come on a stream, and its rest has not.
+    pub(crate) fn is_mid_message(&self, stream: StreamId) -> bool {
+        self.streams.get(&stream).is_some_and(|stream| !stream.framer.is_idle())
+    }
+
     pub(crate) fn flow_closed(&mut self, now: Instant, stream: StreamId) -> Vec<Indication<Owner>> {
         self.streams.remove(&stream);
+        self.timers.cancel(Timer::Unfinished(stream));
         let (transactions, mut io) = self.io(now);
         transactions.flow_closed(&mut io, stream)
     }

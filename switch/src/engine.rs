@@ -27,6 +27,7 @@ use crate::ports::Ports;
 use crate::registrar::Registrar;
 use crate::sip::flow::{Flow, StreamId};
 use crate::sip::message::Response;
+use crate::sip::timer::PATIENCE;
 use crate::sip::transaction::ServerTx;
 use crate::sip::wire::{Frame, parse_datagram};
 
@@ -154,8 +155,10 @@ impl Engine {
     }
 
     pub(crate) fn stream(&mut self, at: At<'_>, stream: StreamId, bytes: &[u8]) {
+        let mut begun = !self.endpoint.is_mid_message(stream);
         self.endpoint.push(stream, bytes);
         while let Some((flow, frame)) = self.endpoint.next_frame(stream) {
+            begun = true;
             match frame {
                 Frame::Parsed(parsed) => self.parsed(at, flow, parsed),
                 Frame::Ping => self.endpoint.send(flow, Bytes::from_static(b"\r\n")),
@@ -165,6 +168,11 @@ impl Engine {
                     break;
                 }
             }
+        }
+        match self.endpoint.is_mid_message(stream) {
+            true if begun => self.endpoint.timers.set(Timer::Unfinished(stream), at.now.mono + PATIENCE),
+            true => {}
+            false => self.endpoint.timers.cancel(Timer::Unfinished(stream)),
         }
         self.end_step(at);
     }
@@ -241,6 +249,7 @@ impl Engine {
                 }
                 Timer::NoAnswer(no) => self.no_answer(at, no),
                 Timer::Reoffer(leg) => self.settled(at, leg),
+                Timer::Unfinished(stream) => self.endpoint.close(stream),
                 Timer::Stop => self.stop_timer(at),
             }
         }

@@ -57,6 +57,25 @@ fn a_message_cut_anywhere_is_one_message() {
     assert_eq!(statuses(&mut phone, &mut world), [200]);
 }
 
+/// A stream that owes the rest of a message is no phone's: it would hold its place, and what has come of the message, for ever.
+#[test]
+fn a_message_that_is_not_ended_ends_its_stream_and_line_ends_do_not() {
+    let mut world = World::new(1);
+    let mut phone = Template::new("501", 1).over_tcp(&mut world);
+    let stream = phone.stream().unwrap();
+    let message = options(&mut phone);
+    world.send_on(stream, message.as_bytes());
+    world.send_on(stream, b"\r\n");
+    world.run_for(secs(300));
+    assert!(world.is_open(stream));
+    world.send_on(stream, &message.as_bytes()[..40]);
+    world.run_for(secs(20));
+    world.send_on(stream, &message.as_bytes()[40..80]);
+    assert!(world.is_open(stream));
+    world.run_for(secs(13));
+    assert!(!world.is_open(stream));
+}
+
 /// 501 on TCP, registered, and a caller.
 fn tcp_callee() -> (World, PhoneId, Template) {
     let mut world = World::new(1);

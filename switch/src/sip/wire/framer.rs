@@ -52,6 +52,15 @@ pub enum Frame {
 }
 
 impl Framer {
+    /// Whether no message has begun that is not over: line ends between messages are none.
+    pub fn is_idle(&self) -> bool {
+        match self.state {
+            State::Head { .. } => self.buffer.iter().all(|byte| matches!(byte, b'\r' | b'\n')),
+            State::Body { .. } => false,
+            State::Lost => true,
+        }
+    }
+
     /// Takes bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
         if !matches!(self.state, State::Lost) {
