@@ -4,15 +4,14 @@
 //! call-control engine through [`CallControl`](control::CallControl) as a plain function, and queues [`cas::Output`]s. [`site`] is the
 //! data both sides read (users, devices, numbers); [`store`] keeps it; [`http`] is the only place that touches sockets.
 
+mod boundary;
 mod bulk;
 pub mod cas;
 pub mod control;
 mod core;
 pub mod entropy;
 mod event;
-mod execute;
 pub mod http;
-mod login;
 mod password;
 mod permission;
 mod repeat;
