@@ -4,6 +4,8 @@
 //! call-control engine through [`CallControl`](control::CallControl) as a plain function, and queues [`cas::Output`]s. [`site`] is the
 //! data both sides read (users, devices, numbers); [`store`] keeps it; [`http`] is the only place that touches sockets.
 
+#![forbid(unsafe_code)]
+
 mod boundary;
 mod bulk;
 pub mod cas;

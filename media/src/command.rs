@@ -109,7 +109,7 @@ pub enum Codec {
     Opus,
     /// DTMF and other events (RFC 4733) at an RTP clock rate.
     TelephoneEvent {
-        /// In Hz: that of the audio codec beside it.
+        /// In Hz: that of the audio codec beside it, as a rule.
         rate: u32,
     },
 }
@@ -166,7 +166,7 @@ pub struct LegStats {
     /// Their payload bytes.
     pub sent_bytes: u64,
     /// Meant for the telephone and not sent: of a codec, or a digit, that has no payload type there; too many digits; a straggler of a source
-    /// that another has followed; refused by the network.
+    /// that another has followed; our own, come back to us; refused by the network.
     pub unsent: u64,
     /// Missing from the telephone's sequence numbers.
     pub lost: u64,

@@ -43,6 +43,8 @@ pub(crate) struct Egress {
     head: Head,
     /// The sound of one packet.
     frame: Duration,
+    /// The clock of what was last relayed, in Hz, once something was.
+    rate: Option<u32>,
     feed: Option<Feed>,
 }
 
@@ -68,11 +70,16 @@ struct Feed {
 impl Egress {
     pub(crate) fn new(start: StreamStart) -> Egress {
         let StreamStart { ssrc, sequence, timestamp } = start;
-        Egress { ssrc, next: sequence, head: Head::Start(timestamp), frame: USUAL_FRAME, feed: None }
+        Egress { ssrc, next: sequence, head: Head::Start(timestamp), frame: USUAL_FRAME, rate: None, feed: None }
     }
 
     pub(crate) fn ssrc(&self) -> u32 {
         self.ssrc
+    }
+
+    /// The clock the stream now counts in, in Hz, unless nothing was relayed yet.
+    pub(crate) fn rate(&self) -> Option<u32> {
+        self.rate
     }
 
     /// Places a packet of a source. `event`: its timestamp is that of an event's beginning, which may be older than the sound beside it.
@@ -99,6 +106,7 @@ impl Egress {
             return None;
         }
         self.advance(now, source.rate, placed, event);
+        self.rate = Some(source.rate);
         let oldest = self.next.wrapping_sub(LATE);
         self.feed = Some(Feed { floor: if before(feed.floor, oldest) { oldest } else { feed.floor }, ..feed });
         Some(placed)

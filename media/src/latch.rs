@@ -12,6 +12,9 @@
 //! The guard opens anew when an offer/answer exchange changes the address, and with every exchange as long as nobody has been taken (an early answer
 //! may precede the telephone's first packet by the whole time it rings). In the first [`DRAIN`] after a change the telephone's former address
 //! cannot be taken: its last packets are still on the way, and they must not shut out the new one.
+//!
+//! It also opens anew with an exchange, even of the same address, when the source that was taken has been quiet for [`QUIET`]: on hold nothing
+//! is sent that would keep a NAT's mapping alive, and the telephone that comes back has another one. Until it speaks, sound goes to the old one.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -20,6 +23,8 @@ use std::time::{Duration, Instant};
 const GUARD: Duration = Duration::from_secs(5);
 /// How long packets from a former address may still be on their way.
 const DRAIN: Duration = Duration::from_secs(1);
+/// A source that has said nothing for so long may have lost its mapping. One that merely sends no silence comes to no harm.
+const QUIET: Duration = Duration::from_secs(5);
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Latch {
@@ -34,6 +39,8 @@ enum State {
     Waiting { former: Option<SocketAddr> },
     /// Another source than the signalled one was first.
     Guest(SocketAddr),
+    /// The guest was quiet when the guard opened anew: it is sent to until somebody speaks, perhaps itself.
+    QuietGuest(SocketAddr),
     /// The signalled address.
     Locked,
 }
@@ -43,15 +50,20 @@ impl Latch {
         Latch { signalled, opened: now, state: State::Waiting { former: None } }
     }
 
-    /// Another exchange settled this address. Whether it is another address.
-    pub(crate) fn signal(&mut self, now: Instant, signalled: SocketAddr) -> bool {
+    /// Another exchange settled this address; the telephone has been `quiet` for so long. Whether the telephone may be elsewhere now, so that
+    /// nothing learnt of it holds any more.
+    pub(crate) fn signal(&mut self, now: Instant, signalled: SocketAddr, quiet: Duration) -> bool {
         let moved = signalled != self.signalled;
-        if moved {
-            *self = Latch { signalled, opened: now, state: State::Waiting { former: self.peer() } };
-        } else if matches!(self.state, State::Waiting { .. }) {
-            self.opened = now;
-        }
-        moved
+        let state = match self.state {
+            // Packets of a former address are on the way even if nobody has spoken from the one that followed it.
+            State::Waiting { former } => State::Waiting { former },
+            _ if moved => State::Waiting { former: self.peer() },
+            State::Guest(guest) if quiet >= QUIET => State::QuietGuest(guest),
+            State::QuietGuest(guest) => State::QuietGuest(guest),
+            State::Guest(_) | State::Locked => return false,
+        };
+        *self = Latch { signalled, opened: now, state };
+        moved || matches!(state, State::QuietGuest(_))
     }
 
     /// Whether a packet, already found to be RTP as agreed, is the telephone's. Takes its source where the guard allows.
@@ -62,7 +74,9 @@ impl Latch {
             State::Locked => from == self.signalled,
             State::Guest(_) if open && from == self.signalled => self.take(State::Locked),
             State::Guest(guest) => from == guest,
-            State::Waiting { .. } if from == self.signalled => self.take(State::Locked),
+            State::Waiting { .. } | State::QuietGuest(_) if from == self.signalled => self.take(State::Locked),
+            State::QuietGuest(guest) if open || from == guest => self.take(State::Guest(from)),
+            State::QuietGuest(_) => false,
             State::Waiting { former } if former == Some(from) && age < DRAIN => false,
             State::Waiting { .. } if open => self.take(State::Guest(from)),
             State::Waiting { .. } => false,
@@ -78,7 +92,7 @@ impl Latch {
     pub(crate) fn peer(&self) -> Option<SocketAddr> {
         match self.state {
             State::Waiting { .. } => None,
-            State::Guest(guest) => Some(guest),
+            State::Guest(guest) | State::QuietGuest(guest) => Some(guest),
             State::Locked => Some(self.signalled),
         }
     }
@@ -173,27 +187,64 @@ mod tests {
         let mut latch = Latch::new(start, at(1));
         assert!(latch.admits(start, at(1)));
         let moved = seconds(start, 600);
-        latch.signal(moved, at(5));
+        assert!(latch.signal(moved, at(5), Duration::ZERO));
         assert_eq!(latch.destination(), at(5));
         assert!(!latch.admits(moved, at(1)), "its last packets are on the way");
         assert!(latch.admits(moved, at(6)), "the telephone behind its new NAT");
     }
 
     #[test]
-    fn the_same_address_again_changes_nothing_once_somebody_is_taken() {
+    fn the_same_address_again_changes_nothing_while_the_one_taken_speaks() {
         let start = Instant::now();
         let mut latch = Latch::new(start, at(1));
         assert!(latch.admits(start, at(2)));
-        latch.signal(seconds(start, 600), at(1));
+        assert!(!latch.signal(seconds(start, 600), at(1), QUIET - Duration::from_millis(1)));
         assert!(!latch.admits(seconds(start, 600), at(1)));
         assert!(latch.admits(seconds(start, 600), at(2)));
+    }
+
+    #[test]
+    fn a_guest_that_was_quiet_may_come_back_from_elsewhere_after_an_exchange() {
+        let start = Instant::now();
+        let mut latch = Latch::new(start, at(1));
+        assert!(latch.admits(start, at(2)));
+        let resumed = seconds(start, 6000);
+        assert!(latch.signal(resumed, at(1), QUIET));
+        assert_eq!(latch.destination(), at(2), "all that is known of it");
+        let mut late = latch;
+        assert!(latch.admits(seconds(resumed, 49), at(3)), "its new mapping");
+        assert!(!latch.admits(seconds(resumed, 49), at(2)));
+        assert_eq!(latch.destination(), at(3));
+        assert!(!late.admits(seconds(resumed, 50), at(3)), "as after the first answer");
+        assert!(late.admits(seconds(resumed, 50), at(2)), "the mapping lived on");
+        assert!(!late.admits(seconds(resumed, 50), at(1)));
+    }
+
+    #[test]
+    fn the_signalled_address_that_was_quiet_stays_locked() {
+        let start = Instant::now();
+        let mut latch = Latch::new(start, at(1));
+        assert!(latch.admits(start, at(1)));
+        assert!(!latch.signal(seconds(start, 6000), at(1), Duration::from_secs(600)));
+        assert!(!latch.admits(seconds(start, 6000), at(2)));
+    }
+
+    #[test]
+    fn the_old_address_cannot_slip_in_after_two_changes_in_a_row() {
+        let start = Instant::now();
+        let mut latch = Latch::new(start, at(1));
+        assert!(latch.admits(start, at(1)));
+        assert!(latch.signal(seconds(start, 600), at(5), Duration::ZERO));
+        assert!(latch.signal(seconds(start, 603), at(6), Duration::ZERO));
+        assert!(!latch.admits(seconds(start, 604), at(1)), "its last packets are on the way");
+        assert!(latch.admits(seconds(start, 604), at(7)));
     }
 
     #[test]
     fn an_exchange_before_anybody_spoke_starts_the_five_seconds_again() {
         let start = Instant::now();
         let mut latch = Latch::new(start, at(1));
-        latch.signal(seconds(start, 200), at(1));
+        assert!(!latch.signal(seconds(start, 200), at(1), Duration::from_secs(20)));
         assert!(latch.admits(seconds(start, 249), at(2)));
     }
 

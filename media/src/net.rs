@@ -17,8 +17,15 @@ pub enum Channel {
     Rtcp,
 }
 
-/// Datagrams in and out. Neither call waits, and neither may allocate.
+/// Datagrams in and out. No call waits, and neither [`receive`](Net::receive) nor [`send`](Net::send) may allocate.
 pub trait Net {
+    /// A leg begins at a port: what comes there will be received. Told twice it does no harm. A network that keeps as much for every port has
+    /// nothing to do.
+    fn open(&mut self, _port: Port) {}
+
+    /// No leg is at a port any more: nobody will ask what comes there until it is opened again.
+    fn close(&mut self, _port: Port) {}
+
     /// The next datagram that waits at a socket: its length and its source. IPv4 sources are told as IPv4, whatever the socket. What is
     /// longer than the buffer is cut off there. `None`: nothing waits, or the port is not bound.
     fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)>;

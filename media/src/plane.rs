@@ -29,6 +29,7 @@ const PRIORITY: u8 = 10;
 pub struct Plane {
     ports: Vec<Port>,
     taken: usize,
+    descriptors_left: u64,
     /// `None` only while the plane is dropped: the thread ends when its queue has lost its producer.
     commands: Option<Producer<Command>>,
     thread: Option<JoinHandle<()>>,
@@ -38,10 +39,10 @@ impl Plane {
     /// Binds the ports of a range and starts the thread. `events` is called on it, and must not wait.
     pub fn start(ports: &RangeInclusive<u16>, events: impl FnMut(Event) + Send + 'static) -> io::Result<Plane> {
         let net = Sweep::bind(ports)?;
-        let (ports, taken) = (net.ports().collect(), net.taken());
+        let (ports, taken, descriptors_left) = (net.ports().collect(), net.taken(), net.descriptors_left());
         let (producer, consumer) = RingBuffer::new(QUEUE);
         let thread = thread::Builder::new().name("media".into()).spawn(move || run(net, consumer, events))?;
-        Ok(Plane { ports, taken, commands: Some(producer), thread: Some(thread) })
+        Ok(Plane { ports, taken, descriptors_left, commands: Some(producer), thread: Some(thread) })
     }
 
     /// The ports bound.
@@ -52,6 +53,11 @@ impl Plane {
     /// How many ports of the range somebody else had.
     pub fn taken(&self) -> usize {
         self.taken
+    }
+
+    /// How many open files the limit, raised as far as it goes, leaves to the rest of the process: at least half of it.
+    pub fn descriptors_left(&self) -> u64 {
+        self.descriptors_left
     }
 
     /// Gives a command, done within a tick. Commands are done in the order given, and none is ever dropped: if thousands wait because

@@ -113,6 +113,11 @@ impl Reception {
         self.lost_before + self.source.map_or(0, |source| source.expected().saturating_sub(source.received))
     }
 
+    /// The clock of the sound that the source last sent, in Hz, once it has.
+    pub(crate) fn sound_rate(&self) -> Option<u32> {
+        self.source.map(|source| source.rate).filter(|rate| *rate > 0)
+    }
+
     /// Interarrival jitter in microseconds.
     pub(crate) fn jitter_us(&self) -> u32 {
         self.source

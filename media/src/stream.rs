@@ -135,9 +135,11 @@ impl Leg {
         };
         stats.received += 1;
         stats.received_bytes += payload.len() as u64;
-        let rate = codec.clock_rate();
+        let mut rate = codec.clock_rate();
         if event {
             settled.listener.hear(now, header.timestamp, payload, rate, &mut up);
+            // The timestamp is in the clock of the sound it interrupts, whatever that of its duration: one SSRC has one (RFC 3550 §5.1).
+            rate = settled.reception.sound_rate().unwrap_or(rate);
         }
         let source = Source { leg: id, generation: settled.reception.generation(), rate };
         Some(Packet { source, codec, header, payload: payload.len() })
@@ -146,6 +148,11 @@ impl Leg {
     /// Sends a packet that was taken from somebody to this leg's telephone. `datagram` is rewritten.
     pub(crate) fn relay(&mut self, now: Instant, packet: Packet, datagram: &mut [u8], net: &mut impl Net) {
         let Phase::Settled(settled) = &mut self.phase else { return };
+        // Our own stream, come back (RFC 3550 §8.2): an address that a telephone named leads to one of our ports. It would go round for ever.
+        if packet.header.ssrc == settled.egress.ssrc() {
+            self.stats.unsent += 1;
+            return;
+        }
         let Some(to) = settled.destination().filter(|_| !settled.generator.sounding()) else {
             settled.egress.interrupt();
             return;
@@ -231,8 +238,10 @@ impl Leg {
             self.stats.unsent += settled.generator.clear() as u64;
             return;
         };
+        // One SSRC has one clock (RFC 3550 §5.1): where that of the digits is another, it counts their durations only.
+        let clock = settled.sound_rate();
         let egress = &mut settled.egress;
-        let Some(step) = settled.generator.step(now, rate, || egress.interject(now, rate)) else { return };
+        let Some(step) = settled.generator.step(now, rate, || egress.interject(now, clock)) else { return };
         let header = Header {
             payload_type,
             marker: step.first,
@@ -300,7 +309,7 @@ impl Settled {
         // An address taken away (hold by `c=0.0.0.0`) leaves the lock as it is, for the telephone that comes back to it.
         match (&mut self.latch, stream.remote) {
             (Some(latch), Some(remote)) => {
-                if latch.signal(now, remote) {
+                if latch.signal(now, remote, now.saturating_duration_since(self.heard)) {
                     self.rtcp_latch = RtcpLatch::default();
                 }
             }
@@ -332,15 +341,22 @@ impl Settled {
         self.rtcp_latch.destination(self.latch.as_ref()?, signalled)
     }
 
-    /// The clock of the sound we send.
+    /// The clock of the sound we send: that of the last, else of the codec preferred.
     fn sound_rate(&self) -> u32 {
         let mut codecs = self.stream.outgoing.0.iter().map(|(_, codec)| *codec);
-        codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. })).map_or(8000, Codec::clock_rate)
+        let preferred = codecs.find(|codec| !matches!(codec, Codec::TelephoneEvent { .. }));
+        self.egress.rate().or(preferred.map(Codec::clock_rate)).unwrap_or(8000)
     }
 
-    /// Payload type and clock of the digits we send: they have the clock of the sound (RFC 4733 §2.1).
+    /// Payload type and clock of the digits we send: the clock of the sound (RFC 4733 §2.1), or, where the telephone agreed to no such events,
+    /// the one it prefers, as some answer Opus with events at 8000 Hz. Digits that are a little odd are better than none.
     fn event_type(&self) -> Option<(u8, u32)> {
-        let rate = self.sound_rate();
-        self.stream.outgoing.payload_type(Codec::TelephoneEvent { rate }).map(|payload_type| (payload_type, rate))
+        let sound = self.sound_rate();
+        let mut events = self.stream.outgoing.0.iter().filter_map(|&(payload_type, codec)| match codec {
+            Codec::TelephoneEvent { rate } => Some((payload_type, rate)),
+            _ => None,
+        });
+        let preferred = events.clone().next();
+        events.find(|(_, rate)| *rate == sound).or(preferred)
     }
 }

@@ -16,7 +16,7 @@ const PER_TURN: usize = 16;
 const REPORTS: usize = 4;
 /// Reports come every few seconds, and asking an empty socket costs a system call: each leg's is asked in one turn of so many.
 const REPORT_TURNS: usize = 4;
-/// What may have waited at a port before its leg opened (the socket holds less).
+/// What may wait at a port before its leg opens, or after it closed (the socket holds less).
 const STALE: usize = 512;
 /// Longer than any datagram that Ethernet carries whole.
 const DATAGRAM: usize = 2048;
@@ -115,7 +115,7 @@ impl Worker {
     /// One turn: takes what came in, sends it on, and does what is due at this time. Wanted every 5 ms while there are legs.
     pub fn turn(&mut self, now: Instant, net: &mut impl Net, events: &mut impl FnMut(Event)) {
         self.close_closed(now, net, events);
-        self.empty_opened(net);
+        self.open_opened(net);
         for (index, slot) in self.legs.slots().enumerate() {
             let Some(leg) = self.legs.get(slot) else { continue };
             let port = leg.port;
@@ -136,19 +136,17 @@ impl Worker {
         }
         for mut leg in self.closed.drain(..) {
             let stats = leg.close(now, &self.clock, net);
+            net.close(leg.port);
+            drain(leg.port, net, &mut self.buffer[..]);
             events(Event::Closed { leg: leg.id, stats });
         }
     }
 
-    fn empty_opened(&mut self, net: &mut impl Net) {
+    fn open_opened(&mut self, net: &mut impl Net) {
         for slot in self.opened.drain(..) {
             let Some(leg) = self.legs.get(slot) else { continue };
-            for channel in [Channel::Rtp, Channel::Rtcp] {
-                let mut stale = 0;
-                while stale < STALE && net.receive(leg.port, channel, &mut self.buffer[..]).is_some() {
-                    stale += 1;
-                }
-            }
+            net.open(leg.port);
+            drain(leg.port, net, &mut self.buffer[..]);
         }
     }
 
@@ -169,6 +167,16 @@ impl Worker {
             let Some((length, from)) = net.receive(port, Channel::Rtcp, &mut self.buffer[..]) else { return };
             let Some(leg) = self.legs.get_mut(slot) else { return };
             leg.ingress_rtcp(now, &self.clock, from, &self.buffer[..length]);
+        }
+    }
+}
+
+/// Throws away what waits at a port.
+fn drain(port: Port, net: &mut impl Net, buffer: &mut [u8]) {
+    for channel in [Channel::Rtp, Channel::Rtcp] {
+        let mut stale = 0;
+        while stale < STALE && net.receive(port, channel, buffer).is_some() {
+            stale += 1;
         }
     }
 }

@@ -108,9 +108,12 @@ impl Gate {
             }
             Judgement::Stale => Verdict::Challenge(self.challenge(now, site, default, request, true)),
             Judgement::Wrong => {
-                let response = self.challenge(now, site, default, request, false);
-                let delay = if at_home { Duration::ZERO } else { self.attempts.failed(now.mono, source, user) };
-                Verdict::Refused(response, delay)
+                let delay = self.attempts.failed(now.mono, source, user);
+                if at_home && !delay.is_zero() {
+                    // Not kept waiting, but not asked again either: some phones try the same secret as often as they are challenged.
+                    return Verdict::Refused(request.response(Status(403)), Duration::ZERO);
+                }
+                Verdict::Refused(self.challenge(now, site, default, request, false), delay)
             }
         }
     }

@@ -12,6 +12,7 @@ pub(crate) mod control;
 pub(crate) mod digits;
 pub(crate) mod hold;
 pub(crate) mod leg;
+pub(crate) mod offer;
 pub(crate) mod originate;
 pub(crate) mod party;
 pub(crate) mod probe;
@@ -19,6 +20,7 @@ pub(crate) mod record;
 pub(crate) mod release;
 pub(crate) mod ring;
 pub(crate) mod route;
+pub(crate) mod sound;
 pub(crate) mod table;
 
 use std::time::Instant;

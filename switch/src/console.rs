@@ -22,6 +22,9 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 use tracing::warn;
 
+/// Its name in the data folder.
+pub const SOCKET: &str = "switch.sock";
+
 /// The longest line.
 pub const LINE: usize = 64 << 10;
 
@@ -187,7 +190,7 @@ mod tests {
         }
 
         fn socket(&self) -> PathBuf {
-            self.0.join("switch.sock")
+            self.0.join(SOCKET)
         }
     }
 

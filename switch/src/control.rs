@@ -14,15 +14,16 @@ use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use cas::cas::{Finding, Reply, Request, RequestId, Work};
+use cas::cas::{Reply, Request, RequestId};
 use cas::store::thread::StoreThread;
 use media::Plane;
 use tokio::sync::{Notify, mpsc, oneshot};
+use tokio::task::{spawn_local, yield_now};
 use tokio::time::sleep_until;
-use tracing::warn;
 
 use crate::clock;
 use crate::helpers::Pool;
@@ -31,9 +32,13 @@ use crate::net::tcp::{Limits, Listeners, Tcp};
 use crate::net::udp::Udp;
 use crate::node::{Channel, Input, Node, Output, StoreUser};
 
+use self::over::{Over, Watch};
+
 mod first_users;
 mod io_counts;
 mod media_events;
+mod open_files;
+mod over;
 mod running;
 mod signals;
 mod start;
@@ -58,14 +63,10 @@ pub struct Control {
     media: RefCell<Plane>,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
-    refused_jobs: Cell<u64>,
     clients: RefCell<BTreeMap<RequestId, oneshot::Sender<Reply>>>,
     next_request: Cell<u64>,
     alarm: Alarm,
-    /// Told when there is nothing more to serve: the node has stopped, or it is broken.
-    over: Notify,
-    /// Whether a step ended in a panic: the node is in a state that no step may find it in.
-    broken: Cell<bool>,
+    over: Arc<Over>,
 }
 
 /// What the start made, to be brought together here.
@@ -73,21 +74,11 @@ struct Parts {
     node: Node,
     udp: Udp,
     tcp: Listeners,
+    tcp_limits: Limits,
     media: Plane,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
-}
-
-/// Ends the switch where a step panics. The runtime would only end the task that made the step, and leave a switch that looks alive.
-struct Watch<'a>(&'a Control);
-
-impl Drop for Watch<'_> {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            self.0.broken.set(true);
-            self.0.over.notify_one();
-        }
-    }
+    over: Arc<Over>,
 }
 
 /// What other threads tell the control thread.
@@ -121,34 +112,32 @@ impl Alarm {
 
 impl Control {
     fn new(parts: Parts) -> Rc<Control> {
-        let Parts { node, udp, tcp, media, store, helpers } = parts;
+        let Parts { node, udp, tcp, tcp_limits, media, store, helpers, over } = parts;
         Rc::new_cyclic(|control| {
             let sink = sink(control.clone());
             Control {
                 node: RefCell::new(node),
                 answers: RefCell::default(),
                 udp,
-                tcp: Rc::new(Tcp::new(tcp, Limits::default(), Rc::clone(&sink))),
+                tcp: Rc::new(Tcp::new(tcp, tcp_limits, Rc::clone(&sink))),
                 sink,
                 media: RefCell::new(media),
                 store,
                 helpers,
-                refused_jobs: Cell::new(0),
                 clients: RefCell::default(),
                 next_request: Cell::new(1),
                 alarm: Alarm::default(),
-                over: Notify::new(),
-                broken: Cell::new(false),
+                over,
             }
         })
     }
 
     /// Hands the node an input and does what it wants done.
     pub fn step(&self, input: Input) {
-        if self.broken.get() {
+        if self.over.is_broken() {
             return;
         }
-        let _watch = Watch(self);
+        let _watch = Watch(Arc::clone(&self.over));
         let mut node = self.node.borrow_mut();
         let mut next = Some(input);
         while let Some(input) = next {
@@ -176,20 +165,14 @@ impl Control {
                     self.answer(Input::Stored(user, id, Err(error)));
                 }
             }
-            Output::Help(job) => {
-                if let Err(job) = self.helpers.submit(job) {
-                    self.refused_jobs.set(self.refused_jobs.get() + 1);
-                    warn!("the helpers have more work than they can do: one password was refused unseen");
-                    self.answer(Input::Helped(job.id, refusal(&job.work)));
-                }
-            }
+            Output::Help(job) => self.helpers.submit(job),
             Output::Reply(id, reply) => {
                 // A client that has gone meanwhile is told nothing.
                 if let Some(client) = self.clients.borrow_mut().remove(&id) {
                     let _ = client.send(reply);
                 }
             }
-            Output::Stopped => self.over.notify_one(),
+            Output::Stopped => self.over.tell(),
         }
     }
 
@@ -222,14 +205,14 @@ impl Control {
         self.step(Input::Timeout);
         for index in 0..self.udp.addresses().len() {
             let control = Rc::clone(self);
-            tokio::task::spawn_local(async move { control.udp.serve(index, &control.sink).await });
+            spawn_local(async move { control.udp.serve(index, &control.sink).await });
         }
         for index in 0..self.tcp.listeners() {
-            tokio::task::spawn_local(Rc::clone(&self.tcp).serve(index));
+            spawn_local(Rc::clone(&self.tcp).serve(index));
         }
-        tokio::task::spawn_local(Rc::clone(self).keep_time());
-        tokio::task::spawn_local(Rc::clone(self).hear(told.answers, |input| input));
-        tokio::task::spawn_local(Rc::clone(self).hear(told.events, Input::Media));
+        spawn_local(Rc::clone(self).keep_time());
+        spawn_local(Rc::clone(self).hear(told.answers, |input| input));
+        spawn_local(Rc::clone(self).hear(told.events, Input::Media));
     }
 
     async fn keep_time(self: Rc<Control>) {
@@ -255,6 +238,8 @@ impl Control {
             for told in batch.drain(..) {
                 self.step(to_input(told));
             }
+            // As long as there is more, the next batch would be there at once.
+            yield_now().await;
         }
     }
 }
@@ -265,14 +250,6 @@ fn sink(control: Weak<Control>) -> Sink {
             control.step(input);
         }
     })
-}
-
-/// What a helper says that could not look: no password matches, and none was hashed.
-fn refusal(work: &Work) -> Finding {
-    match work {
-        Work::Verify { .. } => Finding::Verified(false),
-        Work::Hash { .. } => Finding::Hashed(Vec::new()),
-    }
 }
 
 /// A request under way.

@@ -50,7 +50,7 @@ pub fn run(json: bool) -> ExitCode {
 fn play(json: bool) -> Result<Shown, DemoError> {
     let folder = Folder::make().map_err(DemoError::Io)?;
     let start = |error: &dyn fmt::Display| DemoError::Start(error.to_string());
-    let running = Running::start(config(&folder), FirstUsers::Make).map_err(|error| start(&error))?;
+    let running = Running::start(config(&folder), FirstUsers::Make(|_| {})).map_err(|error| start(&error))?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(DemoError::Io)?;
     let shown = LocalSet::new().block_on(&runtime, show(&running, json));
     running.stop();

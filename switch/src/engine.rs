@@ -3,6 +3,9 @@
 //!
 //! The engine never calls the CAS; what there is to tell is in its events.
 
+mod message;
+mod registration;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
@@ -14,21 +17,18 @@ use cas::site::{Access, DeviceId, DigestPolicy, Site};
 use cas::store::{self, Change, Snapshot};
 use cas::time::Now;
 
-use crate::auth::{Gate, Verdict};
+use crate::auth::Gate;
+use crate::call::CallNo;
 use crate::call::cause::Failure;
-use crate::call::leg::{Exchange, LeavingState, LegState};
 use crate::call::table::Table;
-use crate::call::{CallNo, LegId};
-use crate::endpoint::{Endpoint, Owner, Timer};
+use crate::endpoint::{Endpoint, Timer};
 use crate::node::{Output, Settings, StoreUser, WorkerId};
 use crate::ports::Ports;
-use crate::registrar::{Answer, Registrar};
+use crate::registrar::Registrar;
 use crate::sip::flow::{Flow, StreamId};
-use crate::sip::header::Name;
-use crate::sip::message::{Message, Method, ParseError, Request, Status};
-use crate::sip::transaction::{Indication, ServerTx, Unanswered};
-use crate::sip::uri::Scheme;
-use crate::sip::wire::{Frame, Parsed, parse_datagram};
+use crate::sip::message::Response;
+use crate::sip::transaction::ServerTx;
+use crate::sip::wire::{Frame, parse_datagram};
 
 /// What the switch takes (RFC 3261 §20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
@@ -105,7 +105,7 @@ pub struct Engine {
     pub(crate) next_ticket: u64,
     gate: Gate,
     /// Answers to failed attempts that are not due yet.
-    late: BTreeMap<ServerTx, crate::sip::message::Response>,
+    pub(crate) late: BTreeMap<ServerTx, Response>,
     outputs: VecDeque<Output>,
     next_store: u64,
 }
@@ -147,8 +147,6 @@ impl Engine {
         engine.site_changed(At { now, site });
         engine
     }
-
-    // ---- Inputs -------------------------------------------------------------------------------------------------------------------
 
     pub(crate) fn datagram(&mut self, at: At<'_>, flow: Flow, bytes: &Bytes) {
         self.parsed(at, flow, parse_datagram(bytes));
@@ -314,249 +312,6 @@ impl Engine {
         }
     }
 
-    // ---- Messages -----------------------------------------------------------------------------------------------------------------
-
-    fn parsed(&mut self, at: At<'_>, flow: Flow, parsed: Parsed) {
-        self.counts.messages += 1;
-        match parsed {
-            Parsed::Message(Message::Request(mut request)) => {
-                flow.note_source(&mut request.headers);
-                if let Some(indication) = self.endpoint.receive_request(at.now.mono, flow, request) {
-                    self.indicated(at, indication, Some(flow));
-                }
-            }
-            Parsed::Message(Message::Response(response)) => {
-                if let Some(indication) = self.endpoint.receive_response(at.now.mono, response) {
-                    self.indicated(at, indication, Some(flow));
-                }
-            }
-            Parsed::Answerable(request, error) => self.refuse_malformed(flow, *request, &error),
-            Parsed::KeepAlive => {}
-            Parsed::Unusable(error) => {
-                self.counts.malformed += 1;
-                tracing::debug!(%error, "an unusable SIP message");
-            }
-        }
-    }
-
-    fn refuse_malformed(&mut self, flow: Flow, mut request: Request, error: &ParseError) {
-        self.counts.malformed += 1;
-        if request.method == Method::Ack {
-            return;
-        }
-        flow.note_source(&mut request.headers);
-        let Ok(via) = request.headers.via() else { return };
-        let mut response = request.response(error.status);
-        response.reason.clone_from(&error.text);
-        self.endpoint.send(flow.of_reply(&via), response.encode());
-    }
-
-    fn indicated(&mut self, at: At<'_>, indication: Indication<Owner>, flow: Option<Flow>) {
-        match indication {
-            Indication::Request(tx, request) => {
-                if let Some(flow) = flow {
-                    self.requested(at, tx, request, flow);
-                }
-            }
-            Indication::Ack(ack) => self.acknowledged(at, &ack),
-            Indication::Cancel(_, Owner::Invite(leg), _) => self.cancelled(at, leg),
-            Indication::Cancel(tx, ..) => self.cancelled_while_late(at, tx),
-            Indication::Response(owner, response) => match owner {
-                Owner::Invite(leg) => self.invite_response(at, leg, &response),
-                Owner::Reinvite(leg) => self.reinvite_response(at, leg, &response),
-                Owner::Probe(leg) => self.probe_response(at, leg, &response),
-                Owner::Bye(leg) if !response.status.is_provisional() => drop(self.table.remove_leaving(leg)),
-                Owner::Bye(_) | Owner::Nobody => {}
-            },
-            Indication::Unanswered(owner, why) => self.unanswered(at, owner, why),
-            Indication::NoAck(Owner::Invite(leg) | Owner::Reinvite(leg)) => self.unacknowledged(at, leg),
-            Indication::NoAck(_) => {}
-        }
-    }
-
-    /// §9.2: a CANCEL for an INVITE whose refusal is still held back.
-    fn cancelled_while_late(&mut self, at: At<'_>, tx: ServerTx) {
-        if let Some(mut response) = self.late.remove(&tx) {
-            self.endpoint.timers.cancel(Timer::LateAnswer(tx));
-            response.status = Status(487);
-            Status(487).phrase().clone_into(&mut response.reason);
-            response.headers.remove(&Name::WwwAuthenticate);
-            self.endpoint.respond(at.now.mono, tx, &response);
-        }
-    }
-
-    fn unanswered(&mut self, at: At<'_>, owner: Owner, why: Unanswered) {
-        match owner {
-            Owner::Invite(leg) => self.invite_unanswered(at, leg, why),
-            Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg),
-            Owner::Probe(leg) => self.probe_unanswered(at, leg),
-            Owner::Bye(leg) => drop(self.table.remove_leaving(leg)),
-            Owner::Nobody => {}
-        }
-    }
-
-    /// A new request. The order of the checks is RFC 3261 §8.2's and §16.3's: scheme, hops, extensions; then who, then where to.
-    fn requested(&mut self, at: At<'_>, tx: ServerTx, request: Request, flow: Flow) {
-        if let Some(response) = refused_at_the_door(&request) {
-            return self.endpoint.refuse(at.now.mono, tx, &response);
-        }
-        let tag = request.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
-        if let Some(tag) = tag {
-            return self.in_dialog(at, tx, &request, flow, &tag);
-        }
-        match request.method {
-            Method::Options => {
-                let mut response = request.response(Status(200)).with(Name::Allow, ALLOW);
-                response.headers.push(Name::Accept, "application/sdp");
-                self.endpoint.refuse(at.now.mono, tx, &response);
-            }
-            Method::Invite | Method::Register => self.authenticated(at, tx, request, flow),
-            Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
-                self.endpoint.refuse(at.now.mono, tx, &request.response(Status(481)));
-            }
-            Method::Other(_) => {
-                let response = request.response(Status(501)).with(Name::Allow, ALLOW);
-                self.endpoint.refuse(at.now.mono, tx, &response);
-            }
-            _ => {
-                let response = request.response(Status(405)).with(Name::Allow, ALLOW);
-                self.endpoint.refuse(at.now.mono, tx, &response);
-            }
-        }
-    }
-
-    fn authenticated(&mut self, at: At<'_>, tx: ServerTx, request: Request, flow: Flow) {
-        let registrar = &self.registrar;
-        let registered_from = |device, source| registrar.is_registered_from(device, source);
-        match self.gate.check(at.now, at.site, self.settings.digest, &request, &flow, registered_from) {
-            Verdict::Device(device) if request.method == Method::Register => {
-                self.register(at, tx, &request, flow, device);
-            }
-            Verdict::Device(device) => self.invited(at, tx, request, flow, device),
-            Verdict::Challenge(response) | Verdict::Malformed(response) => {
-                self.endpoint.refuse(at.now.mono, tx, &response);
-            }
-            Verdict::Refused(response, delay) => {
-                self.counts.refused += 1;
-                tracing::warn!(source = %flow.peer, method = %request.method, ?delay, "a wrong secret, or an unknown user");
-                if delay.is_zero() {
-                    return self.endpoint.refuse(at.now.mono, tx, &response);
-                }
-                self.endpoint.timers.set(Timer::LateAnswer(tx), at.now.mono + delay);
-                self.late.insert(tx, response);
-            }
-        }
-    }
-
-    fn register(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, device: DeviceId) {
-        if let Some(status) = self.wrong_registration(at.site, request, &flow, device) {
-            return self.endpoint.respond(at.now.mono, tx, &request.response(status));
-        }
-        let id = store::RequestId(self.next_store + 1);
-        match self.registrar.register(at.now, tx, request, flow, device, id) {
-            Answer::Now(response, changes) => {
-                self.endpoint.respond(at.now.mono, tx, &response);
-                self.write(changes);
-                self.watch_binding(device);
-            }
-            Answer::AfterStore(changes) => {
-                let written = self.write(changes);
-                debug_assert_eq!(written, Some(id), "the registrar waits for the request that is made now");
-            }
-            Answer::Queued => {}
-        }
-    }
-
-    /// §10.3 steps 1, 4 and 5: the domain is ours, and a device registers itself and no other.
-    fn wrong_registration(&self, site: &Site, request: &Request, flow: &Flow, device: DeviceId) -> Option<Status> {
-        let to = request.headers.to().ok()?.uri;
-        match site.device(device).map(|device| &device.access) {
-            Some(Access::Digest { .. }) if !self.serves(&request.uri, flow) => Some(Status(404)),
-            Some(Access::Digest { sip_user, .. }) if to.user.as_deref() != Some(sip_user) => Some(Status(403)),
-            Some(Access::Digest { .. }) => None,
-            // A gateway is known by its address: there is nothing to register.
-            Some(Access::Address(_)) | None => Some(Status(403)),
-        }
-    }
-
-    /// A request with a To tag (RFC 3261 §12.2.2).
-    fn in_dialog(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, tag: &str) {
-        let unknown = request.response(Status(481));
-        let Some(id) = self.table.by_tag(tag) else {
-            return self.endpoint.respond(at.now.mono, tx, &unknown);
-        };
-        if self.table.leaving(id).is_some() {
-            return self.within_leaving(at, tx, request, id);
-        }
-        let Some(leg) = self.table.leg_mut(id) else { return self.endpoint.respond(at.now.mono, tx, &unknown) };
-        match &mut leg.state {
-            LegState::Up(up) if up.dialog.owns(request) => match up.dialog.receive(request, flow) {
-                Ok(()) => self.within(at, tx, request, id),
-                Err(status) => self.endpoint.respond(at.now.mono, tx, &request.response(status)),
-            },
-            // §15: a caller may end an early dialog with BYE too.
-            LegState::Incoming(incoming) if request.method == Method::Bye && incoming.dialog.owns(request) => {
-                self.endpoint.respond(at.now.mono, tx, &request.response(Status(200)));
-                self.cancelled(at, id);
-            }
-            _ => self.endpoint.respond(at.now.mono, tx, &unknown),
-        }
-    }
-
-    /// Both hung up at once, or something crossed our BYE.
-    fn within_leaving(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
-        let (owned, unacknowledged) = match self.table.leaving(id).map(|leaving| &leaving.state) {
-            Some(LeavingState::Ended(dialog)) => (dialog.owns(request), None),
-            Some(LeavingState::Unacknowledged { dialog, tx, .. }) => (dialog.owns(request), Some(*tx)),
-            Some(LeavingState::Cancelling { .. }) | None => (false, None),
-        };
-        if !owned || request.method != Method::Bye {
-            return self.endpoint.respond(at.now.mono, tx, &request.response(Status(481)));
-        }
-        self.endpoint.respond(at.now.mono, tx, &request.response(Status(200)));
-        if let Some(answered) = unacknowledged {
-            self.endpoint.acknowledged(at.now.mono, answered);
-            self.table.remove_leaving(id);
-        }
-    }
-
-    fn within(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
-        match request.method {
-            Method::Invite => self.reinvited(at, tx, request, id),
-            Method::Bye => self.hung_up(at, tx, request, id),
-            Method::Options => {
-                let response = request.response(Status(200)).with(Name::Allow, ALLOW);
-                self.endpoint.respond(at.now.mono, tx, &response);
-            }
-            Method::Other(_) => {
-                self.endpoint.respond(at.now.mono, tx, &request.response(Status(501)).with(Name::Allow, ALLOW));
-            }
-            _ => self.endpoint.respond(at.now.mono, tx, &request.response(Status(405)).with(Name::Allow, ALLOW)),
-        }
-    }
-
-    /// The ACK of a 2xx of ours.
-    fn acknowledged(&mut self, at: At<'_>, ack: &Request) {
-        let Some(tag) = ack.headers.to().ok().and_then(|to| to.tag().map(str::to_owned)) else { return };
-        let Some(id) = self.table.by_tag(&tag) else { return };
-        // An ACK that was long under way may be that of an earlier INVITE.
-        let number = ack.headers.cseq().map(|cseq| cseq.number).ok();
-        match self.table.leg_mut(id).map(|leg| &mut leg.state) {
-            Some(LegState::Up(up)) if up.dialog.owns(ack) => match up.exchange {
-                Exchange::Unacknowledged { tx, number: answered } if number == Some(answered) => {
-                    up.exchange = Exchange::Settled;
-                    self.endpoint.acknowledged(at.now.mono, tx);
-                    self.settled(at, id);
-                }
-                _ => {}
-            },
-            Some(_) => {}
-            None => self.acknowledged_late(at, id, number),
-        }
-    }
-
-    // ---- What the verbs use ---------------------------------------------------------------------------------------------------------
-
     /// A call has changed, and is compared with what was told of it when the step ends.
     pub(crate) fn touch(&mut self, no: CallNo, cause: Option<Cause>) {
         let entry = self.touched.entry(no).or_default();
@@ -586,24 +341,6 @@ impl Engine {
         self.outputs.push_back(Output::Store(StoreUser::Engine, id, store::Request::Write(changes)));
         Some(id)
     }
-
-    fn watch_binding(&mut self, device: DeviceId) {
-        match self.registrar.next_end(device) {
-            Some(end) => self.endpoint.timers.set(Timer::Binding(device), end),
-            None => self.endpoint.timers.cancel(Timer::Binding(device)),
-        }
-    }
-
-    fn unbound(&mut self, device: DeviceId, changes: Vec<Change>, gone: bool) {
-        self.write(changes);
-        self.watch_binding(device);
-        if gone {
-            tracing::info!(device = device.0, registered = false, "a device came or went");
-            self.events.push_back(CallEvent::Device { device, registered: false });
-        }
-    }
-
-    // ---- Outputs --------------------------------------------------------------------------------------------------------------------
 
     pub(crate) fn poll_event(&mut self) -> Option<CallEvent> {
         self.events.pop_front()
@@ -646,23 +383,4 @@ impl Engine {
     pub fn counts(&self) -> Counts {
         self.counts
     }
-}
-
-/// 416, 483, 420: before anybody asks who it is.
-fn refused_at_the_door(request: &Request) -> Option<crate::sip::message::Response> {
-    if let Scheme::Other(_) = request.uri.scheme {
-        return Some(request.response(Status(416)));
-    }
-    match request.headers.max_forwards() {
-        Ok(Some(0)) => return Some(request.response(Status(483))),
-        Ok(_) => {}
-        Err(error) => {
-            let mut response = request.response(error.status);
-            response.reason = error.text;
-            return Some(response);
-        }
-    }
-    let mut required = request.headers.tokens(&Name::Require);
-    required.extend(request.headers.tokens(&Name::ProxyRequire));
-    (!required.is_empty()).then(|| request.response(Status(420)).with(Name::Unsupported, required.join(", ")))
 }

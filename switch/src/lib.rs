@@ -2,6 +2,9 @@
 //!
 //! Start at [`node`]: the whole switch without I/O. [`control`] is the thread that feeds it, [`engine`] the half that handles calls.
 
+#![forbid(unsafe_code)]
+
+mod audit;
 mod auth;
 mod call;
 pub mod cli;

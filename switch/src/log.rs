@@ -1,13 +1,15 @@
 //! Logs: to stderr, with the level of the configuration, and with what is personal shortened.
 //!
-//! Numbers, names and addresses of people are written through [`Redacted`], at every level: a log that is mailed to a vendor must not
-//! tell who called whom. Secrets are written nowhere, in no form. What belongs to a call carries the call's id as a field, by which its
-//! lines are found.
+//! Numbers and names of people, and the addresses of their phones, are written through [`Redacted`], at every level: a log that is mailed to
+//! a vendor must not tell who called whom. One thing is shown whole on purpose: the source of a request with a wrong secret, as
+//! whoever defends the switch must know where an attack comes from. Secrets are written nowhere, in no form. What belongs to a call carries the
+//! call's id as a field, by which its lines are found.
 
 use std::fmt;
 use std::io::IsTerminal;
+use std::sync::OnceLock;
 
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 /// Shows the first two characters of something personal, then `…`: enough to recognise one's own number, not enough to learn another's.
@@ -43,13 +45,24 @@ impl<T: fmt::Display> fmt::Debug for Redacted<T> {
 pub fn start(level: &str) -> Result<WorkerGuard, LogError> {
     let filter = EnvFilter::try_new(level).map_err(|error| LogError(error.to_string()))?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
+    let dropped = writer.error_counter();
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
         .try_init()
         .map_err(|error| LogError(error.to_string()))?;
+    // Not set before: logging begins once.
+    let _ = DROPPED.set(dropped);
     Ok(guard)
+}
+
+/// What the thread that writes could not keep. One for the process, as its log is.
+static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+
+/// Lines that were not written since the start, because whoever reads stderr was too slow.
+pub fn dropped_lines() -> u64 {
+    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
 }
 
 /// Why logging could not begin.

@@ -1,6 +1,9 @@
 //! The order in which the switch starts, and nothing else.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -28,9 +31,9 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     let _log = log::start(&config.log.level)?;
     let signals = Signals::take()?;
     // Whoever wrote a configuration adds his own users.
-    let first_users = if cli.config.is_none() { FirstUsers::Make } else { FirstUsers::Leave };
+    let first_users = if cli.config.is_none() { FirstUsers::Make(tell) } else { FirstUsers::Leave };
     let running = Running::start(config, first_users)?;
-    announce(&running);
+    tell(running.ready());
     match signals.wait(running) {
         Ending::InOrder(end) => end?,
         Ending::AtOnce => return Ok(ExitCode::FAILURE),
@@ -38,12 +41,7 @@ fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Tells on standard output that phones and clients may come. That nobody reads it is no reason not to serve them.
-fn announce(running: &Running) {
-    let ready = running.ready();
-    let mut out = io::stdout().lock();
-    let _ = match &ready.first_users {
-        Some(first_users) => writeln!(out, "{first_users}\n{ready}"),
-        None => writeln!(out, "{ready}"),
-    };
+/// On standard output. That nobody reads it is no reason not to serve.
+fn tell(what: &impl Display) {
+    let _ = writeln!(io::stdout(), "{what}");
 }

@@ -2,7 +2,7 @@
 
 use cas::cas::Stats;
 use cas::control::CallControl;
-use prometheus_client::encoding::text::encode;
+use prometheus_client::encoding::text;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -12,7 +12,6 @@ use crate::engine::Engine;
 /// The counts of a switch at this instant.
 pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
     let (status, counts) = (engine.status(), engine.counts());
-    let mut registry = Registry::with_prefix("switch");
     let gauges = [
         ("calls", "Calls up now", status.calls),
         ("registrations", "Bindings held now", status.registrations),
@@ -22,11 +21,6 @@ pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
         ("cas_polls", "GetEvents waiting now", clients.polls),
         ("cas_pending", "Accepted commands not completed yet", clients.pending),
     ];
-    for (name, help, value) in gauges {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(value as i64);
-        registry.register(name, help, gauge);
-    }
     let counters = [
         ("calls_begun", "Calls begun since the start", counts.calls),
         ("sip_messages", "SIP messages received", counts.messages),
@@ -39,12 +33,26 @@ pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
         ("cas_login_failures", "Logins with a wrong name or password", clients.failed_logins),
         ("cas_overloads", "CAS requests turned away because a limit was reached", clients.overloads),
     ];
+    encode(&gauges, &counters)
+}
+
+/// A name without the prefix `switch_`, what it means, the value.
+type Metric<T> = (&'static str, &'static str, T);
+
+/// As text: what stands now, and what has happened since the start.
+pub(crate) fn encode(gauges: &[Metric<usize>], counters: &[Metric<u64>]) -> String {
+    let mut registry = Registry::with_prefix("switch");
+    for (name, help, value) in gauges {
+        let gauge = Gauge::<i64>::default();
+        gauge.set(*value as i64);
+        registry.register(*name, *help, gauge);
+    }
     for (name, help, value) in counters {
         let counter = Counter::<u64>::default();
-        counter.inc_by(value);
-        registry.register(name, help, counter);
+        counter.inc_by(*value);
+        registry.register(*name, *help, counter);
     }
     let mut text = String::new();
-    encode(&mut text, &registry).expect("writing to a String does not fail");
+    text::encode(&mut text, &registry).expect("writing to a String does not fail");
     text
 }

@@ -1,5 +1,6 @@
 //! Sockets to bytes, bytes to sockets. What the bytes mean is the node's affair.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -15,6 +16,10 @@ pub mod udp;
 
 /// Where inputs go: a step of the node.
 pub type Sink = Rc<dyn Fn(Input)>;
+
+fn count(counter: &Cell<u64>) {
+    counter.set(counter.get() + 1);
+}
 
 /// Whether an address is the IPv6 wildcard on a machine without IPv6: it stands in every default configuration, and means nothing there.
 fn is_wildcard_without_family(address: SocketAddr, error: &io::Error) -> bool {

@@ -151,10 +151,11 @@ impl Registrar {
             return Answer::Queued;
         }
         let before = self.bindings.get(&device).map(Vec::as_slice).unwrap_or_default();
-        let update = match update(now, before, request, flow, device, self.max_bindings) {
-            Ok(update) => update,
-            Err(refusal) => return Answer::Now(refusal.response(request), Vec::new()),
-        };
+        let update =
+            match read(now, request, flow, device).and_then(|register| register.update(before, self.max_bindings)) {
+                Ok(update) => update,
+                Err(refusal) => return Answer::Now(refusal.response(request), Vec::new()),
+            };
         let response = accepted(now, request, &update.bindings);
         if update.is_refresh {
             self.bindings.insert(device, update.bindings);
@@ -255,72 +256,73 @@ impl Refusal {
     }
 }
 
-/// §10.3 steps 6 and 7, on a copy.
-fn update(
+/// A REGISTER being worked out, on a copy of the bindings.
+struct Register<'a> {
     now: Now,
-    before: &[Binding],
-    request: &Request,
+    request: &'a Request,
     flow: Flow,
     device: DeviceId,
-    max_bindings: usize,
-) -> Result<Update, Refusal> {
-    let headers = &request.headers;
-    let (call_id, cseq) = (headers.call_id()?, headers.cseq()?.number);
-    let mut update = Update { bindings: before.to_vec(), changes: Vec::new(), is_refresh: true };
-    let (alive, ended): (Vec<Binding>, Vec<Binding>) =
-        std::mem::take(&mut update.bindings).into_iter().partition(|binding| binding.ends > now.mono);
-    update.bindings = alive;
-    update.changes.extend(ended.iter().map(removal));
-    let in_order = |binding: &Binding| binding.record.sip_call_id != call_id || binding.record.cseq < cseq;
-    let contacts = match headers.contacts()? {
-        Contacts::List(contacts) => contacts,
-        Contacts::Star if headers.expires() != Some(0) => {
-            return Err(ParseError::bad("Contact: * needs Expires: 0").into());
-        }
-        Contacts::Star => {
-            if !update.bindings.iter().all(in_order) {
+    call_id: &'a str,
+    cseq: u32,
+}
+
+impl Register<'_> {
+    /// §10.3 steps 6 and 7.
+    fn update(&self, before: &[Binding], max_bindings: usize) -> Result<Update, Refusal> {
+        let headers = &self.request.headers;
+        let (alive, ended): (Vec<&Binding>, Vec<&Binding>) =
+            before.iter().partition(|binding| binding.ends > self.now.mono);
+        let mut update = Update {
+            bindings: alive.into_iter().cloned().collect(),
+            changes: ended.into_iter().map(removal).collect(),
+            is_refresh: true,
+        };
+        match headers.contacts()? {
+            Contacts::Star if headers.expires() != Some(0) => {
+                return Err(ParseError::bad("Contact: * needs Expires: 0").into());
+            }
+            Contacts::Star if !update.bindings.iter().all(|binding| self.is_after(binding)) => {
                 return Err(Refusal::OutOfOrder);
             }
-            update.changes.extend(update.bindings.drain(..).map(|binding| removal(&binding)));
-            update.is_refresh = false;
-            return Ok(update);
+            Contacts::Star => {
+                update.is_refresh = false;
+                update.changes.extend(update.bindings.drain(..).map(|binding| removal(&binding)));
+            }
+            Contacts::List(contacts) => {
+                update.is_refresh = !contacts.is_empty();
+                let mut fresh = Vec::new();
+                for contact in contacts {
+                    fresh.extend(self.take(contact, &mut update)?);
+                }
+                update.bindings.extend(fresh);
+            }
         }
-    };
-    if contacts.is_empty() {
-        update.is_refresh = false;
+        if update.bindings.len() > max_bindings {
+            return Err(Refusal::TooMany);
+        }
+        Ok(update)
     }
-    let mut fresh = Vec::new();
-    for contact in contacts {
-        let expires = expires(request, &contact)?;
+
+    /// One contact: what it replaces leaves the update, what it makes is returned.
+    fn take(&self, contact: Address, update: &mut Update) -> Result<Option<Binding>, Refusal> {
+        let expires = expires(self.request, &contact)?;
         let instance = contact.params.value("+sip.instance").map(str::to_owned);
         // A phone that comes back from elsewhere (another port, after a reboot) is told by its instance (RFC 5626 §4.1).
         let same_uri = |binding: &Binding| binding.contact.same_as(&contact.uri);
         let same_phone = |binding: &Binding| instance.is_some() && binding.record.instance == instance;
         let known = update.bindings.iter().position(same_uri).or_else(|| update.bindings.iter().position(same_phone));
         let old = known.map(|at| update.bindings.remove(at));
-        if old.as_ref().is_some_and(|old| !in_order(old)) {
+        if old.as_ref().is_some_and(|old| !self.is_after(old)) {
             return Err(Refusal::OutOfOrder);
         }
         if expires == 0 {
             update.is_refresh = false;
             update.changes.extend(old.map(|old| removal(&old)));
-            continue;
+            return Ok(None);
         }
-        let record = BindingRecord {
-            device,
-            contact: contact.uri.to_string(),
-            instance,
-            q: q_value(&contact),
-            sip_call_id: call_id.to_owned(),
-            cseq,
-            agent: headers.text(&Name::UserAgent).unwrap_or_default().chars().take(128).collect(),
-            transport: flow.transport().to_owned(),
-            local: flow.local,
-            source: flow.peer,
-            expires: Wall(now.wall.0 + u64::from(expires) * 1000),
-        };
+        let record = self.record(&contact, instance, expires);
         match old {
-            Some(old) if old.record.contact == record.contact && old.flow == flow => {}
+            Some(old) if old.record.contact == record.contact && old.flow == self.flow => {}
             Some(old) => {
                 update.is_refresh = false;
                 if old.record.contact != record.contact {
@@ -330,14 +332,36 @@ fn update(
             None => update.is_refresh = false,
         }
         update.changes.push(Change::PutBinding(record.clone()));
-        let ends = now.mono + Duration::from_secs(expires.into());
-        fresh.push(Binding { record, contact: contact.uri, flow, ends });
+        let ends = self.now.mono + Duration::from_secs(expires.into());
+        Ok(Some(Binding { record, contact: contact.uri, flow: self.flow, ends }))
     }
-    update.bindings.extend(fresh);
-    if update.bindings.len() > max_bindings {
-        return Err(Refusal::TooMany);
+
+    fn record(&self, contact: &Address, instance: Option<String>, expires: u32) -> BindingRecord {
+        let agent = self.request.headers.text(&Name::UserAgent).unwrap_or_default();
+        BindingRecord {
+            device: self.device,
+            contact: contact.uri.to_string(),
+            instance,
+            q: q_value(contact),
+            sip_call_id: self.call_id.to_owned(),
+            cseq: self.cseq,
+            agent: agent.chars().take(128).collect(),
+            transport: self.flow.transport().to_owned(),
+            local: self.flow.local,
+            source: self.flow.peer,
+            expires: Wall(self.now.wall.0 + u64::from(expires) * 1000),
+        }
     }
-    Ok(update)
+
+    /// Not an old request that was long under way.
+    fn is_after(&self, binding: &Binding) -> bool {
+        binding.record.sip_call_id != self.call_id || binding.record.cseq < self.cseq
+    }
+}
+
+fn read(now: Now, request: &Request, flow: Flow, device: DeviceId) -> Result<Register<'_>, Refusal> {
+    let (call_id, cseq) = (request.headers.call_id()?, request.headers.cseq()?.number);
+    Ok(Register { now, request, flow, device, call_id, cseq })
 }
 
 /// How long a contact is to live, in seconds; 0 removes it.

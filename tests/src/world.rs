@@ -307,6 +307,9 @@ impl World {
     fn tell_node(&mut self, input: Input) {
         self.node.handle(self.now, input);
         self.drain();
+        if let Err(breach) = self.node.engine().audit() {
+            self.fail(&breach);
+        }
     }
 
     fn drain(&mut self) {
@@ -324,8 +327,11 @@ impl World {
         match output {
             Output::Send(flow, bytes) => self.send_from_node(flow, bytes),
             Output::Connect(stream, peer) if self.accepts(stream, peer) => {}
-            Output::Connect(stream, _) => {
-                // Telephones accept no connections: they keep one of their own.
+            Output::Connect(stream, peer) => {
+                // Telephones accept no connections: they keep one of their own. What one in a call is not told of, it does not know.
+                for line in self.phones.iter_mut().filter(|line| line.phone.config().sip == peer) {
+                    line.stale |= line.phone.status() != Status::Idle;
+                }
                 self.schedule(Duration::from_millis(1), Due::Node(Box::new(Input::FlowClosed(stream))));
             }
             Output::Close(stream) if self.visitors.remove(&stream).is_some() => self.wire.broke(stream),

@@ -295,6 +295,25 @@ fn a_hold_answered_491_is_tried_again_and_completes() {
     nothing_is_left(&mut world);
 }
 
+/// Every command accepted completes (invariant 4).
+#[test]
+fn a_hold_that_waits_to_be_offered_again_completes_when_the_call_ends() {
+    let (mut world, caller, mut callee, _) = talking_template();
+    let client = world.log_in("502");
+    let call = world.calls(client)[0]["call-id"].clone();
+    let reply = world.execute(client, json!({"topic": "tel", "message": "hold", "call-id": call}));
+    let offer = callee.wait_request(&mut world, "INVITE");
+    callee.respond(&mut world, &offer, 491, "", "");
+    callee.wait_request(&mut world, "ACK");
+    world.hang_up(caller);
+    let bye = callee.wait_request(&mut world, "BYE");
+    callee.respond(&mut world, &bye, 200, "", "");
+    assert_ne!(world.completion(client, &reply["response"])["error"], 0);
+    world.run_for(secs(10));
+    assert!(callee.hear(&mut world).iter().all(|sip| !sip.is("INVITE")));
+    nothing_is_left(&mut world);
+}
+
 /// The own telephone was offered everything before the destination was known.
 #[test]
 fn make_call_brings_the_own_telephone_to_the_codec_of_the_destination() {

@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::sqlite::Sqlite;
 use crate::entropy::Entropy;
 use crate::site::MachineKey;
 
@@ -23,11 +24,7 @@ impl Folder {
     /// Makes the folder (mode 0700) where there is none, and locks it against every other process.
     pub fn open(path: &Path) -> Result<Folder, FolderError> {
         let failed = |source| FolderError::Io { doing: "use", path: path.to_owned(), source };
-        if !path.is_dir() {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            sync_folder(parent).map_err(failed)?;
-        }
+        make(path).map_err(failed)?;
         let name = path.join(LOCK);
         lock(&name).map(|lock| Folder { path: path.to_owned(), _lock: lock })
     }
@@ -37,7 +34,10 @@ impl Folder {
         &self.path
     }
 
-    /// The machine key, made at the first start.
+    /// The machine key, made at the first start: before the database, some of which is sealed under it.
+    ///
+    /// # Errors
+    /// There is a database and no key: another one would open none of the secrets in it.
     pub fn machine_key(&self, entropy: &mut dyn Entropy) -> Result<MachineKey, FolderError> {
         let path = self.path.join(KEY);
         match fs::read_to_string(&path) {
@@ -49,6 +49,9 @@ impl Folder {
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                if Sqlite::exists(&self.path) {
+                    return Err(FolderError::MissingKey(path));
+                }
                 let mut key = [0; 32];
                 entropy.fill(&mut key);
                 self.write_key(&path, key).map_err(|source| FolderError::Io { doing: "write", path, source })?;
@@ -67,6 +70,15 @@ impl Folder {
         fs::rename(&unfinished, path)?;
         sync_folder(&self.path)
     }
+}
+
+/// Makes a folder, and those above it that are missing; each survives a power cut once the one above it is synced.
+fn make(path: &Path) -> io::Result<()> {
+    let missing: Vec<&Path> =
+        path.ancestors().take_while(|folder| !folder.as_os_str().is_empty() && !folder.is_dir()).collect();
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let parents = missing.into_iter().filter_map(Path::parent);
+    parents.map(|parent| if parent.as_os_str().is_empty() { Path::new(".") } else { parent }).try_for_each(sync_folder)
 }
 
 /// The lock goes with the process, however that ends; the file stays and names the last holder.
@@ -103,6 +115,8 @@ pub enum FolderError {
         /// The process that holds it, as far as it can be told.
         holder: Option<u32>,
     },
+    /// The machine key of a database is gone.
+    MissingKey(PathBuf),
     /// The machine key is no key.
     BadKey(PathBuf),
     /// The system refused.
@@ -126,6 +140,12 @@ impl fmt::Display for FolderError {
                     None => f.write_str("another process"),
                 }
             }
+            FolderError::MissingKey(path) => write!(
+                f,
+                "{} is missing, and without it the phones' secrets in the database beside it cannot be read; restore it from the \
+                 backup of the database",
+                path.display()
+            ),
             FolderError::BadKey(path) => {
                 write!(f, "{} is damaged: expected 64 hexadecimal digits; restore it from a backup", path.display())
             }
@@ -138,7 +158,7 @@ impl std::error::Error for FolderError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             FolderError::Io { source, .. } => Some(source),
-            FolderError::InUse { .. } | FolderError::BadKey(_) => None,
+            FolderError::InUse { .. } | FolderError::MissingKey(_) | FolderError::BadKey(_) => None,
         }
     }
 }

@@ -5,18 +5,22 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::ops::RangeInclusive;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
 use super::{Channel, Net};
 use crate::command::Port;
 
-/// What a socket keeps for us while we are late, in bytes; the kernel doubles it and counts its own overhead: some 80 packets of sound.
-/// More would only let strangers fill the kernel's memory through ports that nobody uses.
+/// What the sockets of a leg keep for us while we are late, in bytes; the kernel doubles it and counts its own overhead: some 80 packets of sound.
 const RECEIVE_BUFFER: usize = 32 * 1024;
+/// The same where no leg is, so that nobody reads: the kernel makes of it the least there is, a packet or two (or one datagram of any size).
+/// More would let strangers fill the memory that the kernel has for all UDP of the machine (`udp_mem`) through thousands of ports not in use.
+const IDLE_BUFFER: usize = 1;
 /// Expedited forwarding (RFC 3246), what telephony asks of routers (RFC 4594 §4.1), as a TOS byte.
 const EXPEDITED: u32 = 46 << 2;
-/// Files left to the rest of the process: SIP connections, HTTP clients, the store. Never more than half of all.
-const RESERVED: u64 = 1024;
+/// The limit on open files where the system does not tell: the least that is usual.
+const USUAL_LIMIT: u64 = 1024;
+/// Those of a port: RTP and RTCP.
+const SOCKETS: u64 = 2;
 
 /// Sockets of a range of ports.
 #[derive(Debug)]
@@ -26,6 +30,8 @@ pub struct Sweep {
     pairs: Vec<Option<Pair>>,
     family: Family,
     taken: usize,
+    /// How many files the process may open, these sockets included.
+    limit: u64,
 }
 
 #[derive(Debug)]
@@ -43,17 +49,26 @@ enum Family {
 
 impl Sweep {
     /// Binds every even port of the range with the odd one above it, on all addresses. A pair of which one is taken is skipped and counted.
-    /// An error where not a single pair could be bound.
+    /// Takes at most half of the open files that the process may have, once their limit is raised as far as it goes: the other half is for SIP
+    /// connections, HTTP clients and the store. An error where not a single pair could be bound.
     pub fn bind(ports: &RangeInclusive<u16>) -> io::Result<Sweep> {
+        Sweep::bind_within(ports, raised_limit())
+    }
+
+    fn bind_within(ports: &RangeInclusive<u16>, limit: u64) -> io::Result<Sweep> {
         let first = ports.start().checked_next_multiple_of(2).unwrap_or(u16::MAX);
         let family = if open(Family::Both, 0).is_ok() { Family::Both } else { Family::V4 };
-        let most = sockets_allowed() / 2;
-        let mut sweep = Sweep { first, pairs: Vec::new(), family, taken: 0 };
+        let most = limit / 2 / SOCKETS;
+        let mut sweep = Sweep { first, pairs: Vec::new(), family, taken: 0, limit };
         let mut bound = 0;
         let mut reason = None;
         for port in (first..*ports.end()).step_by(2) {
             if bound == most {
-                tracing::warn!(bound, "the limit on open files (ulimit -n) allows no more RTP ports than these");
+                tracing::warn!(
+                    bound,
+                    limit,
+                    "half the limit on open files (ulimit -n) allows no more RTP ports than these"
+                );
                 break;
             }
             let pair = Pair::bind(family, port);
@@ -82,17 +97,42 @@ impl Sweep {
         self.taken
     }
 
-    fn socket(&self, port: Port, channel: Channel) -> Option<&UdpSocket> {
+    /// How many open files the limit leaves to the rest of the process.
+    pub fn descriptors_left(&self) -> u64 {
+        self.limit.saturating_sub(SOCKETS * self.ports().count() as u64)
+    }
+
+    fn pair(&self, port: Port) -> Option<&Pair> {
         let offset = port.0.checked_sub(self.first).filter(|offset| offset % 2 == 0)?;
-        let pair = self.pairs.get(usize::from(offset / 2))?.as_ref()?;
+        self.pairs.get(usize::from(offset / 2))?.as_ref()
+    }
+
+    fn socket(&self, port: Port, channel: Channel) -> Option<&UdpSocket> {
+        let pair = self.pair(port)?;
         Some(match channel {
             Channel::Rtp => &pair.rtp,
             Channel::Rtcp => &pair.rtcp,
         })
     }
+
+    fn keep(&self, port: Port, bytes: usize) {
+        let Some(Pair { rtp, rtcp }) = self.pair(port) else { return };
+        for socket in [rtp, rtcp] {
+            // The kernel grants any size, bent to its limits, and did so when the socket was made.
+            let _ = SockRef::from(socket).set_recv_buffer_size(bytes);
+        }
+    }
 }
 
 impl Net for Sweep {
+    fn open(&mut self, port: Port) {
+        self.keep(port, RECEIVE_BUFFER);
+    }
+
+    fn close(&mut self, port: Port) {
+        self.keep(port, IDLE_BUFFER);
+    }
+
     fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         let (length, from) = self.socket(port, channel)?.recv_from(buffer).ok()?;
         Some((length, plain(from)))
@@ -126,7 +166,7 @@ fn open(family: Family, port: u16) -> io::Result<UdpSocket> {
         let _ = socket.set_tclass_v6(EXPEDITED);
     }
     let _ = socket.set_tos_v4(EXPEDITED);
-    socket.set_recv_buffer_size(RECEIVE_BUFFER)?;
+    socket.set_recv_buffer_size(IDLE_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
 }
@@ -141,11 +181,10 @@ fn plain(address: SocketAddr) -> SocketAddr {
     }
 }
 
-/// Raises the limit on open files as far as it goes, and tells how many of them may be sockets of ours.
-fn sockets_allowed() -> u64 {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return RESERVED };
-    let limit = if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft };
-    limit - RESERVED.min(limit / 2)
+/// Raises the limit on open files as far as it goes, and tells it.
+fn raised_limit() -> u64 {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else { return USUAL_LIMIT };
+    if setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok() { hard } else { soft }
 }
 
 #[cfg(test)]
@@ -162,7 +201,7 @@ mod tests {
 
     /// What comes without waiting for it: loopback delivers within the call that sends.
     fn receive(sweep: &mut Sweep, port: Port, channel: Channel) -> Option<(Vec<u8>, SocketAddr)> {
-        let mut buffer = [0; 64];
+        let mut buffer = [0; 256];
         let (length, from) = sweep.receive(port, channel, &mut buffer)?;
         Some((buffer[..length].to_vec(), from))
     }
@@ -174,6 +213,29 @@ mod tests {
         assert_eq!(ports.len(), 2);
         assert_eq!(ports[1].0, ports[0].0 + 2);
         assert!(ports[0].0 % 2 == 0);
+    }
+
+    /// How many of a burst of packets of sound a port keeps.
+    fn kept(sweep: &mut Sweep, port: Port, channel: Channel) -> usize {
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let to = port.0 + u16::from(channel == Channel::Rtcp);
+        for _ in 0..60 {
+            peer.send_to(&[0; 172], ("127.0.0.1", to)).unwrap();
+        }
+        std::iter::from_fn(|| receive(sweep, port, channel)).count()
+    }
+
+    #[test]
+    fn what_nobody_reads_is_kept_only_where_a_leg_is() {
+        let mut sweep = sweep();
+        let port = sweep.ports().next().unwrap();
+        for channel in [Channel::Rtp, Channel::Rtcp] {
+            assert!(kept(&mut sweep, port, channel) < 8);
+            sweep.open(port);
+            assert_eq!(kept(&mut sweep, port, channel), 60);
+            sweep.close(port);
+            assert!(kept(&mut sweep, port, channel) < 8);
+        }
     }
 
     #[test]
@@ -213,6 +275,13 @@ mod tests {
         });
         let (ports, taken, free) = skipped.unwrap();
         assert_eq!((ports, taken), (free, 1));
+    }
+
+    #[test]
+    fn half_of_the_open_files_are_left_to_others() {
+        let Port(first) = sweep().ports().next().unwrap();
+        let sweep = Sweep::bind_within(&(first..=first + 99), 11).unwrap();
+        assert_eq!((sweep.ports().count(), sweep.descriptors_left()), (2, 7));
     }
 
     #[test]

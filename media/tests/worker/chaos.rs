@@ -92,6 +92,7 @@ proptest! {
         let closed = world.events.iter().filter(|event| matches!(event, Event::Closed { .. })).count();
         prop_assert_eq!(closed, opened);
         prop_assert_eq!(world.worker.legs(), 0);
+        prop_assert!(world.net.open.is_empty());
     }
 
     /// Loss, doubles and disorder in, and out come loss and disorder: the same gaps, no doubles, and timestamps that belong to the numbers.

@@ -83,6 +83,28 @@ fn a_telephone_that_moves_is_followed() {
 }
 
 #[test]
+fn after_a_long_hold_a_telephone_is_heard_through_the_new_mapping_of_its_nat() {
+    let mut world = World::call();
+    world.say_from(1, elsewhere(1), &Rtp::sound(1, 0));
+    world.turn();
+    for on_hold in [true, false] {
+        world.wait(300);
+        world.update(1, |stream| (stream.send, stream.receive) = (!on_hold, !on_hold));
+    }
+    world.talk(2, 0..1);
+    assert_eq!(world.sent(1)[0].0, elsewhere(1), "as long as no other is known");
+    world.say_from(1, elsewhere(3), &Rtp::sound(1, 15_000));
+    // A first number so far from the last is believed when the second follows it.
+    world.say_from(1, elsewhere(3), &Rtp::sound(1, 15_001));
+    world.turn();
+    world.talk(2, 1..2);
+    assert_eq!(world.sent(1)[0].0, elsewhere(3));
+    assert!(!world.sent(2).is_empty());
+    let stats = world.close(1);
+    assert_eq!((stats.strangers, stats.peer), (0, Some(elsewhere(3))));
+}
+
+#[test]
 fn a_leg_with_no_address_takes_nobody() {
     let mut world = World::new();
     world.command(Command::Open { leg: LegId(1), port: port(1), start: start(1) });

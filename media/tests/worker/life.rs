@@ -21,6 +21,24 @@ fn what_waited_at_the_port_is_thrown_away() {
 }
 
 #[test]
+fn a_port_keeps_what_comes_only_while_a_leg_is_there() {
+    let mut world = World::call();
+    assert_eq!(world.net.open.iter().copied().collect::<Vec<_>>(), [port(1), port(2)]);
+    world.say(1, &Rtp::sound(1, 0));
+    world.arrive(1, Channel::Rtcp, phone_rtcp(1), vec![1, 2, 3]);
+    // The port has another leg in the same turn.
+    world.command(Command::Close(LegId(1)));
+    world.command(Command::Open { leg: LegId(3), port: port(1), start: start(3) });
+    world.turn();
+    assert_eq!(world.net.open.len(), 2);
+    world.say(1, &Rtp::sound(1, 1));
+    world.close(3);
+    world.close(2);
+    assert!(world.net.open.is_empty());
+    assert!(world.net.waiting.values().all(|waiting| waiting.is_empty()), "no memory is held");
+}
+
+#[test]
 fn nothing_is_accepted_before_the_first_update() {
     let mut world = World::new();
     world.command(Command::Open { leg: LegId(1), port: port(1), start: start(1) });

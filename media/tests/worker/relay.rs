@@ -1,8 +1,15 @@
 //! What one telephone says, the other hears, as one continuous stream.
 
+use std::net::SocketAddr;
+
 use media::{Codec, Command, LegId, PayloadMap};
 
 use crate::world::*;
+
+/// A leg's port as a telephone would name it.
+fn at_our(leg: u64) -> SocketAddr {
+    SocketAddr::from(([198, 51, 100, 1], port(leg).0))
+}
 
 #[test]
 fn each_hears_the_other_with_the_ssrc_of_its_own_leg() {
@@ -91,6 +98,38 @@ fn an_echo_is_heard_by_the_one_who_spoke() {
     assert_eq!(heard.iter().map(|packet| &packet.payload[..]).collect::<Vec<_>>(), [0u32, 1, 2].map(u32::to_be_bytes));
     assert_eq!(heard[0].ssrc, start(1).ssrc);
     assert_eq!(world.heard(2), []);
+}
+
+#[test]
+fn a_stream_that_comes_back_to_us_goes_round_once_rfc_3550_8_2() {
+    // Telephone 2 named the port of leg 1 as its own: what leg 2 sends arrives there, and is taken for telephone 1's.
+    let mut bridged = World::call();
+    bridged.update(2, |stream| stream.remote = Some(at_our(1)));
+    bridged.say_from(1, at_our(2), &Rtp::sound(1, 0));
+    bridged.turn();
+    let [(_, looped)] = &bridged.sent(2)[..] else { panic!("it is relayed once") };
+    bridged.say_from(1, at_our(2), looped);
+    bridged.turn();
+    assert_eq!(bridged.sent(2), []);
+    assert_eq!(bridged.close(2).unsent, 1);
+
+    let mut echoed = World::call();
+    echoed.command(Command::Echo(LegId(1)));
+    echoed.talk(1, 0..1);
+    let looped = echoed.heard(1).remove(0);
+    echoed.say(1, &looped);
+    echoed.turn();
+    assert_eq!(echoed.heard(1), []);
+}
+
+#[test]
+fn a_telephone_that_sends_back_what_it_hears_is_heard() {
+    let mut world = World::call();
+    world.talk(1, 0..1);
+    let mirrored = world.heard(2).remove(0);
+    world.say(2, &mirrored);
+    world.turn();
+    assert_eq!(world.heard(1).len(), 1);
 }
 
 #[test]

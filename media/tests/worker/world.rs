@@ -1,6 +1,6 @@
 //! What the tests stand on.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -93,11 +93,21 @@ pub(crate) type Datagram = (SocketAddr, Vec<u8>);
 pub(crate) struct Queues {
     pub(crate) waiting: BTreeMap<(Port, Channel), VecDeque<Datagram>>,
     pub(crate) sent: Vec<(Port, Channel, SocketAddr, Vec<u8>)>,
+    /// The ports whose sockets keep what comes.
+    pub(crate) open: BTreeSet<Port>,
     /// Whether sending fails.
     pub(crate) refusing: bool,
 }
 
 impl Net for Queues {
+    fn open(&mut self, port: Port) {
+        self.open.insert(port);
+    }
+
+    fn close(&mut self, port: Port) {
+        self.open.remove(&port);
+    }
+
     fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         let (from, bytes) = self.waiting.get_mut(&(port, channel))?.pop_front()?;
         let length = bytes.len().min(buffer.len());

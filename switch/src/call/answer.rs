@@ -1,21 +1,19 @@
 //! What phones answer to our INVITEs, and what comes of it.
 
-use std::net::SocketAddr;
-
 use cas::control::Cause;
-use media::{Command, PayloadMap, Stream};
+use media::Command;
 
 use super::cause::{self, Failure};
-use super::hold::holds;
 use super::leg::{Exchange, Leaving, LeavingState, Leg, LegId, LegState, Outgoing, Reoffer, Up};
+use super::offer::{agreed, has_sound, holds};
 use super::party::{Hold, PartyState, Side};
 use super::{CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
-use crate::sip::message::{Method, Request, Response, Status};
-use crate::sip::sdp::{self, Audio, Direction};
+use crate::sip::message::{Method, Response, Status};
+use crate::sip::sdp::{self, Direction};
 use crate::sip::transaction::Unanswered;
 
 impl Engine {
@@ -112,8 +110,8 @@ impl Engine {
     fn respond_early(&mut self, at: At<'_>, id: LegId, status: Status) {
         let Some(Leg { state: LegState::Incoming(incoming), tag, .. }) = self.table.leg(id) else { return };
         let mut response = incoming.invite.response(status);
-        set_to_tag(&mut response, tag);
-        copy_record_route(&incoming.invite, &mut response);
+        response.set_to_tag(tag);
+        response.headers.copy(&incoming.invite.headers, &Name::RecordRoute);
         response.headers.push(Name::Contact, incoming.dialog.flow().contact());
         self.endpoint.respond(at.now.mono, incoming.tx, &response);
     }
@@ -231,8 +229,8 @@ impl Engine {
             return false;
         }
         let mut response = incoming.invite.response(Status(200));
-        set_to_tag(&mut response, &leg.tag);
-        copy_record_route(&incoming.invite, &mut response);
+        response.set_to_tag(&leg.tag);
+        response.headers.copy(&incoming.invite.headers, &Name::RecordRoute);
         response.headers.push(Name::Contact, incoming.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         let response = response.with_body("application/sdp", body);
@@ -259,24 +257,6 @@ impl Engine {
         }
     }
 
-    /// Tells the media plane what the last exchange of a leg has settled.
-    pub(crate) fn update_media(&mut self, id: LegId) {
-        let Some(leg) = self.table.leg(id) else { return };
-        let LegState::Up(up) = &leg.state else { return };
-        // Who names one of our own ports as his wants the switch to talk to itself without end.
-        let ours = [leg.sdp.local().0, up.dialog.flow().local.ip()];
-        let elsewhere = |remote: &SocketAddr| !(ours.contains(&remote.ip()) && self.ports.has(remote.port()));
-        let stream = Stream {
-            remote: up.audio.rtp.filter(elsewhere),
-            remote_rtcp: up.audio.rtcp.filter(elsewhere),
-            send: up.audio.direction.receives() && up.direction.sends(),
-            receive: up.audio.direction.sends() && up.direction.receives(),
-            incoming: leg.sdp.payloads().clone(),
-            outgoing: agreed(&up.audio, leg.sdp.payloads()),
-        };
-        self.media(leg.place.worker, Command::Update { leg: id, stream });
-    }
-
     /// Ends a dialog that is no part of a call any more.
     pub(crate) fn bye(&mut self, at: At<'_>, id: LegId, tag: String, mut dialog: Dialog, reason: &str) {
         let mut bye = dialog.request(Method::Bye);
@@ -289,30 +269,5 @@ impl Engine {
     pub(crate) fn abandon(&mut self, at: At<'_>, id: LegId, tag: String, outgoing: Box<Outgoing>, reason: String) {
         self.endpoint.cancel(at.now.mono, outgoing.tx, &reason);
         self.table.leave(id, Leaving { tag, state: LeavingState::Cancelling { outgoing, reason } });
-    }
-}
-
-/// What the phone has named of what we have.
-fn agreed(audio: &Audio, ours: &PayloadMap) -> PayloadMap {
-    let known = |codec| ours.payload_type(codec).is_some();
-    PayloadMap(audio.payloads.0.iter().filter(|(_, codec)| known(*codec)).copied().collect())
-}
-
-/// At least one codec that is not only for events.
-pub(crate) fn has_sound(payloads: &PayloadMap) -> bool {
-    payloads.0.iter().any(|(_, codec)| !matches!(codec, media::Codec::TelephoneEvent { .. }))
-}
-
-/// §12.1.1: what makes a dialog says by whom its requests want to pass.
-fn copy_record_route(invite: &Request, response: &mut Response) {
-    for route in invite.headers.values(&Name::RecordRoute) {
-        response.headers.push(Name::RecordRoute, bytes::Bytes::copy_from_slice(route));
-    }
-}
-
-pub(crate) fn set_to_tag(response: &mut Response, tag: &str) {
-    if let Ok(mut to) = response.headers.to() {
-        to.params.set("tag", Some(tag.to_owned()));
-        response.headers.set(Name::To, to.to_string());
     }
 }

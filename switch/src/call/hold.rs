@@ -6,16 +6,15 @@ use std::time::Duration;
 
 use cas::control::{Outcome, Refusal, RefusalCode};
 
-use super::answer::{has_sound, set_to_tag};
 use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer};
-use super::originate::read_offer;
+use super::offer::{has_sound, holds, read_offer};
 use super::party::PartyState;
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Request, Response, Status};
-use crate::sip::sdp::{self, Audio, Direction};
-use crate::sip::transaction::ServerTx;
+use crate::sip::sdp::{self, Direction};
+use crate::sip::transaction::{ServerTx, Unanswered};
 
 impl Engine {
     /// A re-INVITE of the phone's.
@@ -52,7 +51,7 @@ impl Engine {
         up.audio = audio;
         up.dialog.refresh(request.headers.contacts());
         let mut response = request.response(Status(200));
-        set_to_tag(&mut response, &leg.tag);
+        response.set_to_tag(&leg.tag);
         response.headers.push(Name::Contact, up.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         // An earlier 2xx that still waits for its ACK is overtaken: whoever sends the next offer has seen it.
@@ -188,12 +187,18 @@ impl Engine {
         }
     }
 
-    /// Our re-INVITE was never answered: the phone is gone.
-    pub(crate) fn reinvite_unanswered(&mut self, at: At<'_>, id: LegId) {
+    /// Our re-INVITE was never answered: the phone is gone. Where only its connection is, it may come back on another, and the call goes on as it
+    /// was: a phone that does not is found by its silence.
+    pub(crate) fn reinvite_unanswered(&mut self, at: At<'_>, id: LegId, why: Unanswered) {
+        let status = match why {
+            Unanswered::Timeout => Status(408),
+            Unanswered::Unreachable => Status(503),
+        };
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
-            self.reoffer_failed(at, id, &reoffer, Status(408));
+            self.reoffer_failed(at, id, &reoffer, status);
         }
+        self.settled(at, id);
     }
 
     /// An exchange is over: the offer that waited goes out.
@@ -206,9 +211,4 @@ impl Engine {
         }
         self.touch(no, None);
     }
-}
-
-/// Whether the phone has put us on hold.
-pub(crate) fn holds(audio: &Audio) -> bool {
-    !audio.direction.receives() || audio.rtp.is_none()
 }

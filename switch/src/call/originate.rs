@@ -5,11 +5,10 @@ use std::time::Duration;
 use cas::control::{CallId, Cause, Outcome, Principal, Refusal, RefusalCode};
 use cas::site::DeviceId;
 
-use super::answer::has_sound;
 use super::cause::{Failure, Whose};
 use super::leg::{Incoming, Leg, LegId, LegState};
+use super::offer::{Offer, read_offer, refused};
 use super::party::{Identity, Party, PartyState, Side};
-use super::ring::Offer;
 use super::route::{self, Contact, Destination};
 use super::{Call, CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
@@ -18,7 +17,6 @@ use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response, Status};
-use crate::sip::sdp::{self, Audio, Description, SdpError};
 use crate::sip::transaction::ServerTx;
 
 /// How long a phone is rung.
@@ -162,30 +160,4 @@ fn overloaded(invite: &Request) -> Response {
         .response(Status(503))
         .with(Name::RetryAfter, "10")
         .with(Name::Reason, super::cause::reason(Cause::Overloaded))
-}
-
-/// The offer in an INVITE, or the answer that says why it cannot be taken.
-pub(crate) fn read_offer(invite: &Request) -> Result<(Description, Audio), Response> {
-    if invite.body.is_empty() {
-        return Err(refused(invite, Status(488), "An offer (SDP) is needed in the INVITE"));
-    }
-    let content_type = invite.headers.text(&Name::ContentType).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/sdp") {
-        return Err(invite.response(Status(415)).with(Name::Accept, "application/sdp"));
-    }
-    let offer = sdp::parse(&invite.body).map_err(|error| match error {
-        SdpError::Malformed(text) => refused(invite, Status(400), &text),
-        SdpError::NotAcceptable(text) => refused(invite, Status(488), &text),
-    })?;
-    match offer.audio.clone() {
-        Some(audio) if has_sound(&audio.payloads) && !offer.is_refused() => Ok((offer, audio)),
-        _ => Err(refused(invite, Status(488), "No audio codec of the offer is known here")),
-    }
-}
-
-/// With a Warning that says why (RFC 3261 §20.43, 399: miscellaneous).
-fn refused(request: &Request, status: Status, text: &str) -> Response {
-    let text: String = text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
-    request.response(status).with(Name::Warning, format!("399 switch \"{text}\""))
 }

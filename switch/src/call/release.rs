@@ -2,17 +2,14 @@
 
 use cas::control::{CallEvent, Cause, Outcome, Refusal, RefusalCode};
 use cas::store::HistoryRecord;
-use media::Command;
 
 use super::cause::{self, Failure, Whose};
 use super::leg::{Exchange, Leaving, LeavingState, LegId, LegState, Up};
 use super::party::Side;
-use super::table::Closing;
 use super::{CallNo, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{At, Engine};
 use crate::log::Redacted;
-use crate::ports::Place;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Status};
 use crate::sip::transaction::ServerTx;
@@ -100,7 +97,7 @@ impl Engine {
         match leg.state {
             LegState::Incoming(incoming) => {
                 let mut response = incoming.invite.response(failure.status).with(Name::Reason, reason);
-                super::answer::set_to_tag(&mut response, &leg.tag);
+                response.set_to_tag(&leg.tag);
                 if failure.status == Status(503) {
                     response.headers.push(Name::RetryAfter, "10");
                 }
@@ -178,11 +175,6 @@ impl Engine {
             }
             None => self.acknowledged_late(at, id, None),
         }
-    }
-
-    pub(crate) fn close_media(&mut self, id: LegId, place: Place, record: Option<HistoryRecord>) {
-        self.media(place.worker, Command::Close(id));
-        self.table.close(id, Closing { place, record });
     }
 }
 

@@ -1,10 +1,8 @@
 //! Ringing a party's phones: one leg, one INVITE for each.
 
-use cas::control::Cause;
-use media::{Codec, Command, PayloadMap, StreamStart};
-
 use super::cause::Failure;
 use super::leg::{Leg, LegId, LegState, Outgoing};
+use super::offer::Offer;
 use super::party::{Identity, PartyState, Side};
 use super::route::Contact;
 use super::{CallNo, Stage};
@@ -14,40 +12,9 @@ use crate::ports::Place;
 use crate::sip::flow::Flow;
 use crate::sip::header::{Address, Name};
 use crate::sip::message::{Method, Request};
-use crate::sip::sdp::{self, Audio, Direction};
+use crate::sip::sdp::Direction;
 use crate::sip::uri::{Host, Params, Scheme, Uri};
-
-/// What is offered to a phone: the other party's codecs, in its order.
-#[derive(Clone, Debug)]
-pub(crate) struct Offer {
-    pub(crate) payloads: PayloadMap,
-    pub(crate) fmtp: Vec<(Codec, String)>,
-    pub(crate) ptime: Option<u16>,
-}
-
-impl Offer {
-    /// All the media plane can pass on, where the other party is not known yet.
-    pub(crate) fn everything() -> Offer {
-        let payloads = vec![
-            (9, Codec::G722),
-            (0, Codec::Pcmu),
-            (8, Codec::Pcma),
-            (107, Codec::Opus),
-            (101, Codec::TelephoneEvent { rate: 8000 }),
-            (102, Codec::TelephoneEvent { rate: 48000 }),
-        ];
-        Offer { payloads: PayloadMap(payloads), fmtp: Vec::new(), ptime: Some(20) }
-    }
-
-    /// What one phone can, for the other.
-    pub(crate) fn from_audio(audio: &Audio) -> Offer {
-        Offer { payloads: audio.payloads.clone(), fmtp: audio.fmtp.clone(), ptime: audio.ptime }
-    }
-
-    pub(crate) fn codecs(&self) -> Vec<Codec> {
-        self.payloads.0.iter().map(|(_, codec)| *codec).collect()
-    }
-}
+use cas::control::Cause;
 
 impl Engine {
     /// Rings all these phones for a party; the first to answer has the call.
@@ -127,34 +94,5 @@ impl Engine {
         };
         let display = Some(identity.name.clone()).filter(|name| !name.is_empty());
         Address { display, uri, params: Params::default() }
-    }
-
-    /// Our side of offers and answers with a phone reached over `flow`.
-    pub(crate) fn session(&mut self, flow: &Flow, place: Place) -> sdp::Session {
-        let ip = self.settings.media_address.unwrap_or(flow.local.ip());
-        let id = self.endpoint.entropy.number() >> 2;
-        sdp::Session::new(id, std::net::SocketAddr::new(ip, place.port.0))
-    }
-
-    pub(crate) fn open_media(&mut self, leg: LegId, place: Place) {
-        let random = self.endpoint.entropy.number();
-        // The sequence begins in the lower half, so that no receiver takes an early wrap for a restart (RFC 3711 §3.3.1).
-        let start = StreamStart {
-            ssrc: random as u32,
-            sequence: (random >> 32) as u16 & 0x7fff,
-            timestamp: self.endpoint.entropy.number() as u32,
-        };
-        self.media(place.worker, Command::Open { leg, port: place.port, start });
-    }
-
-    /// What a party's phone can: what its answered or waiting leg last said.
-    pub(crate) fn offer_of(&self, no: CallNo, side: Side) -> Offer {
-        let legs = self.table.call(no).map(|call| call.party(side).legs()).unwrap_or_default();
-        let audio = legs.first().and_then(|leg| self.table.leg(*leg)).and_then(|leg| match &leg.state {
-            LegState::Incoming(incoming) => Some(&incoming.audio),
-            LegState::Up(up) => Some(&up.audio),
-            LegState::Outgoing(_) => None,
-        });
-        audio.map_or_else(Offer::everything, Offer::from_audio)
     }
 }

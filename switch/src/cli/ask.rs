@@ -13,9 +13,7 @@ use serde_json::{Map, Value};
 
 use super::offline;
 use crate::config::Config;
-
-/// The socket in the data folder.
-const SOCKET: &str = "switch.sock";
+use crate::console::SOCKET;
 
 /// A switch that takes longer for an answer does not work.
 const PATIENCE: Duration = Duration::from_secs(30);

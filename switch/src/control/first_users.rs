@@ -6,15 +6,17 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use cas::cas::{Endpoint, Request, Source};
+use cas::entropy::Entropy;
 use serde_json::{Value, json};
 
 use super::{Control, Ready};
+use crate::entropy::System;
 
 /// Whether an empty store gets its first users.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum FirstUsers {
-    /// `admin`, 501 and 502, with random secrets.
-    Make,
+    /// `admin`, 501 and 502, with random secrets, which are told this way.
+    Make(fn(&Seeded)),
     /// It stays empty: whoever starts it has his own.
     Leave,
 }
@@ -49,45 +51,55 @@ pub struct Seeded {
     pub cas: Option<SocketAddr>,
 }
 
-/// Extension, name and role of each. The names are those of the protocol's examples.
-const USERS: [(&str, &str, &str); 3] =
-    [("admin", "Administrator", "admin"), ("501", "Vanessa Kensington", "user"), ("502", "Austin Powers", "user")];
+/// Extension and name of each, and whether he has a phone. The names are those of the protocol's examples.
+const USERS: [(&str, &str, bool); 3] =
+    [("admin", "Administrator", false), ("501", "Vanessa Kensington", true), ("502", "Austin Powers", true)];
 
-/// Makes them, by the very messages that `switch user add` sends.
-pub(super) async fn make(control: &Rc<Control>, ready: &Ready) -> Result<Seeded, SeedError> {
-    let mut users = Vec::new();
-    for (login, name, role) in USERS {
-        users.push(add(control, login, name, role).await?);
+/// Random bytes of a password or SIP secret: 80 bits, and no longer than one likes to type into a phone.
+const SECRET: usize = 10;
+
+/// Tells their secrets, then makes them: a switch that is killed in between, or by halves, leaves no user whose secrets nobody knows.
+pub(super) async fn make(
+    control: &Rc<Control>,
+    ready: &Ready,
+    tell: impl FnOnce(&Seeded),
+) -> Result<Seeded, SeedError> {
+    let entropy: &mut dyn Entropy = &mut System;
+    let users = USERS.map(|(login, name, has_phone)| FirstUser {
+        login: login.to_owned(),
+        name: name.to_owned(),
+        password: entropy.token(SECRET),
+        sip_secret: has_phone.then(|| entropy.token(SECRET)),
+    });
+    let seeded = Seeded { users: users.into(), server: ready.address, cas: ready.http.first().copied() };
+    tell(&seeded);
+    for user in &seeded.users {
+        add(control, user).await?;
     }
-    Ok(Seeded { users, server: ready.address, cas: ready.http.first().copied() })
+    Ok(seeded)
 }
 
-async fn add(control: &Rc<Control>, login: &str, name: &str, role: &str) -> Result<FirstUser, SeedError> {
-    let message =
-        json!({"topic": "config", "message": "add-user", "wait": true, "ext": login, "name": name, "role": role});
+/// By the very message that `switch user add` sends.
+async fn add(control: &Rc<Control>, user: &FirstUser) -> Result<(), SeedError> {
+    let FirstUser { login, name, password, sip_secret } = user;
+    let mut message = json!({"topic": "config", "message": "add-user", "wait": true, "ext": login, "name": name, "password": password});
+    if let Some(secret) = sip_secret {
+        message["sip-secret"] = json!(secret);
+    }
     let body = Bytes::from(message.to_string());
     let request = Request { endpoint: Endpoint::Execute, session: None, source: Source::Console, body };
     let reply = control.ask(request).await;
     let reply: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-    let refused = || SeedError {
-        login: login.to_owned(),
-        text: reply["error-text"].as_str().unwrap_or("the reply cannot be read").to_owned(),
-    };
-    if reply["error"] != 0 {
-        return Err(refused());
+    if reply["error"] == 0 {
+        return Ok(());
     }
-    let text = |field: &str| reply[field].as_str().map(str::to_owned);
-    Ok(FirstUser {
-        login: login.to_owned(),
-        name: name.to_owned(),
-        password: text("password").ok_or_else(refused)?,
-        sip_secret: text("sip-secret"),
-    })
+    let text = reply["error-text"].as_str().unwrap_or("the reply cannot be read");
+    Err(SeedError { login: login.clone(), text: text.to_owned() })
 }
 
 impl fmt::Display for Seeded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "This is the first start: three users were made. Their secrets are shown this once.\n")?;
+        writeln!(f, "This is the first start: three users are made. Their secrets are shown this once.\n")?;
         writeln!(f, "    {:<7} {:<20} {:<26} SIP SECRET", "USER", "NAME", "CAS PASSWORD")?;
         for FirstUser { login, name, password, sip_secret } in &self.users {
             let secret = sip_secret.as_deref().unwrap_or("(no phone)");

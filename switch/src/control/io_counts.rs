@@ -1,17 +1,15 @@
-//! What went wrong at the sockets, for `/metrics`: the one thing that the node, which answers it, cannot know.
+//! What went wrong at the sockets and in the log, for `/metrics`: what the node, which answers it, cannot know.
 
 use bytes::Bytes;
 use cas::cas::Reply;
-use prometheus_client::encoding::text::encode;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::registry::Registry;
 
 use super::Control;
+use crate::{log, metrics};
 
 /// How the text format ends.
 const END: &[u8] = b"# EOF\n";
 
-/// The node's metrics with those of the sockets behind them.
+/// The node's metrics with these behind them.
 pub(super) fn append(control: &Control, mut reply: Reply) -> Reply {
     let node = reply.body.strip_suffix(END).unwrap_or(&reply.body);
     reply.body = Bytes::from([node, render(control).as_bytes()].concat());
@@ -21,21 +19,13 @@ pub(super) fn append(control: &Control, mut reply: Reply) -> Reply {
 fn render(control: &Control) -> String {
     let (udp, tcp) = (control.udp.counts(), control.tcp.counts());
     let counters = [
-        ("net_udp_full", "Datagrams not sent because the kernel had no room", &udp.full),
-        ("net_udp_unsent", "Datagrams the kernel refused to send", &udp.unsent),
-        ("net_udp_receive_errors", "Errors on receiving datagrams", &udp.receive_errors),
-        ("net_tcp_refused", "SIP connections closed at once because a limit was reached", &tcp.refused),
-        ("net_tcp_overflowed", "SIP connections cut because the peer did not read", &tcp.overflowed),
-        ("net_tcp_unsent", "SIP messages for connections that were gone", &tcp.unsent),
-        ("helpers_refused", "Passwords not looked at because the helpers had too much work", &control.refused_jobs),
+        ("net_udp_full", "Datagrams not sent because the kernel had no room", udp.full.get()),
+        ("net_udp_unsent", "Datagrams the kernel refused to send", udp.unsent.get()),
+        ("net_udp_receive_errors", "Errors on receiving datagrams", udp.receive_errors.get()),
+        ("net_tcp_refused", "SIP connections closed at once because a limit was reached", tcp.refused.get()),
+        ("net_tcp_overflowed", "SIP connections cut because the peer did not read", tcp.overflowed.get()),
+        ("net_tcp_unsent", "SIP messages for connections that were gone", tcp.unsent.get()),
+        ("log_dropped", "Lines not logged because nobody took them", log::dropped_lines()),
     ];
-    let mut registry = Registry::with_prefix("switch");
-    for (name, help, value) in counters {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(value.get());
-        registry.register(name, help, counter);
-    }
-    let mut text = String::new();
-    encode(&mut text, &registry).expect("writing to a String does not fail");
-    text
+    metrics::encode(&[], &counters)
 }

@@ -6,6 +6,7 @@ use media::{Event, Plane};
 use tokio::sync::mpsc;
 use tracing::warn;
 
+use super::over::Watch;
 use crate::config;
 use crate::node::WorkerId;
 
@@ -16,11 +17,11 @@ pub(super) const WORKER: WorkerId = WorkerId(0);
 const WAITING: usize = 4096;
 
 /// Starts the plane. What it tells waits in the receiver.
-pub(super) fn start(config: &config::Media) -> io::Result<(Plane, mpsc::Receiver<Event>)> {
+pub(super) fn start(config: &config::Media, watch: Watch) -> io::Result<(Plane, mpsc::Receiver<Event>)> {
     // No more legs than ports, and no port is used again before its leg's end was heard.
     let legs = config.ports.len();
     let (tell, events) = mpsc::channel(WAITING + legs);
-    let plane = Plane::start(&config.ports, teller(tell, legs))?;
+    let plane = Plane::start(&config.ports, teller(tell, legs, watch))?;
     if plane.taken() > 0 {
         warn!(taken = plane.taken(), bound = plane.ports().len(), "other programs have some of the RTP ports");
     }
@@ -29,9 +30,10 @@ pub(super) fn start(config: &config::Media) -> io::Result<(Plane, mpsc::Receiver
 
 /// Runs on the media thread, where nothing may wait. Room for the end of every leg is kept free; of a flood of anything else, the rest is
 /// dropped and told.
-fn teller(tell: mpsc::Sender<Event>, legs: usize) -> impl FnMut(Event) + Send + 'static {
+fn teller(tell: mpsc::Sender<Event>, legs: usize, watch: Watch) -> impl FnMut(Event) + Send + 'static {
     let mut dropped: u64 = 0;
     move |event| {
+        let _watched = &watch;
         if matches!(event, Event::Closed { .. }) || tell.capacity() > legs {
             // At the end of the switch nobody listens any more.
             let _ = tell.try_send(event);
@@ -46,6 +48,7 @@ fn teller(tell: mpsc::Sender<Event>, legs: usize) -> impl FnMut(Event) + Send + 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
     use media::{LegId, LegStats};
@@ -55,7 +58,7 @@ mod tests {
     #[test]
     fn a_flood_of_digits_never_costs_the_end_of_a_leg() {
         let (tell, mut events) = mpsc::channel(3 + 2);
-        let mut told = teller(tell, 2);
+        let mut told = teller(tell, 2, Watch(Arc::default()));
         for digit in 0..16 {
             told(Event::Dtmf { leg: LegId(1), digit, duration: Duration::ZERO });
         }

@@ -7,7 +7,6 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use cas::cas::{Endpoint, Reply, Request};
-use cas::http;
 use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 use tracing::{error, info};
@@ -66,7 +65,7 @@ impl Running {
     /// Waits for the end and says how it was.
     ///
     /// # Errors
-    /// Something was lost at the end, or the control thread has panicked.
+    /// Something was lost at the end, or a thread has panicked.
     pub fn join(self) -> Result<(), EndError> {
         self.thread.join().unwrap_or(Err(EndError::Broken))
     }
@@ -108,20 +107,25 @@ async fn serve(
     tell_ready: &SyncSender<Result<Ready, StartError>>,
     stop: &Notify,
 ) -> Result<Rc<Control>, StartError> {
-    let Opened { parts, told, http, console, mut ready, empty } = opened;
+    let Opened { parts, told, http, http_limits, console, mut ready, empty } = opened;
     let control = Control::new(parts);
     control.begin(told);
-    if empty && first_users == FirstUsers::Make {
-        ready.first_users = Some(super::first_users::make(&control, &ready).await?);
+    if let (true, FirstUsers::Make(tell)) = (empty, first_users) {
+        let made = tokio::select! {
+            made = super::first_users::make(&control, &ready, tell) => made?,
+            // Nobody would answer.
+            () = control.over.wait() => return Err(StartError::Broken),
+        };
+        ready.first_users = Some(made);
     }
     let (http_stop, _) = watch::channel(());
     let (mut http_servers, mut console_server) = (JoinSet::new(), JoinSet::new());
+    let app = app(&control);
     for listener in http {
         let mut stopping = http_stop.subscribe();
         let stop = async move { drop(stopping.changed().await) };
-        http_servers.spawn_local(cas::http::serve(listener, http_app(&control), http::Limits::default(), stop));
+        http_servers.spawn_local(cas::http::serve(listener, Rc::clone(&app), http_limits.clone(), stop));
     }
-    let app = console_app(&control);
     console_server.spawn_local(async move { console.serve(app).await });
     // Nobody waits who has given up; the switch runs all the same.
     let _ = tell_ready.send(Ok(ready));
@@ -130,9 +134,9 @@ async fn serve(
         () = stop.notified() => {
             info!("stopping: no new calls, ten seconds for the running ones");
             control.step(Input::Stop);
-            control.over.notified().await;
+            control.over.wait().await;
         }
-        () = control.over.notified() => {}
+        () = control.over.wait() => {}
     }
     console_server.shutdown().await;
     drop(http_stop);
@@ -141,19 +145,13 @@ async fn serve(
     Ok(control)
 }
 
-/// What HTTP asks.
-fn http_app(control: &Rc<Control>) -> Rc<impl AsyncFn(Request) -> Reply + 'static> {
+/// What answers HTTP and the control socket.
+fn app(control: &Rc<Control>) -> Rc<impl AsyncFn(Request) -> Reply + 'static> {
     let control = Rc::clone(control);
     Rc::new(async move |request: Request| match request.endpoint {
         Endpoint::Metrics => io_counts::append(&control, control.ask(request).await),
         _ => control.ask(request).await,
     })
-}
-
-/// What the control socket asks.
-fn console_app(control: &Rc<Control>) -> Rc<impl AsyncFn(Request) -> Reply + 'static> {
-    let control = Rc::clone(control);
-    Rc::new(async move |request: Request| control.ask(request).await)
 }
 
 /// Ends what has threads of its own, in order: the media workers, then the store, which does and answers all it was given.
@@ -165,7 +163,7 @@ fn end(control: Rc<Control>) -> Result<(), EndError> {
     drop(control.media);
     drop(control.helpers);
     control.store.stop().map_err(EndError::Store)?;
-    if control.broken.get() { Err(EndError::Broken) } else { Ok(()) }
+    if control.over.is_broken() { Err(EndError::Broken) } else { Ok(()) }
 }
 
 /// What went wrong at the end.
@@ -173,7 +171,7 @@ fn end(control: Rc<Control>) -> Result<(), EndError> {
 pub enum EndError {
     /// The store could not be closed in order.
     Store(cas::store::StoreError),
-    /// The control thread has panicked; its message is on stderr.
+    /// A thread has panicked; its message is on stderr.
     Broken,
 }
 
@@ -181,7 +179,7 @@ impl fmt::Display for EndError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             EndError::Store(error) => write!(f, "the switch ended, but {error}"),
-            EndError::Broken => f.write_str("the control thread has broken: please report the lines above"),
+            EndError::Broken => f.write_str("a thread of the switch has panicked: please report the lines above"),
         }
     }
 }

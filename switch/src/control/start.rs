@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use cas::entropy::Entropy;
+use cas::http;
 use cas::store::folder::{Folder, FolderError};
 use cas::store::sqlite::{OpenError, Sqlite};
 use cas::store::thread::StoreThread;
@@ -14,14 +16,15 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 
 use super::first_users::{SeedError, Seeded};
-use super::{Parts, Told, media_events};
+use super::over::{Over, Watch};
+use super::{Parts, Told, media_events, open_files};
 use crate::clock;
 use crate::config::Config;
-use crate::console::{Console, ConsoleError};
+use crate::console::{self, Console, ConsoleError};
 use crate::entropy::System;
 use crate::helpers::{self, Pool};
 use crate::net::BindError;
-use crate::net::tcp::Listeners;
+use crate::net::tcp::{self, Listeners};
 use crate::net::udp::Udp;
 use crate::node::{Input, Node, Settings, StoreUser};
 
@@ -66,6 +69,8 @@ pub(super) struct Opened {
     pub(super) parts: Parts,
     pub(super) told: Told,
     pub(super) http: Vec<TcpListener>,
+    /// Of each of them.
+    pub(super) http_limits: http::Limits,
     pub(super) console: Console,
     pub(super) ready: Ready,
     /// Whether the store has no users: a first start.
@@ -76,7 +81,7 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let folder = Folder::open(&config.data)?;
     let key = folder.machine_key(&mut System)?;
-    let socket = folder.path().join("switch.sock");
+    let socket = folder.path().join(console::SOCKET);
     let mut database = Sqlite::open(folder, &config.sip.domain)?;
     let now = clock::now();
     let snapshot = store::snapshot(&mut database, now.wall)?;
@@ -94,15 +99,23 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
         first_users: None,
     };
 
+    let over = Arc::new(Over::default());
+    let watch = Watch(Arc::clone(&over));
     let (tell, answers) = mpsc::channel(ANSWERS);
-    let (media, events) = media_events::start(&config.media).map_err(StartError::Media)?;
-    let store = start_store(database, tell.clone()).map_err(StartError::Thread)?;
-    let helpers = start_helpers(tell).map_err(StartError::Thread)?;
+    let (media, events) = media_events::start(&config.media, watch.clone()).map_err(StartError::Media)?;
+    let store = start_store(database, tell.clone(), watch.clone()).map_err(StartError::Thread)?;
+    let helpers = start_helpers(tell, watch).map_err(StartError::Thread)?;
     let settings = settings(config, media.ports());
     let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
-    let parts = Parts { node, udp, tcp, media, store, helpers };
+    // Each RTP port is two: RTP and RTCP.
+    let connections = open_files::connections(2 * media.ports().len());
+    let tcp_limits = tcp::Limits { connections: connections.sip, ..tcp::Limits::default() };
+    let http = http.into_inner();
+    let of_each = connections.http / http.len().max(1);
+    let http_limits = http::Limits { connections: of_each, ..http::Limits::default() };
+    let parts = Parts { node, udp, tcp, tcp_limits, media, store, helpers, over };
     let told = Told { answers, events };
-    Ok(Opened { parts, told, http: http.into_inner(), console, ready, empty: snapshot.users.is_empty() })
+    Ok(Opened { parts, told, http, http_limits, console, ready, empty: snapshot.users.is_empty() })
 }
 
 fn settings(config: &Config, ports: &[media::Port]) -> Settings {
@@ -119,15 +132,21 @@ fn settings(config: &Config, ports: &[media::Port]) -> Settings {
     }
 }
 
-fn start_store(database: Sqlite, tell: mpsc::Sender<Input>) -> io::Result<StoreThread<(StoreUser, store::RequestId)>> {
+fn start_store(
+    database: Sqlite,
+    tell: mpsc::Sender<Input>,
+    watch: Watch,
+) -> io::Result<StoreThread<(StoreUser, store::RequestId)>> {
     StoreThread::start(Box::new(database), move |(user, id), reply| {
+        let _watched = &watch;
         // At the end of the switch nobody listens any more.
         let _ = tell.blocking_send(Input::Stored(user, id, reply));
     })
 }
 
-fn start_helpers(tell: mpsc::Sender<Input>) -> io::Result<Pool> {
-    Pool::start(helpers::THREADS, helpers::QUEUE, cas::cas::Work::run, move |id, finding| {
+fn start_helpers(tell: mpsc::Sender<Input>, watch: Watch) -> io::Result<Pool> {
+    Pool::start(helpers::THREADS, cas::cas::Work::run, move |id, finding| {
+        let _watched = &watch;
         let _ = tell.blocking_send(Input::Helped(id, finding));
     })
 }
@@ -171,7 +190,7 @@ impl fmt::Display for StartError {
                 write!(f, "the system grants no thread ({error}); raise its limit (ulimit -u)")
             }
             StartError::Seed(error) => error.fmt(f),
-            StartError::Broken => f.write_str("the control thread has broken: please report the lines above"),
+            StartError::Broken => f.write_str("a thread of the switch has panicked: please report the lines above"),
         }
     }
 }

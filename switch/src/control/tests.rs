@@ -106,7 +106,7 @@ fn it_answers_http() {
 #[test]
 fn the_first_users_are_made_once_and_survive() {
     let folder = Folder::new("first");
-    let running = start(&folder, FirstUsers::Make);
+    let running = start(&folder, FirstUsers::Make(|_| {}));
     let made = running.ready().first_users.clone().expect("the store was empty");
     let logins: Vec<&str> = made.users.iter().map(|user| user.login.as_str()).collect();
     assert_eq!(logins, ["admin", "501", "502"]);
@@ -114,11 +114,30 @@ fn the_first_users_are_made_once_and_survive() {
     assert_ne!(made.users[1].password, made.users[2].password);
     end(running);
 
-    let running = start(&folder, FirstUsers::Make);
+    let running = start(&folder, FirstUsers::Make(|_| {}));
     assert_eq!(running.ready().first_users, None);
     let reply = console(&running, r#"{"topic":"config","message":"get-users"}"#);
     assert!(reply.contains(r#""Vanessa""#) && reply.contains(r#""error":0"#), "{reply}");
     end(running);
+}
+
+#[test]
+fn the_first_users_are_told_before_any_is_made() {
+    let folder = Folder::new("told");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let opened = start::open(&folder.config("127.0.0.1:0")).unwrap();
+        let control = Control::new(opened.parts);
+        control.begin(opened.told);
+        let users = || control.node.borrow().site().users().count();
+        let mut told = Vec::new();
+        let tell = |seeded: &Seeded| {
+            assert_eq!(users(), 0);
+            told = seeded.users.clone();
+        };
+        let made = first_users::make(&control, &opened.ready, tell).await.unwrap();
+        assert_eq!((told, users()), (made.users, 3));
+    });
 }
 
 #[test]
@@ -164,8 +183,8 @@ fn a_step_that_panics_ends_the_switch() {
             other.step(Input::Timeout);
         });
         assert!(task.await.unwrap_err().is_panic());
-        control.over.notified().await;
-        assert!(control.broken.get());
+        control.over.wait().await;
+        assert!(control.over.is_broken());
         control.step(Input::Timeout);
     });
 }

@@ -6,8 +6,10 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -15,11 +17,11 @@ use bytes::Bytes;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use self::stream::{Stream, hear_out};
-use super::{BindError, Sink, bind_all};
+use super::{BindError, Sink, bind_all, count};
 use crate::node::{Channel, Flow, Input, StreamId};
 
 mod stream;
@@ -31,12 +33,12 @@ mod tests;
 pub struct Limits {
     /// Connections in all; one more is closed as soon as it is accepted.
     pub connections: usize,
-    /// Accepted connections of one address: many phones may sit behind one NAT.
+    /// Accepted connections of one address, or of one IPv6 network: many phones may sit behind one NAT.
     pub per_source: usize,
     /// Bytes waiting for one peer; one more closes its connection.
     pub queue: usize,
-    /// An accepted connection that has said nothing for so long is closed.
-    pub silence: Duration,
+    /// An accepted connection to which the node has sent nothing for so long is closed: nothing whole can have come on it.
+    pub patience: Duration,
     /// How long opening a connection may take.
     pub connect: Duration,
     /// How long a closing connection may take to deliver what it owes.
@@ -49,7 +51,7 @@ impl Default for Limits {
             connections: 8192,
             per_source: 512,
             queue: 1 << 20,
-            silence: Duration::from_secs(30),
+            patience: Duration::from_secs(30),
             connect: Duration::from_secs(5),
             linger: Duration::from_secs(5),
         }
@@ -76,6 +78,8 @@ pub struct Tcp {
     streams: RefCell<BTreeMap<StreamId, Rc<Stream>>>,
     slots: Rc<Slots>,
     next_accepted: Cell<u64>,
+    /// From the switch's end on: none is accepted or opened any more.
+    finishing: Cell<bool>,
     /// Told whenever a connection has ended for good.
     ended: Notify,
     /// Shared by all connections: an idle one keeps no buffer.
@@ -94,8 +98,12 @@ pub struct Counts {
     pub unsent: Cell<u64>,
 }
 
-fn count(counter: &Cell<u64>) {
-    counter.set(counter.get() + 1);
+/// Who shares the connections of one source: an IPv6 host may have a whole /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        v4 => v4,
+    }
 }
 
 /// Connections now, in all and of each source.
@@ -191,6 +199,7 @@ impl Tcp {
             streams: RefCell::default(),
             slots: Rc::default(),
             next_accepted: Cell::new(1),
+            finishing: Cell::new(false),
             ended: Notify::new(),
             buffer: RefCell::new(vec![0; 64 << 10]),
             counts: Counts::default(),
@@ -222,27 +231,21 @@ impl Tcp {
     }
 
     fn accepted(self: &Rc<Tcp>, socket: TcpStream, peer: SocketAddr) {
-        let Some(slot) = self.slots.take(&self.limits, Some(peer.ip())) else {
-            count(&self.counts.refused);
-            return;
-        };
+        let Some(slot) = self.take(Some(network(peer.ip()))) else { return };
         let id = StreamId(self.next_accepted.get());
         self.next_accepted.set(id.0 + 2);
         let stream = self.enter(id);
-        let silent_until = Instant::now() + self.limits.silence;
+        let patience = Some(self.limits.patience);
         let tcp = Rc::clone(self);
         tokio::task::spawn_local(async move {
-            tcp.run(id, &stream, socket, peer, Some(silent_until)).await;
+            tcp.run(id, &stream, socket, peer, patience).await;
             tcp.leave(slot);
         });
     }
 
     /// Opens a connection. What is sent on it meanwhile waits.
     pub fn connect(self: &Rc<Tcp>, id: StreamId, peer: SocketAddr) {
-        let slot = self.slots.take(&self.limits, None);
-        if slot.is_none() {
-            count(&self.counts.refused);
-        }
+        let slot = self.take(None);
         let stream = self.enter(id);
         let tcp = Rc::clone(self);
         tokio::task::spawn_local(async move {
@@ -280,14 +283,33 @@ impl Tcp {
         }
     }
 
-    /// Closes all connections and waits until each has delivered what it owes, or had its time.
+    /// Closes all connections and waits until each has delivered what it owes, or had its time. Phones connect again at once: from now
+    /// on each is refused.
     pub async fn finish(&self) {
+        self.finishing.set(true);
         for stream in self.streams.borrow().values() {
             stream.close();
         }
-        while self.slots.all.get() > 0 {
-            self.ended.notified().await;
+        let all_ended = async {
+            while self.slots.all.get() > 0 {
+                self.ended.notified().await;
+            }
+        };
+        if timeout(self.limits.linger + FAREWELL, all_ended).await.is_err() {
+            debug!(open = self.slots.all.get(), "SIP connections were cut off at the end");
         }
+    }
+
+    /// A place for one more connection, if there is any.
+    fn take(&self, source: Option<IpAddr>) -> Option<Slot> {
+        if self.finishing.get() {
+            return None;
+        }
+        let slot = self.slots.take(&self.limits, source);
+        if slot.is_none() {
+            count(&self.counts.refused);
+        }
+        slot
     }
 
     fn stream(&self, id: StreamId) -> Option<Rc<Stream>> {
@@ -312,7 +334,14 @@ impl Tcp {
     }
 
     /// The life of an open connection.
-    async fn run(&self, id: StreamId, stream: &Stream, socket: TcpStream, peer: SocketAddr, silent: Option<Instant>) {
+    async fn run(
+        &self,
+        id: StreamId,
+        stream: &Stream,
+        socket: TcpStream,
+        peer: SocketAddr,
+        patience: Option<Duration>,
+    ) {
         let socket = Rc::new(socket);
         let local = match prepare(&socket) {
             Ok(local) => local,
@@ -323,7 +352,7 @@ impl Tcp {
         };
         stream.open(Rc::clone(&socket));
         (self.sink)(Input::FlowOpened(Flow { channel: Channel::Tcp(id), local, peer }));
-        if let Err(error) = self.talk(id, stream, &socket, silent).await {
+        if let Err(error) = self.talk(id, stream, &socket, patience).await {
             debug!(%error, stream = id.0, "a TCP connection broke");
             stream.cut();
         }
@@ -335,16 +364,26 @@ impl Tcp {
         }
     }
 
-    /// Carries bytes both ways until one side has had enough.
-    async fn talk(&self, id: StreamId, stream: &Stream, socket: &TcpStream, silent: Option<Instant>) -> io::Result<()> {
-        let mut silent = silent;
+    /// Carries bytes both ways until one side has had enough, or nothing was answered in all the time there was: bytes alone show no phone,
+    /// and must not keep a place from those who speak SIP.
+    async fn talk(
+        &self,
+        id: StreamId,
+        stream: &Stream,
+        socket: &TcpStream,
+        patience: Option<Duration>,
+    ) -> io::Result<()> {
+        let unanswered = async {
+            match patience {
+                Some(patience) => sleep(patience).await,
+                None => pending().await,
+            }
+            if stream.was_sent() {
+                pending().await
+            }
+        };
+        let mut unanswered = pin!(unanswered);
         while stream.is_open() {
-            let silence = async {
-                match silent {
-                    Some(until) => sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 () = stream.changed() => {}
@@ -356,7 +395,6 @@ impl Tcp {
                     ready?;
                     match self.read(socket)? {
                         Read::Bytes(bytes) => {
-                            silent = None;
                             (self.sink)(Input::Stream(id, bytes));
                             // One chunk, then the others' turn: a peer that never stops must not hold the thread.
                             tokio::task::yield_now().await;
@@ -365,7 +403,7 @@ impl Tcp {
                         Read::End => return Ok(()),
                     }
                 }
-                () = silence => return Ok(()),
+                () = &mut unanswered => return Ok(()),
             }
         }
         Ok(())

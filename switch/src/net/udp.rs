@@ -22,7 +22,7 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::{BindError, Sink, bind_all};
+use super::{BindError, Sink, bind_all, count};
 use crate::node::{Channel, Flow, Input};
 
 /// Datagrams taken from one socket before others get their turn.
@@ -63,10 +63,6 @@ pub struct Counts {
     pub unsent: Cell<u64>,
     /// Errors on receiving, among them ICMP errors of earlier sends.
     pub receive_errors: Cell<u64>,
-}
-
-fn count(counter: &Cell<u64>) {
-    counter.set(counter.get() + 1);
 }
 
 /// What one attempt to receive came to.

@@ -208,6 +208,14 @@ impl Request {
 }
 
 impl Response {
+    /// Our tag in a dialog, instead of the one that stands for none.
+    pub fn set_to_tag(&mut self, tag: &str) {
+        if let Ok(mut to) = self.headers.to() {
+            to.params.set("tag", Some(tag.to_owned()));
+            self.headers.set(Name::To, to.to_string());
+        }
+    }
+
     /// Sets body and Content-Type.
     #[must_use]
     pub fn with_body(mut self, content_type: &str, body: impl Into<Bytes>) -> Response {

@@ -338,6 +338,14 @@ impl<O: Copy + Default> Transactions<O> {
         told.then_some(Indication::Response(owner, response))
     }
 
+    /// Whether the transaction that such a timer belongs to is there.
+    pub fn waits_for(&self, timer: Timer) -> bool {
+        match timer {
+            Timer::ClientRetransmit(tx) | Timer::ClientEnd(tx) => self.clients.contains_key(&tx),
+            Timer::ServerRetransmit(tx) | Timer::ServerEnd(tx) => self.servers.contains_key(&tx),
+        }
+    }
+
     /// A timer of this layer fired.
     pub fn timeout(&mut self, io: &mut Io<'_>, timer: Timer) -> Option<Indication<O>> {
         match timer {

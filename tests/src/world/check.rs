@@ -18,6 +18,11 @@ impl World {
         for index in 0..self.clients.len() {
             self.check_view(ClientId(index));
         }
+        for (a, b) in self.node.engine().bridges() {
+            if !self.plane.joins(a, b) {
+                self.fail(&format!("{a:?} and {b:?} talk and were never joined"));
+            }
+        }
         for line in self.phones.iter().filter(|line| !line.stale) {
             let ear = line.phone.ear();
             if ear.sources() > 1 {
@@ -87,6 +92,10 @@ impl World {
         self.check();
         if self.open_legs() > 0 {
             self.fail(&format!("{} media legs are open with nobody in a call", self.open_legs()));
+        }
+        let (free, all) = (self.free_ports(), self.settings.ports.len());
+        if free != all || !self.is_quiet() {
+            self.fail(&format!("with nobody in a call, {free} of {all} ports are free; quiet: {}", self.is_quiet()));
         }
         if let Err(breach) = self.wire.settle() {
             self.fail(&breach);

@@ -1,6 +1,6 @@
 //! The media worker of the world, on a network of its own, and a watch over its legs: each opened once, at a port that is free, and closed.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -24,6 +24,8 @@ pub(super) struct Plane {
     air: Air,
     /// The ports of legs from their opening to the event that they are closed.
     legs: BTreeMap<LegId, Port>,
+    /// Legs that were joined, in the order they were named.
+    joined: BTreeSet<(LegId, LegId)>,
     last_turn: Instant,
     busy_until: Instant,
 }
@@ -61,6 +63,7 @@ impl Plane {
             worker: Worker::new(now, SystemTime::UNIX_EPOCH),
             air: Air { bound: ports.iter().map(|(_, port)| *port).collect(), ..Air::default() },
             legs: BTreeMap::new(),
+            joined: BTreeSet::new(),
             last_turn: now,
             busy_until: now,
         }
@@ -69,6 +72,11 @@ impl Plane {
     /// Legs not yet told to be closed.
     pub(super) fn open(&self) -> usize {
         self.legs.len()
+    }
+
+    /// Whether these two legs were joined.
+    pub(super) fn joins(&self, a: LegId, b: LegId) -> bool {
+        self.joined.contains(&(a, b))
     }
 
     /// A command of the engine. `Err`: one that a sound engine does not give.
@@ -91,6 +99,7 @@ impl Plane {
             Command::Bridge { a, b } => {
                 self.must_be_open(*a)?;
                 self.must_be_open(*b)?;
+                self.joined.insert((*a, *b));
             }
         }
         self.worker.command(now, command);
@@ -130,6 +139,7 @@ impl Plane {
         for event in &events {
             if let Event::Closed { leg, .. } = event {
                 self.legs.remove(leg);
+                self.joined.retain(|(a, b)| a != leg && b != leg);
             }
         }
         (std::mem::take(&mut self.air.sent), events)

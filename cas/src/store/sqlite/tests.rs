@@ -81,6 +81,20 @@ fn the_machine_key_is_made_once() {
 }
 
 #[test]
+fn a_database_whose_machine_key_is_gone_gets_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let opened = Folder::open(folder.path()).unwrap();
+    opened.machine_key(&mut Counting(0)).unwrap();
+    drop(Sqlite::open(opened, REALM).unwrap());
+    let key = folder.path().join("machine.key");
+    fs::remove_file(&key).unwrap();
+    let error = Folder::open(folder.path()).unwrap().machine_key(&mut Counting(0)).unwrap_err();
+    assert!(matches!(&error, FolderError::MissingKey(path) if *path == key), "{error}");
+    assert!(error.to_string().contains("restore it from the backup"), "{error}");
+    assert!(!key.exists());
+}
+
+#[test]
 fn a_damaged_machine_key_is_told_and_kept() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("machine.key");

@@ -43,7 +43,7 @@ fn stored(data: &Path) -> (Snapshot, MachineKey) {
 
 /// A switch that answers one line, and returns what it was asked.
 fn fake_switch(data: &Path, reply: &'static str) -> thread::JoinHandle<Value> {
-    let listener = UnixListener::bind(data.join("switch.sock")).unwrap();
+    let listener = UnixListener::bind(data.join(crate::console::SOCKET)).unwrap();
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut line = String::new();

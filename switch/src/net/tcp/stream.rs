@@ -17,6 +17,7 @@ pub(super) struct Stream {
     phase: RefCell<Phase>,
     queue: RefCell<VecDeque<Bytes>>,
     queued: Cell<usize>,
+    was_sent: Cell<bool>,
     /// Told when the task has something to look at: the queue or the phase changed.
     changed: Notify,
 }
@@ -47,6 +48,11 @@ impl Stream {
         matches!(*self.phase.borrow(), Phase::Open(_))
     }
 
+    /// Whether anything was ever sent on it.
+    pub(super) fn was_sent(&self) -> bool {
+        self.was_sent.get()
+    }
+
     /// Whether bytes wait for the kernel to take them.
     pub(super) fn owes(&self) -> bool {
         self.queued.get() > 0
@@ -55,6 +61,7 @@ impl Stream {
     /// Takes bytes to send, and writes them at once where nothing waits before them. Answers whether there was room: where there was
     /// none, the peer has stopped reading, and the connection is cut.
     pub(super) fn send(&self, mut bytes: Bytes, limit: usize) -> bool {
+        self.was_sent.set(true);
         match &*self.phase.borrow() {
             Phase::Closing | Phase::Cut => return true,
             Phase::Open(socket) if !self.owes() => {

@@ -179,14 +179,63 @@ fn a_source_has_its_share_and_gets_it_back() {
 }
 
 #[test]
-fn a_connection_that_never_speaks_is_closed() {
+fn a_connection_that_is_never_answered_is_closed_whatever_it_says() {
     in_runtime(|| async {
-        let mut world = World::start(Limits { silence: Duration::from_millis(1), ..Limits::default() });
+        let mut world = World::start(Limits { patience: Duration::from_millis(1), ..Limits::default() });
         let mut phone = TcpStream::connect(world.address).await.unwrap();
         let id = id_of(world.opened().await);
-        assert_eq!(world.closed().await, id);
-        assert_eq!(phone.read(&mut [0; 8]).await.unwrap(), 0);
+        // As good as nothing, and as much of it as it likes.
+        let _ = phone.write_all(b"I").await;
+        world.rest(id).await;
+        assert_eq!(phone.read(&mut [0; 8]).await.unwrap_or(0), 0);
     });
+}
+
+#[test]
+fn a_connection_that_was_answered_stays() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits { patience: Duration::from_millis(200), ..Limits::default() });
+        let mut phone = TcpStream::connect(world.address).await.unwrap();
+        let answered = id_of(world.opened().await);
+        world.tcp.send(answered, Bytes::from_static(b"SIP/2.0 200 OK"));
+        // Its time ends after the other's.
+        let _silent = TcpStream::connect(world.address).await.unwrap();
+        let silent = id_of(world.opened().await);
+        assert_eq!(world.closed().await, silent);
+        phone.write_all(b"ACK").await.unwrap();
+        assert!(matches!(world.next().await, Input::Stream(id, _) if id == answered));
+    });
+}
+
+#[test]
+fn the_end_takes_no_new_connections() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits::default());
+        let mut phone = TcpStream::connect(world.address).await.unwrap();
+        let id = id_of(world.opened().await);
+        let (tcp, mut again) = (Rc::clone(&world.tcp), None);
+        let reconnects = async {
+            assert_eq!(phone.read(&mut [0; 8]).await.unwrap(), 0, "told that the switch ends");
+            again = Some(TcpStream::connect(world.address).await.unwrap());
+            drop(phone);
+        };
+        tokio::join!(tcp.finish(), reconnects);
+        assert_eq!(world.closed().await, id);
+        assert_eq!(again.unwrap().read(&mut [0; 8]).await.unwrap_or(0), 0, "closed at once");
+
+        tcp.connect(StreamId(2), world.address);
+        assert_eq!(world.closed().await, StreamId(2));
+        assert!(world.heard.try_recv().is_err(), "no new flow was told");
+    });
+}
+
+#[test]
+fn an_ipv6_network_is_one_source() {
+    let of = |text: &str| network(text.parse().unwrap());
+    assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:0:0:2"));
+    assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+    assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+    assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
 }
 
 #[test]

@@ -1,0 +1,76 @@
+//! What must hold in the engine between any two steps (`ARCHITECTURE.md`, invariants 2 and 4), seen from inside: tests ask after each step.
+
+use media::LegId;
+
+use crate::call::leg::LegState;
+use crate::call::party::PartyState;
+use crate::call::{Side, Stage};
+use crate::endpoint::Timer;
+use crate::engine::{Engine, Life};
+
+impl Engine {
+    /// `Err`: a timer that nothing waits for, or something that waits without its timer; a leg without its call, or a call without its leg; a
+    /// change that was not told.
+    pub fn audit(&self) -> Result<(), String> {
+        self.audit_timers()?;
+        self.audit_waiting()?;
+        self.audit_legs()?;
+        match self.touched.is_empty() && self.completions.is_empty() {
+            true => Ok(()),
+            false => Err(format!("changes were left untold: {:?} {:?}", self.touched, self.completions)),
+        }
+    }
+
+    /// The legs whose phones hear each other.
+    pub fn bridges(&self) -> Vec<(LegId, LegId)> {
+        let talking = self.table.calls().filter(|(_, call)| matches!(call.stage, Stage::Talking { .. }));
+        talking.filter_map(|(_, call)| call.caller.leg().zip(call.callee.leg())).collect()
+    }
+
+    fn audit_timers(&self) -> Result<(), String> {
+        let stray = self.endpoint.timers.armed().find(|timer| !match *timer {
+            Timer::Transaction(timer) => self.endpoint.transactions.waits_for(timer),
+            Timer::LateAnswer(tx) => self.late.contains_key(&tx),
+            Timer::Binding(device) => self.registrar.next_end(device).is_some(),
+            Timer::NoAnswer(no) => self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking { .. })),
+            Timer::Reoffer(leg) => match self.table.leg(leg).map(|leg| &leg.state) {
+                Some(LegState::Up(up)) => up.next.is_some(),
+                _ => false,
+            },
+            Timer::Stop => matches!(self.life, Life::LastCalls | Life::LastWords),
+        });
+        stray.map_or(Ok(()), |timer| Err(format!("nothing waits for the timer {timer:?}")))
+    }
+
+    fn audit_waiting(&self) -> Result<(), String> {
+        let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking { .. }));
+        let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
+        let mut wanted = ringing
+            .map(|(no, _)| Timer::NoAnswer(no))
+            .chain(bound.map(Timer::Binding))
+            .chain(self.late.keys().map(|tx| Timer::LateAnswer(*tx)));
+        let armed: std::collections::BTreeSet<Timer> = self.endpoint.timers.armed().collect();
+        wanted.find(|timer| !armed.contains(timer)).map_or(Ok(()), |timer| Err(format!("{timer:?} is not armed")))
+    }
+
+    fn audit_legs(&self) -> Result<(), String> {
+        for (id, leg) in self.table.legs() {
+            let listed = self.table.call(leg.call).is_some_and(|call| call.party(leg.side).legs().contains(&id));
+            if !listed {
+                return Err(format!("{id:?} is no part of a call"));
+            }
+        }
+        for (no, call) in self.table.calls() {
+            for side in [Side::Caller, Side::Callee] {
+                let party = call.party(side);
+                if let Some(id) = party.legs().into_iter().find(|id| self.table.leg(*id).is_none()) {
+                    return Err(format!("{no:?} lists {id:?}, which is not there"));
+                }
+                if matches!(party.state, PartyState::Ringing { ref legs, .. } if legs.is_empty()) {
+                    return Err(format!("{no:?} rings nobody"));
+                }
+            }
+        }
+        Ok(())
+    }
+}

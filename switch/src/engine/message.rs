@@ -1,0 +1,218 @@
+//! From a message, or what the transaction layer makes of it, to whom it concerns: the registrar or a verb of call control.
+
+use super::{ALLOW, At, Engine};
+use crate::call::LegId;
+use crate::call::leg::{Exchange, LeavingState, LegState};
+use crate::endpoint::{Owner, Timer};
+use crate::sip::flow::Flow;
+use crate::sip::header::Name;
+use crate::sip::message::{Message, Method, ParseError, Request, Response, Status};
+use crate::sip::transaction::{Indication, ServerTx, Unanswered};
+use crate::sip::uri::Scheme;
+use crate::sip::wire::Parsed;
+
+impl Engine {
+    pub(super) fn parsed(&mut self, at: At<'_>, flow: Flow, parsed: Parsed) {
+        self.counts.messages += 1;
+        match parsed {
+            Parsed::Message(Message::Request(mut request)) => {
+                flow.note_source(&mut request.headers);
+                if let Some(indication) = self.endpoint.receive_request(at.now.mono, flow, request) {
+                    self.indicated(at, indication, Some(flow));
+                }
+            }
+            Parsed::Message(Message::Response(response)) => {
+                if let Some(indication) = self.endpoint.receive_response(at.now.mono, response) {
+                    self.indicated(at, indication, Some(flow));
+                }
+            }
+            Parsed::Answerable(request, error) => self.refuse_malformed(flow, *request, &error),
+            Parsed::KeepAlive => {}
+            Parsed::Unusable(error) => {
+                self.counts.malformed += 1;
+                tracing::debug!(%error, "an unusable SIP message");
+            }
+        }
+    }
+
+    fn refuse_malformed(&mut self, flow: Flow, mut request: Request, error: &ParseError) {
+        self.counts.malformed += 1;
+        if request.method == Method::Ack {
+            return;
+        }
+        flow.note_source(&mut request.headers);
+        let Ok(via) = request.headers.via() else { return };
+        let mut response = request.response(error.status);
+        response.reason.clone_from(&error.text);
+        self.endpoint.send(flow.of_reply(&via), response.encode());
+    }
+
+    pub(super) fn indicated(&mut self, at: At<'_>, indication: Indication<Owner>, flow: Option<Flow>) {
+        match indication {
+            Indication::Request(tx, request) => {
+                if let Some(flow) = flow {
+                    self.requested(at, tx, request, flow);
+                }
+            }
+            Indication::Ack(ack) => self.acknowledged(at, &ack),
+            Indication::Cancel(_, Owner::Invite(leg), _) => self.cancelled(at, leg),
+            Indication::Cancel(tx, ..) => self.cancelled_while_late(at, tx),
+            Indication::Response(owner, response) => match owner {
+                Owner::Invite(leg) => self.invite_response(at, leg, &response),
+                Owner::Reinvite(leg) => self.reinvite_response(at, leg, &response),
+                Owner::Probe(leg) => self.probe_response(at, leg, &response),
+                Owner::Bye(leg) if !response.status.is_provisional() => drop(self.table.remove_leaving(leg)),
+                Owner::Bye(_) | Owner::Nobody => {}
+            },
+            Indication::Unanswered(owner, why) => self.unanswered(at, owner, why),
+            Indication::NoAck(Owner::Invite(leg) | Owner::Reinvite(leg)) => self.unacknowledged(at, leg),
+            Indication::NoAck(_) => {}
+        }
+    }
+
+    /// §9.2: a CANCEL for an INVITE whose refusal is still held back.
+    fn cancelled_while_late(&mut self, at: At<'_>, tx: ServerTx) {
+        if let Some(mut response) = self.late.remove(&tx) {
+            self.endpoint.timers.cancel(Timer::LateAnswer(tx));
+            response.status = Status(487);
+            Status(487).phrase().clone_into(&mut response.reason);
+            response.headers.remove(&Name::WwwAuthenticate);
+            self.endpoint.respond(at.now.mono, tx, &response);
+        }
+    }
+
+    fn unanswered(&mut self, at: At<'_>, owner: Owner, why: Unanswered) {
+        match owner {
+            Owner::Invite(leg) => self.invite_unanswered(at, leg, why),
+            Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg, why),
+            Owner::Probe(leg) => self.probe_unanswered(at, leg),
+            Owner::Bye(leg) => drop(self.table.remove_leaving(leg)),
+            Owner::Nobody => {}
+        }
+    }
+
+    /// A new request. The order of the checks is RFC 3261 §8.2's and §16.3's: scheme, hops, extensions; then who, then where to.
+    fn requested(&mut self, at: At<'_>, tx: ServerTx, request: Request, flow: Flow) {
+        if let Some(response) = refused_at_the_door(&request) {
+            return self.endpoint.refuse(at.now.mono, tx, &response);
+        }
+        let tag = request.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
+        if let Some(tag) = tag {
+            return self.in_dialog(at, tx, &request, flow, &tag);
+        }
+        match request.method {
+            Method::Options => {
+                let mut response = request.response(Status(200)).with(Name::Allow, ALLOW);
+                response.headers.push(Name::Accept, "application/sdp");
+                self.endpoint.refuse(at.now.mono, tx, &response);
+            }
+            Method::Invite | Method::Register => self.authenticated(at, tx, request, flow),
+            Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
+                self.endpoint.refuse(at.now.mono, tx, &request.response(Status(481)));
+            }
+            Method::Other(_) => {
+                let response = request.response(Status(501)).with(Name::Allow, ALLOW);
+                self.endpoint.refuse(at.now.mono, tx, &response);
+            }
+            _ => {
+                let response = request.response(Status(405)).with(Name::Allow, ALLOW);
+                self.endpoint.refuse(at.now.mono, tx, &response);
+            }
+        }
+    }
+
+    /// A request with a To tag (RFC 3261 §12.2.2).
+    fn in_dialog(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, tag: &str) {
+        let unknown = request.response(Status(481));
+        let Some(id) = self.table.by_tag(tag) else {
+            return self.endpoint.respond(at.now.mono, tx, &unknown);
+        };
+        if self.table.leaving(id).is_some() {
+            return self.within_leaving(at, tx, request, id);
+        }
+        let Some(leg) = self.table.leg_mut(id) else { return self.endpoint.respond(at.now.mono, tx, &unknown) };
+        match &mut leg.state {
+            LegState::Up(up) if up.dialog.owns(request) => match up.dialog.receive(request, flow) {
+                Ok(()) => self.within(at, tx, request, id),
+                Err(status) => self.endpoint.respond(at.now.mono, tx, &request.response(status)),
+            },
+            // §15: a caller may end an early dialog with BYE too.
+            LegState::Incoming(incoming) if request.method == Method::Bye && incoming.dialog.owns(request) => {
+                self.endpoint.respond(at.now.mono, tx, &request.response(Status(200)));
+                self.cancelled(at, id);
+            }
+            _ => self.endpoint.respond(at.now.mono, tx, &unknown),
+        }
+    }
+
+    /// Both hung up at once, or something crossed our BYE.
+    fn within_leaving(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
+        let (owned, unacknowledged) = match self.table.leaving(id).map(|leaving| &leaving.state) {
+            Some(LeavingState::Ended(dialog)) => (dialog.owns(request), None),
+            Some(LeavingState::Unacknowledged { dialog, tx, .. }) => (dialog.owns(request), Some(*tx)),
+            Some(LeavingState::Cancelling { .. }) | None => (false, None),
+        };
+        if !owned || request.method != Method::Bye {
+            return self.endpoint.respond(at.now.mono, tx, &request.response(Status(481)));
+        }
+        self.endpoint.respond(at.now.mono, tx, &request.response(Status(200)));
+        if let Some(answered) = unacknowledged {
+            self.endpoint.acknowledged(at.now.mono, answered);
+            self.table.remove_leaving(id);
+        }
+    }
+
+    fn within(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
+        match request.method {
+            Method::Invite => self.reinvited(at, tx, request, id),
+            Method::Bye => self.hung_up(at, tx, request, id),
+            Method::Options => {
+                let response = request.response(Status(200)).with(Name::Allow, ALLOW);
+                self.endpoint.respond(at.now.mono, tx, &response);
+            }
+            Method::Other(_) => {
+                self.endpoint.respond(at.now.mono, tx, &request.response(Status(501)).with(Name::Allow, ALLOW));
+            }
+            _ => self.endpoint.respond(at.now.mono, tx, &request.response(Status(405)).with(Name::Allow, ALLOW)),
+        }
+    }
+
+    /// The ACK of a 2xx of ours.
+    fn acknowledged(&mut self, at: At<'_>, ack: &Request) {
+        let Some(tag) = ack.headers.to().ok().and_then(|to| to.tag().map(str::to_owned)) else { return };
+        let Some(id) = self.table.by_tag(&tag) else { return };
+        // An ACK that was long under way may be that of an earlier INVITE.
+        let number = ack.headers.cseq().map(|cseq| cseq.number).ok();
+        match self.table.leg_mut(id).map(|leg| &mut leg.state) {
+            Some(LegState::Up(up)) if up.dialog.owns(ack) => match up.exchange {
+                Exchange::Unacknowledged { tx, number: answered } if number == Some(answered) => {
+                    up.exchange = Exchange::Settled;
+                    self.endpoint.acknowledged(at.now.mono, tx);
+                    self.settled(at, id);
+                }
+                _ => {}
+            },
+            Some(_) => {}
+            None => self.acknowledged_late(at, id, number),
+        }
+    }
+}
+
+/// 416, 483, 420: before anybody asks who it is.
+fn refused_at_the_door(request: &Request) -> Option<Response> {
+    if let Scheme::Other(_) = request.uri.scheme {
+        return Some(request.response(Status(416)));
+    }
+    match request.headers.max_forwards() {
+        Ok(Some(0)) => return Some(request.response(Status(483))),
+        Ok(_) => {}
+        Err(error) => {
+            let mut response = request.response(error.status);
+            response.reason = error.text;
+            return Some(response);
+        }
+    }
+    let mut required = request.headers.tokens(&Name::Require);
+    required.extend(request.headers.tokens(&Name::ProxyRequire));
+    (!required.is_empty()).then(|| request.response(Status(420)).with(Name::Unsupported, required.join(", ")))
+}
