@@ -8,7 +8,6 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::cas::RequestId;
 use crate::session::SessionKey;
 
 /// Messages in one bulk request.
@@ -21,13 +20,6 @@ pub(crate) enum Asker {
     Session(SessionKey),
     /// The control socket.
     Console,
-}
-
-/// Where a reply belongs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Place {
-    pub(crate) request: RequestId,
-    pub(crate) index: usize,
 }
 
 /// One body under way.

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::cas::{Output, Reply, Request, RequestId, Settings, Stats};
+use crate::boundary::{Output, Reply, Request, RequestId, Settings, Stats};
 use crate::control::Principal;
 use crate::entropy::Entropy;
 use crate::event::Event;

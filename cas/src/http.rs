@@ -32,7 +32,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::body::Budget;
-use crate::cas::{Endpoint, Reply, Request, Source};
+use crate::boundary::{Endpoint, Reply, Request, Source};
 use crate::time::{Now, Wall};
 use crate::wire::Failure;
 

@@ -6,15 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+mod boundary;
 mod bulk;
 pub mod cas;
 pub mod control;
 mod core;
 pub mod entropy;
 mod event;
-mod execute;
 pub mod http;
-mod login;
 mod password;
 mod permission;
 mod repeat;

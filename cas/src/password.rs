@@ -4,7 +4,7 @@ use argon2::Argon2;
 use argon2::password_hash::phc::PasswordHash;
 use argon2::password_hash::{PasswordHasher, PasswordVerifier};
 
-use crate::cas::{Finding, Work};
+use crate::boundary::{Finding, Work};
 
 /// Verified where there is no such user, so that the answer takes as long as for one who is there. No password fits it that anybody knows.
 pub(crate) const DUMMY_HASH: &str =

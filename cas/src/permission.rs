@@ -4,29 +4,8 @@
 
 use serde_json::Value;
 
-use crate::site::Role;
-use crate::topic::{MESSAGES, Spec};
+use crate::topic::{Grade, MESSAGES, Spec};
 use crate::wire::{Code, Failure, Fields};
-
-/// Who asks, as far as permissions go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Grade {
-    /// A session of an ordinary user.
-    User,
-    /// A session of an administrator.
-    Admin,
-    /// The control socket: an administrator who is no user.
-    Console,
-}
-
-impl From<Role> for Grade {
-    fn from(role: Role) -> Grade {
-        match role {
-            Role::User => Grade::User,
-            Role::Admin => Grade::Admin,
-        }
-    }
-}
 
 /// Whether the message may be asked.
 pub(crate) fn check(grade: Grade, spec: &Spec) -> Result<(), Failure> {

@@ -7,13 +7,20 @@ use bytes::Bytes;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::bulk::Place;
+use crate::boundary::RequestId;
 use crate::wire::Fields;
 
 /// Writing and asynchronous requests remembered for a session.
 const MAX_REMEMBERED: usize = 256;
 /// For so long.
 const REMEMBERED_FOR: Duration = Duration::from_secs(600);
+
+/// Where a reply belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) request: RequestId,
+    pub(crate) index: usize,
+}
 
 /// Headers that may differ from one sending to the next: the request is the same.
 const HOW_IT_IS_SENT: [&str; 3] = ["timestamp", "sequence-id", "wait"];
@@ -152,7 +159,6 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::cas::RequestId;
 
     fn fingerprint(value: &Value) -> Fingerprint {
         Fingerprint::of(value.as_object().unwrap())

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
-use crate::cas::RequestId;
+use crate::boundary::RequestId;
 use crate::event::{Event, Ring};
 use crate::repeat::Repeats;
 use crate::site::{DeviceId, UserId};

@@ -8,15 +8,12 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::control::{CallControl, Principal};
-use crate::event::Event;
 use crate::session::{Client, Session};
-use crate::site::{Site, UserId};
+use crate::site::UserId;
 use crate::store::{Change, SubscriptionRecord};
 use crate::time::Now;
-use crate::topic::telephony;
 use crate::wire::rows::Rows;
-use crate::wire::{Code, Failure, Fields};
+use crate::wire::{Code, Failure};
 
 /// Subscriptions of one session.
 pub(crate) const MAX_SUBSCRIPTIONS: usize = 256;
@@ -82,15 +79,6 @@ pub(crate) fn summary(session: &Session) -> Value {
         rows.push(vec![id.to_string().into(), record.topic.as_str().into(), record.kind.as_str().into(), args]);
     }
     rows.into()
-}
-
-/// The first event of a subscription to `tel device`: all calls and devices of the user, cut at this instant.
-pub(crate) fn snapshot(now: Now, site: &Site, control: &dyn CallControl, who: &Principal) -> Event {
-    let mut fields = Fields::new();
-    fields.insert("kind".into(), "device".into());
-    fields.insert("calls".into(), telephony::calls(site, control, who));
-    fields.insert("devices".into(), telephony::devices(site, control, who.user));
-    Event::new(now, "tel", "snapshot-evt", &fields)
 }
 
 /// What the store held at the start and nobody has taken up.

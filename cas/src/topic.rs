@@ -11,13 +11,12 @@ mod subscription;
 mod system;
 pub(crate) mod telephony;
 
+use crate::boundary::{Finding, Work};
 use crate::bulk::Asker;
-use crate::cas::{Finding, Work};
 use crate::control::{CallControl, CallId, Principal, Ticket};
 use crate::core::Core;
-use crate::permission::Grade;
 use crate::session::SessionKey;
-use crate::site::Site;
+use crate::site::{Role, Site};
 use crate::store::{self, StoreError};
 use crate::time::Now;
 use crate::wire::{Code, Failure, Fields};
@@ -31,6 +30,26 @@ pub(crate) struct Spec {
     pub(crate) grades: &'static [Grade],
     /// Begins it.
     pub(crate) begin: fn(&mut Context<'_>, Fields) -> Outcome,
+}
+
+/// Who asks, as far as permissions go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grade {
+    /// A session of an ordinary user.
+    User,
+    /// A session of an administrator.
+    Admin,
+    /// The control socket: an administrator who is no user.
+    Console,
+}
+
+impl From<Role> for Grade {
+    fn from(role: Role) -> Grade {
+        match role {
+            Role::User => Grade::User,
+            Role::Admin => Grade::Admin,
+        }
+    }
 }
 
 /// How a message is answered, and what a repeat of it may do.

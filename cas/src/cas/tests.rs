@@ -9,6 +9,7 @@ mod login;
 mod messages;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use serde_json::{Value, json};
 

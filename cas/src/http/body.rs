@@ -9,7 +9,7 @@ use hyper::body::{Body, Incoming};
 use tokio::time::timeout;
 
 use super::{Limits, refusal};
-use crate::cas::Reply;
+use crate::boundary::Reply;
 use crate::wire::{Code, Failure};
 
 /// The bytes that bodies under way may still take, in all.

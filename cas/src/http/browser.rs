@@ -7,7 +7,7 @@ use hyper::http::request::Parts;
 use hyper::http::uri::Authority;
 
 use super::refusal;
-use crate::cas::Reply;
+use crate::boundary::Reply;
 use crate::wire::{Code, Failure};
 
 /// Refuses what comes from a page of another origin. On a loopback address only `localhost` and plain addresses are names of this machine: another

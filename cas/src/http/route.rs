@@ -5,7 +5,7 @@ use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
 use hyper::http::request::Parts;
 
 use super::refusal;
-use crate::cas::{Endpoint, Reply};
+use crate::boundary::{Endpoint, Reply};
 use crate::wire::{Code, Failure};
 
 /// How long a `GetEvents` waits that does not say.

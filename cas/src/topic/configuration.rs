@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::telephony::device_id;
 use super::{Context, Outcome, Progress, Waiting};
-use crate::cas::{Output, Work};
+use crate::boundary::{Output, Work};
 use crate::session::SessionKey;
 use crate::site::{Access, Device, DeviceId, DigestPolicy, Extension, Role, Site, Target, User, UserId};
 use crate::store::{Change, Request};

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::configuration::{SiteWrite, check_password};
 use super::{Context, Outcome, Progress, Waiting};
-use crate::cas::Work;
+use crate::boundary::Work;
 use crate::store::{Change, Request};
 use crate::subscription;
 use crate::wire::{Failure, Fields, json};

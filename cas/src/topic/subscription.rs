@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::telephony::snapshot_event;
 use super::{Context, Outcome, Progress, Waiting};
 use crate::store::{Change, Request, SubscriptionRecord};
 use crate::subscription::{self, Row, check_room};
@@ -79,7 +80,7 @@ pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Outcome {
         }
     };
     let who = cx.principal()?;
-    let snapshot = subscription::snapshot(cx.now, cx.site, cx.control, &who);
+    let snapshot = snapshot_event(cx.now, cx.site, cx.control, &who);
     if let Some(session) = cx.core.sessions.get_mut(session) {
         session.subscriptions.extend(addition.records.into_iter().map(|record| (record.id, record)));
     }

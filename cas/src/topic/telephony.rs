@@ -211,6 +211,15 @@ fn device_row(device: &Device, registered: bool) -> Vec<Value> {
     vec![device.id.0.to_string().into(), sip_user, registered.into()]
 }
 
+/// The first event of a subscription to `tel device`: all calls and devices of the user, cut at this instant.
+pub(crate) fn snapshot_event(now: Now, site: &Site, control: &dyn CallControl, who: &Principal) -> Event {
+    let mut fields = Fields::new();
+    fields.insert("kind".into(), "device".into());
+    fields.insert("calls".into(), calls(site, control, who));
+    fields.insert("devices".into(), devices(site, control, who.user));
+    Event::new(now, "tel", "snapshot-evt", &fields)
+}
+
 /// A device became reachable or ceased to be (S131).
 pub(crate) fn device_event(now: Now, device: &Device, registered: bool) -> Event {
     Event::new(now, "tel", "device-evt", &rows::as_object(DEVICE_COLUMNS, device_row(device, registered)))

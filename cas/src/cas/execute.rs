@@ -5,28 +5,31 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use serde_json::Value;
 
-use crate::bulk::{Asker, Exchange, MAX_PARTS, Place, Step};
-use crate::cas::{
-    Cas, Environment, Finding, Job, MAX_EXCHANGES, MAX_EXCHANGES_OF_SESSION, Output, Reply, Request, RequestId, Source,
-};
+use super::login::Attempt;
+use super::{Cas, Environment};
+use crate::boundary::{Finding, Job, Output, Reply, Request, RequestId, Source};
+use crate::bulk::{Asker, Exchange, MAX_PARTS, Step};
 use crate::control::{CallId, Refusal, Ticket};
 use crate::core::logged_out;
 use crate::event::Event;
-use crate::login::Attempt;
-use crate::permission::{self, Grade};
-use crate::repeat::{Fingerprint, RepeatKey, Seen};
+use crate::permission;
+use crate::repeat::{Fingerprint, Place, RepeatKey, Seen};
 use crate::site::Site;
 use crate::store::{self, StoreError};
 use crate::time::Now;
 use crate::topic::telephony::with_call;
-use crate::topic::{self, Arrival, Context, Mode, Outcome, Progress, Spec, Waiting};
+use crate::topic::{self, Arrival, Context, Grade, Mode, Outcome, Progress, Spec, Waiting};
 use crate::wire::{self, Code, Failure, Fields, Head, json};
 
+/// Exchanges under way.
+const MAX_EXCHANGES: usize = 4096;
+/// Those of one session: no client can take them all.
+const MAX_EXCHANGES_OF_SESSION: usize = 64;
 /// Messages waiting for their turn to change the site.
 const MAX_SITE_QUEUE: usize = 64;
 
 /// One message under way.
-pub(crate) struct Task {
+pub(super) struct Task {
     place: Place,
     asker: Asker,
     spec: &'static Spec,
@@ -36,7 +39,7 @@ pub(crate) struct Task {
 }
 
 /// A message that call control has accepted, until its completion.
-pub(crate) struct Command {
+pub(super) struct Command {
     task: Task,
     /// What the client was told to know it by.
     response: u32,
@@ -45,27 +48,27 @@ pub(crate) struct Command {
 }
 
 /// Who waits for the store.
-pub(crate) enum StoreWait {
+pub(super) enum StoreWait {
     Message(Box<Task>, Waiting),
     Logout(RequestId),
 }
 
 /// Who waits for a helper.
-pub(crate) enum JobWait {
+pub(super) enum JobWait {
     Login(Attempt),
     Message(Box<Task>, Waiting),
 }
 
 /// Messages that change the site: one is under way, the others wait in their order.
 #[derive(Default)]
-pub(crate) struct SiteQueue {
+pub(super) struct SiteQueue {
     is_busy: bool,
     waiting: VecDeque<(Task, Fields)>,
 }
 
 impl Cas {
     /// `POST /Execute`
-    pub(crate) fn execute(&mut self, env: &mut Environment<'_>, id: RequestId, request: &Request) {
+    pub(super) fn execute(&mut self, env: &mut Environment<'_>, id: RequestId, request: &Request) {
         let asker = match request.source {
             Source::Console => Asker::Console,
             Source::Network(_) => match self.core.session_of(request) {
@@ -102,7 +105,7 @@ impl Cas {
     }
 
     /// Goes on with all that can go on.
-    pub(crate) fn run(&mut self, env: &mut Environment<'_>) {
+    pub(super) fn run(&mut self, env: &mut Environment<'_>) {
         loop {
             if let Some(id) = self.runnable.pop_front() {
                 self.proceed(env, id);
@@ -264,7 +267,7 @@ impl Cas {
     }
 
     /// Call control has come to the end of a command (S39, S41).
-    pub(crate) fn completed(&mut self, now: Now, site: &Site, ticket: Ticket, result: Result<Option<CallId>, Refusal>) {
+    pub(super) fn completed(&mut self, now: Now, site: &Site, ticket: Ticket, result: Result<Option<CallId>, Refusal>) {
         let Some(Command { task, response, call }) = self.tickets.remove(&ticket) else { return };
         let Asker::Session(key) = task.asker else { return };
         if let Some(session) = self.core.sessions.get_mut(key) {
@@ -291,7 +294,7 @@ impl Cas {
     }
 
     /// The store has answered.
-    pub(crate) fn stored(
+    pub(super) fn stored(
         &mut self,
         env: &mut Environment<'_>,
         id: store::RequestId,
@@ -312,7 +315,7 @@ impl Cas {
     }
 
     /// A helper has answered.
-    pub(crate) fn helped(&mut self, env: &mut Environment<'_>, id: u64, finding: Finding) {
+    pub(super) fn helped(&mut self, env: &mut Environment<'_>, id: u64, finding: Finding) {
         match self.jobs.remove(&id) {
             Some(JobWait::Message(task, waiting)) => self.resume(env, *task, waiting, Arrival::Helped(finding)),
             Some(JobWait::Login(attempt)) => self.verified(env, attempt, finding == Finding::Verified(true)),

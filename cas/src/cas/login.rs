@@ -10,15 +10,16 @@ use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
-use crate::cas::{Cas, Environment, Job, Output, Reply, Request, RequestId, Source, Work};
-use crate::execute::JobWait;
+use super::execute::JobWait;
+use super::{Cas, Environment};
+use crate::boundary::{Job, Output, Reply, Request, RequestId, Source, Work};
 use crate::password::DUMMY_HASH;
-use crate::permission::{self, Grade};
+use crate::permission;
 use crate::session::{Client, SessionKey};
 use crate::site::UserId;
 use crate::subscription;
 use crate::time::Now;
-use crate::topic::telephony;
+use crate::topic::{Grade, telephony};
 use crate::wire::{Code, Failure, Fields, json};
 
 /// Passwords being verified.
@@ -40,9 +41,9 @@ struct Login {
 
 /// A password being verified.
 #[derive(Debug)]
-pub(crate) struct Attempt {
+pub(super) struct Attempt {
     /// Who waits; `None` once the connection has gone.
-    pub(crate) request: Option<RequestId>,
+    pub(super) request: Option<RequestId>,
     source: IpAddr,
     username: String,
     /// Whose hash is being compared with; `None`: nobody's.
@@ -53,19 +54,19 @@ pub(crate) struct Attempt {
 
 /// Who failed how often, and the answers held back.
 #[derive(Debug, Default)]
-pub(crate) struct Logins {
+pub(super) struct Logins {
     by_user: Failures<String>,
     by_source: Failures<IpAddr>,
     /// Until when a source's attempts on a user are not looked at.
     shut: BTreeMap<(IpAddr, String), Instant>,
     held: BTreeMap<(Instant, RequestId), Duration>,
     /// Failed since the start.
-    pub(crate) failed: u64,
+    pub(super) failed: u64,
 }
 
 impl Logins {
     /// When an answer held back is due.
-    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+    pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.held.first_key_value().map(|((at, _), _)| *at)
     }
 
@@ -91,7 +92,7 @@ impl Logins {
     }
 
     /// The connection of a held answer has gone. Whether it was one.
-    pub(crate) fn gone(&mut self, request: RequestId) -> bool {
+    pub(super) fn gone(&mut self, request: RequestId) -> bool {
         let before = self.held.len();
         self.held.retain(|(_, held), _| *held != request);
         self.held.len() < before
@@ -106,7 +107,7 @@ impl Logins {
 
 impl Cas {
     /// `POST /login`
-    pub(crate) fn login(&mut self, env: &mut Environment<'_>, id: RequestId, request: &Request) {
+    pub(super) fn login(&mut self, env: &mut Environment<'_>, id: RequestId, request: &Request) {
         let login = match read(&request.body) {
             Ok(login) => login,
             Err(failure) => {
@@ -140,7 +141,7 @@ impl Cas {
             .push_back(Output::Help(Job { id: job, work: Work::Verify { hash, password: login.password } }));
     }
 
-    pub(crate) fn verified(&mut self, env: &mut Environment<'_>, attempt: Attempt, fits: bool) {
+    pub(super) fn verified(&mut self, env: &mut Environment<'_>, attempt: Attempt, fits: bool) {
         // It may have been sent along with the one that failed meanwhile: guesses in parallel are no faster.
         if let Some(left) = self.logins.penalty(env.now, attempt.source, &attempt.username) {
             if let Some(request) = attempt.request {
@@ -177,7 +178,7 @@ impl Cas {
     }
 
     /// Gives the answers whose time has come.
-    pub(crate) fn release_held_logins(&mut self, now: Now) {
+    pub(super) fn release_held_logins(&mut self, now: Now) {
         while let Some((request, delay)) = self.logins.next_due(now) {
             self.core.reply(request, wrong(now, delay));
         }
@@ -211,8 +212,10 @@ impl Cas {
 
     /// The first event of subscriptions taken up.
     fn snapshot(&mut self, env: &mut Environment<'_>, key: SessionKey) {
-        let Some(event) =
-            self.core.principal(env.site, key).map(|who| subscription::snapshot(env.now, env.site, env.control, &who))
+        let Some(event) = self
+            .core
+            .principal(env.site, key)
+            .map(|who| telephony::snapshot_event(env.now, env.site, env.control, &who))
         else {
             return;
         };
