@@ -38,7 +38,7 @@ impl Engine {
                 _ => false,
             },
             Timer::Unfinished(stream) => self.endpoint.is_mid_message(stream),
-            Timer::Stop => matches!(self.life, Life::LastCalls | Life::LastWords),
+            Timer::Stop => matches!(self.life, Life::Draining | Life::HangingUp),
         });
         stray.map_or(Ok(()), |timer| Err(format!("nothing waits for the timer {timer:?}")))
     }

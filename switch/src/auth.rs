@@ -45,7 +45,7 @@ pub(crate) enum Verdict {
 struct NonceId(u64, u32);
 
 /// The gate.
-pub(crate) struct Gate {
+pub(crate) struct Authenticator {
     /// Makes nonces that need not be stored.
     key: [u8; 32],
     /// The highest nonce count used, against replay (RFC 7616 §3.4).
@@ -58,9 +58,9 @@ pub(crate) struct Gate {
     serial: u32,
 }
 
-impl Gate {
-    pub(crate) fn new(now: Now, key: [u8; 32]) -> Gate {
-        Gate {
+impl Authenticator {
+    pub(crate) fn new(now: Now, key: [u8; 32]) -> Authenticator {
+        Authenticator {
             key,
             counts: BTreeMap::new(),
             forgotten: NonceId::default(),

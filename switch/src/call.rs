@@ -53,7 +53,7 @@ pub(crate) struct Call {
 #[derive(Debug)]
 pub(crate) enum Stage {
     /// make-call: the caller's own phone is rung before the destination is.
-    Summoning {
+    RingingCaller {
         /// Completed when the far end answers or fails.
         ticket: Ticket,
         /// Where to, then.
@@ -85,7 +85,7 @@ impl Call {
     pub(crate) fn talked_msec(&self, now: Instant) -> u64 {
         match self.stage {
             Stage::Talking { since } => (now - since).as_millis() as u64,
-            Stage::Summoning { .. } | Stage::Ringing { .. } => 0,
+            Stage::RingingCaller { .. } | Stage::Ringing { .. } => 0,
         }
     }
 

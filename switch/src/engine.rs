@@ -14,10 +14,10 @@ use bytes::Bytes;
 use cas::control::{CallEvent, CallId, Cause, Refusal, Ticket};
 use cas::entropy::Entropy;
 use cas::site::{Access, DeviceId, DigestPolicy, Site};
-use cas::store::{self, Change, Snapshot};
+use cas::store::{self, Change, Snapshot, StoreError};
 use cas::time::Now;
 
-use crate::auth::Gate;
+use crate::auth::Authenticator;
 use crate::call::CallNo;
 use crate::call::cause::Failure;
 use crate::call::table::Table;
@@ -27,7 +27,7 @@ use crate::ports::Ports;
 use crate::registrar::Registrar;
 use crate::sip::flow::{Flow, StreamId};
 use crate::sip::message::Response;
-use crate::sip::timer::PATIENCE;
+use crate::sip::timer::TIMEOUT;
 use crate::sip::transaction::ServerTx;
 use crate::sip::wire::{Frame, parse_datagram};
 
@@ -36,9 +36,9 @@ pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
 /// What it calls itself.
 pub(crate) const AGENT: &str = "switch";
 /// How long running calls go on after a stop was asked for.
-const LAST_CALLS: Duration = Duration::from_secs(10);
+const DRAINING: Duration = Duration::from_secs(10);
 /// How long phones may take to answer the BYEs after that.
-const LAST_WORDS: Duration = Duration::from_secs(2);
+const HANGING_UP: Duration = Duration::from_secs(2);
 
 /// The instant and the site of one step.
 #[derive(Clone, Copy)]
@@ -60,9 +60,9 @@ pub(crate) struct EngineSettings {
 pub(crate) enum Life {
     Running,
     /// No new calls; the running ones have until the timer.
-    LastCalls,
+    Draining,
     /// The running ones were ended.
-    LastWords,
+    HangingUp,
     Over,
 }
 
@@ -104,7 +104,7 @@ pub struct Engine {
     pub(crate) counts: Counts,
     pub(crate) life: Life,
     pub(crate) next_ticket: u64,
-    gate: Gate,
+    authenticator: Authenticator,
     /// Answers to failed attempts that are not due yet.
     pub(crate) late: BTreeMap<ServerTx, Response>,
     outputs: VecDeque<Output>,
@@ -136,7 +136,7 @@ impl Engine {
             counts: Counts::default(),
             life: Life::Running,
             next_ticket: 0,
-            gate: Gate::new(now, key),
+            authenticator: Authenticator::new(now, key),
             late: BTreeMap::new(),
             outputs: VecDeque::new(),
             next_store: 0,
@@ -170,7 +170,7 @@ impl Engine {
             }
         }
         match self.endpoint.is_mid_message(stream) {
-            true if begun => self.endpoint.timers.set(Timer::Unfinished(stream), at.now.mono + PATIENCE),
+            true if begun => self.endpoint.timers.set(Timer::Unfinished(stream), at.now.mono + TIMEOUT),
             true => {}
             false => self.endpoint.timers.cancel(Timer::Unfinished(stream)),
         }
@@ -211,17 +211,19 @@ impl Engine {
         self.end_step(at);
     }
 
-    pub(crate) fn stored(&mut self, at: At<'_>, id: store::RequestId, written: bool) {
-        if !written {
-            tracing::error!("the store could not write: a registration is refused, or a call record is lost");
+    pub(crate) fn stored(&mut self, at: At<'_>, id: store::RequestId, result: Result<store::Reply, StoreError>) {
+        let settled = self.registrar.stored(id, result.is_ok());
+        if let Err(error) = result {
+            let lost =
+                if settled.is_some() { "a registration is refused" } else { "a call record or a refresh is not kept" };
+            tracing::error!(%error, lost);
             self.counts.store_failures += 1;
         }
-        if let Some(settled) = self.registrar.stored(id, written) {
+        if let Some(settled) = settled {
             self.endpoint.respond(at.now.mono, settled.tx, &settled.response);
             self.watch_binding(settled.device);
             if let Some(registered) = settled.turned {
-                tracing::info!(device = settled.device.0, registered, "a device came or went");
-                self.events.push_back(CallEvent::Device { device: settled.device, registered });
+                self.device_turned(settled.device, registered);
             }
             for (tx, request, flow) in settled.queued {
                 self.register(at, tx, &request, flow, settled.device);
@@ -287,23 +289,23 @@ impl Engine {
     /// TERM: in order.
     pub(crate) fn stop(&mut self, at: At<'_>) {
         if self.life == Life::Running {
-            self.life = Life::LastCalls;
-            self.endpoint.timers.set(Timer::Stop, at.now.mono + LAST_CALLS);
+            self.life = Life::Draining;
+            self.endpoint.timers.set(Timer::Stop, at.now.mono + DRAINING);
         }
         self.end_step(at);
     }
 
     fn stop_timer(&mut self, at: At<'_>) {
         match self.life {
-            Life::LastCalls => {
-                self.life = Life::LastWords;
-                self.endpoint.timers.set(Timer::Stop, at.now.mono + LAST_WORDS);
+            Life::Draining => {
+                self.life = Life::HangingUp;
+                self.endpoint.timers.set(Timer::Stop, at.now.mono + HANGING_UP);
                 let calls: Vec<CallNo> = self.table.calls().map(|(no, _)| no).collect();
                 for no in calls {
                     self.end_call(at, no, Failure::new(Cause::Shutdown), None);
                 }
             }
-            Life::LastWords => self.over(),
+            Life::HangingUp => self.over(),
             Life::Running | Life::Over => {}
         }
     }
@@ -316,7 +318,7 @@ impl Engine {
 
     fn end_step(&mut self, at: At<'_>) {
         self.tell_changes(at);
-        if matches!(self.life, Life::LastCalls | Life::LastWords) && self.table.is_quiet() {
+        if matches!(self.life, Life::Draining | Life::HangingUp) && self.table.is_quiet() {
             self.over();
         }
     }
@@ -340,15 +342,21 @@ impl Engine {
         self.outputs.push_back(Output::Media(worker, command));
     }
 
-    /// Queues a write; `None` where there is nothing to write.
-    pub(crate) fn write(&mut self, changes: Vec<Change>) -> Option<store::RequestId> {
-        if changes.is_empty() {
-            return None;
-        }
+    pub(crate) fn next_store(&mut self) -> store::RequestId {
         self.next_store += 1;
-        let id = store::RequestId(self.next_store);
+        store::RequestId(self.next_store)
+    }
+
+    /// Queues a write that nobody waits for, if there is anything to write.
+    pub(crate) fn write(&mut self, changes: Vec<Change>) {
+        if !changes.is_empty() {
+            let id = self.next_store();
+            self.write_as(id, changes);
+        }
+    }
+
+    pub(crate) fn write_as(&mut self, id: store::RequestId, changes: Vec<Change>) {
         self.outputs.push_back(Output::Store(StoreUser::Engine, id, store::Request::Write(changes)));
-        Some(id)
     }
 
     pub(crate) fn poll_event(&mut self) -> Option<CallEvent> {

@@ -135,7 +135,7 @@ impl Node {
             Input::FlowClosed(stream) => self.engine.flow_closed(at, stream),
             Input::Resolved(peer, local) => self.engine.resolved(peer, local),
             Input::Media(event) => self.engine.media_event(at, &event),
-            Input::Stored(StoreUser::Engine, id, result) => self.engine.stored(at, id, result.is_ok()),
+            Input::Stored(StoreUser::Engine, id, result) => self.engine.stored(at, id, result),
             Input::Stop => self.engine.stop(at),
             Input::Timeout => {
                 self.engine.timeout(at);

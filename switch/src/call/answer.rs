@@ -5,7 +5,7 @@ use media::Command;
 
 use super::cause::{self, Failure};
 use super::leg::{Exchange, Leaving, LeavingState, Leg, LegId, LegState, Outgoing, Reoffer, Up};
-use super::offer::{agreed, has_sound, holds};
+use super::offer::{has_sound, holds, usable_answer};
 use super::party::{Hold, PartyState, Side};
 use super::{CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
@@ -13,7 +13,7 @@ use crate::engine::{At, Engine};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Response, Status};
-use crate::sip::sdp::{self, Direction};
+use crate::sip::sdp::Direction;
 use crate::sip::transaction::Unanswered;
 
 impl Engine {
@@ -109,10 +109,7 @@ impl Engine {
 
     fn respond_early(&mut self, at: At<'_>, id: LegId, status: Status) {
         let Some(Leg { state: LegState::Incoming(incoming), tag, .. }) = self.table.leg(id) else { return };
-        let mut response = incoming.invite.response(status);
-        response.set_to_tag(tag);
-        response.headers.copy(&incoming.invite.headers, &Name::RecordRoute);
-        response.headers.push(Name::Contact, incoming.dialog.flow().contact());
+        let response = incoming.response(tag, status);
         self.endpoint.respond(at.now.mono, incoming.tx, &response);
     }
 
@@ -125,9 +122,7 @@ impl Engine {
         };
         self.acknowledge(&dialog, response);
         let offered = self.table.leg(id).map(|leg| leg.sdp.payloads().clone()).unwrap_or_default();
-        let answer = sdp::parse(&response.body).ok().filter(|answer| !answer.is_refused());
-        let audio = answer.and_then(|answer| answer.audio);
-        let Some(audio) = audio.filter(|audio| has_sound(&agreed(audio, &offered))) else {
+        let Some(audio) = usable_answer(&response.body, &offered) else {
             return self.unusable_answer(at, id, dialog);
         };
         let by_phone = holds(&audio);
@@ -146,16 +141,16 @@ impl Engine {
         }
         self.touch(no, None);
         match side {
-            Side::Caller => self.summoned(at, no),
+            Side::Caller => self.caller_answered(at, no),
             Side::Callee => self.connect(at, no),
         }
     }
 
     /// The caller's own phone has answered a make-call.
-    fn summoned(&mut self, at: At<'_>, no: CallNo) {
+    fn caller_answered(&mut self, at: At<'_>, no: CallNo) {
         let Some(call) = self.table.call_mut(no) else { return };
         let before = std::mem::replace(&mut call.stage, Stage::Ringing { ticket: None, failure: None });
-        if let Stage::Summoning { ticket, destination } = before {
+        if let Stage::RingingCaller { ticket, destination } = before {
             call.stage = Stage::Ringing { ticket: Some(ticket), failure: None };
             self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
             self.reach_destination(at, no, &destination);
@@ -185,7 +180,7 @@ impl Engine {
                 *best = Some(better);
                 better
             }
-            Stage::Summoning { .. } | Stage::Talking { .. } => failure,
+            Stage::RingingCaller { .. } | Stage::Talking { .. } => failure,
         };
         if left == 0 || failure.status.0 >= 600 {
             self.end_call(at, no, best, None);
@@ -196,9 +191,9 @@ impl Engine {
     pub(crate) fn connect(&mut self, at: At<'_>, no: CallNo) {
         let Some(call) = self.table.call(no) else { return };
         if let PartyState::Calling(leg) = call.caller.state
-            && !self.answer_caller(at, no, leg)
+            && let Err(failure) = self.answer_caller(at, no, leg)
         {
-            return self.end_call(at, no, Failure::new(Cause::Incompatible), None);
+            return self.end_call(at, no, failure, None);
         }
         let Some(call) = self.table.call_mut(no) else { return };
         let before = std::mem::replace(&mut call.stage, Stage::Talking { since: at.now.mono });
@@ -218,24 +213,17 @@ impl Engine {
         self.touch(no, None);
     }
 
-    /// The 200 to the caller, with the codecs the callee has taken. False: the two have none in common.
-    fn answer_caller(&mut self, at: At<'_>, no: CallNo, id: LegId) -> bool {
+    /// The 200 to the caller, with the codecs the callee has taken, if the two have any in common.
+    fn answer_caller(&mut self, at: At<'_>, no: CallNo, id: LegId) -> Result<(), Failure> {
         let offer = self.offer_of(no, Side::Callee);
-        let Some(leg) = self.table.leg_mut(id) else { return false };
-        let LegState::Incoming(incoming) = &leg.state else { return false };
+        let Some(leg) = self.table.leg_mut(id) else { return Err(Failure::new(Cause::Failed)) };
+        let LegState::Incoming(incoming) = &leg.state else { return Err(Failure::new(Cause::Failed)) };
         let answer = leg.sdp.answer(&incoming.offer, &offer.codecs(), &offer.fmtp, offer.ptime, Direction::SendRecv);
-        let Ok(body) = answer else { return false };
-        if !has_sound(leg.sdp.payloads()) {
-            return false;
-        }
-        let mut response = incoming.invite.response(Status(200));
-        response.set_to_tag(&leg.tag);
-        response.headers.copy(&incoming.invite.headers, &Name::RecordRoute);
-        response.headers.push(Name::Contact, incoming.dialog.flow().contact());
-        response.headers.push(Name::Allow, crate::engine::ALLOW);
-        let response = response.with_body("application/sdp", body);
-        let Ok(number) = incoming.invite.headers.cseq().map(|cseq| cseq.number) else { return false };
-        let (tx, audio, dialog) = (incoming.tx, incoming.audio.clone(), incoming.dialog.clone());
+        let body = answer.ok().filter(|_| has_sound(leg.sdp.payloads()));
+        let body = body.ok_or_else(|| Failure::new(Cause::Incompatible))?;
+        let response = incoming.response(&leg.tag, Status(200)).with_body("application/sdp", body);
+        let (tx, number) = (incoming.tx, incoming.number);
+        let (audio, dialog) = (incoming.audio.clone(), incoming.dialog.clone());
         let by_phone = holds(&audio);
         let exchange = Exchange::Unacknowledged { tx, number };
         let up = Up { dialog, audio, direction: Direction::SendRecv, exchange, next: None };
@@ -245,10 +233,10 @@ impl Engine {
             call.caller.state = PartyState::Up { leg: id, hold: Hold { by_phone, by_client: false } };
         }
         self.update_media(id);
-        true
+        Ok(())
     }
 
-    /// A summoned phone may have chosen a codec that the other side has not: then it is offered only what both have.
+    /// The phone that a make-call rang may have chosen a codec that the other side has not: then it is offered only what both have.
     fn agree(&mut self, at: At<'_>, no: CallNo, id: LegId) {
         let theirs = self.offer_of(no, Side::Callee).codecs();
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };

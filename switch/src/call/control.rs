@@ -1,33 +1,17 @@
-//! The engine as the CAS sees it. What may be done with a call is decided in one place ([`Engine::may`]): what is offered is what is accepted.
+//! The engine as the CAS sees it. What may be done with a call is decided in one place (the `may_…` functions): what is offered is what is accepted.
 
 use cas::control::{
-    Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState, Direction, EngineStatus, Outcome,
-    PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo,
+    Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState, Direction as CallDirection,
+    EngineStatus, Outcome, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo,
 };
 use cas::site::{DeviceId, Site};
 use cas::time::Now;
 
 use super::leg::{Exchange, LegId, LegState};
-use super::party::{PartyState, Side};
+use super::party::{Hold, PartyState, Side};
 use super::{Call, CallNo, Stage};
 use crate::engine::{At, Engine};
-
-/// What can be done with a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Verb {
-    Drop,
-    Hold,
-    Unhold,
-    SendDigits,
-}
-
-/// What a permitted verb works on.
-struct Grip {
-    call: CallNo,
-    side: Side,
-    /// The user's own leg (hold) or the far one (digits), where the verb needs one.
-    leg: Option<LegId>,
-}
+use crate::sip::sdp::Direction;
 
 impl CallControl for Engine {
     fn execute(&mut self, now: Now, site: &Site, who: &Principal, command: CallCommand) -> Result<Outcome, Refusal> {
@@ -35,19 +19,19 @@ impl CallControl for Engine {
         let outcome = match command {
             CallCommand::MakeCall { dest, name_hint, device } => self.make_call(at, who, &dest, name_hint, device)?,
             CallCommand::Drop(id) => {
-                let grip = self.may(who, id, Verb::Drop)?;
-                self.drop_call(at, grip.call, grip.side)
+                let (no, side) = self.may_drop(who, id)?;
+                self.drop_call(at, no, side)
             }
             CallCommand::Hold(id) => {
-                let leg = self.may(who, id, Verb::Hold)?.leg()?;
-                self.set_hold(at, leg, true)
+                let leg = self.may_hold(who, id)?;
+                self.reoffer_for_client(at, leg, Direction::Inactive)
             }
             CallCommand::Unhold(id) => {
-                let leg = self.may(who, id, Verb::Unhold)?.leg()?;
-                self.set_hold(at, leg, false)
+                let leg = self.may_unhold(who, id)?;
+                self.reoffer_for_client(at, leg, Direction::SendRecv)
             }
             CallCommand::SendDigits(id, digits) => {
-                let far = self.may(who, id, Verb::SendDigits)?.leg()?;
+                let far = self.may_send_digits(who, id)?;
                 self.send_digits(far, &digits)
             }
         };
@@ -56,12 +40,11 @@ impl CallControl for Engine {
     }
 
     fn allowed(&self, _site: &Site, who: &Principal, call: CallId) -> Actions {
-        let may = |verb| self.may(who, call, verb).is_ok();
         Actions {
-            drop: may(Verb::Drop),
-            hold: may(Verb::Hold),
-            unhold: may(Verb::Unhold),
-            send_digits: may(Verb::SendDigits),
+            drop: self.may_drop(who, call).is_ok(),
+            hold: self.may_hold(who, call).is_ok(),
+            unhold: self.may_unhold(who, call).is_ok(),
+            send_digits: self.may_send_digits(who, call).is_ok(),
         }
     }
 
@@ -99,46 +82,53 @@ impl CallControl for Engine {
 }
 
 impl Engine {
-    /// The decision behind offering and accepting: policy (it is the user's own call) and state.
-    fn may(&self, who: &Principal, id: CallId, verb: Verb) -> Result<Grip, Refusal> {
+    // The decisions behind offering and accepting: policy (it is the user's own call) and state. What is allowed is what they permit.
+
+    fn may_drop(&self, who: &Principal, id: CallId) -> Result<(CallNo, Side), Refusal> {
         let missing = || refusal(RefusalCode::NotFound, "There is no such call");
         let (no, side) = self.table.end(id).ok_or_else(missing)?;
-        let call = self.table.call(no).ok_or_else(missing)?;
-        let party = call.party(side);
-        if party.identity.user != Some(who.user) || info(call, side).is_none() {
-            return Err(missing());
-        }
-        let leg = match verb {
-            Verb::Drop => None,
-            Verb::Hold | Verb::Unhold => Some(self.may_hold(call, side, verb == Verb::Hold)?),
-            Verb::SendDigits => Some(self.may_send_digits(call, side)?),
-        };
-        Ok(Grip { call: no, side, leg })
+        let info = self.table.call(no).and_then(|call| info(call, side));
+        info.filter(|info| info.user == who.user).map(|_| (no, side)).ok_or_else(missing)
     }
 
-    fn may_hold(&self, call: &Call, side: Side, held: bool) -> Result<LegId, Refusal> {
+    fn may_hold(&self, who: &Principal, id: CallId) -> Result<LegId, Refusal> {
+        let (leg, hold) = self.may_reoffer(who, id)?;
+        if hold.by_client { Err(refusal(RefusalCode::WrongState, "The call is on hold")) } else { Ok(leg) }
+    }
+
+    fn may_unhold(&self, who: &Principal, id: CallId) -> Result<LegId, Refusal> {
+        let (leg, hold) = self.may_reoffer(who, id)?;
+        if hold.by_client {
+            Ok(leg)
+        } else {
+            Err(refusal(RefusalCode::WrongState, "No client has put the call on hold"))
+        }
+    }
+
+    /// The user's own leg, where a client may change what it offers.
+    fn may_reoffer(&self, who: &Principal, id: CallId) -> Result<(LegId, Hold), Refusal> {
         let wrong = |text| Err(refusal(RefusalCode::WrongState, text));
-        let (PartyState::Up { leg, hold }, Stage::Talking { .. }) = (&call.party(side).state, &call.stage) else {
+        let (no, side) = self.may_drop(who, id)?;
+        let call = self.table.call(no).filter(|call| matches!(call.stage, Stage::Talking { .. }));
+        let Some(PartyState::Up { leg, hold }) = call.map(|call| &call.party(side).state) else {
             return wrong("The call is not answered");
         };
-        if hold.by_client == held {
-            return wrong(if held { "The call is on hold" } else { "The call is not on hold by a client" });
-        }
         match self.table.leg(*leg).map(|leg| &leg.state) {
             Some(LegState::Up(up)) if up.next.is_none() => match &up.exchange {
                 // An offer for the same end is under way; one of the switch's own may be followed by another.
                 Exchange::Offered(reoffer) if reoffer.ticket.is_some() => wrong("The phone is being asked already"),
-                _ => Ok(*leg),
+                _ => Ok((*leg, *hold)),
             },
             _ => wrong("The phone is being asked already"),
         }
     }
 
-    fn may_send_digits(&self, call: &Call, side: Side) -> Result<LegId, Refusal> {
+    /// The far leg, where its phone takes digits.
+    fn may_send_digits(&self, who: &Principal, id: CallId) -> Result<LegId, Refusal> {
         let wrong = |text| Err(refusal(RefusalCode::WrongState, text));
-        let (Some(_), Some(far)) = (call.party(side).leg(), call.party(side.other()).leg()) else {
-            return wrong("No phone at the far end has answered");
-        };
+        let (no, side) = self.may_drop(who, id)?;
+        let legs = self.table.call(no).map(|call| (call.party(side).leg(), call.party(side.other()).leg()));
+        let Some((Some(_), Some(far))) = legs else { return wrong("No phone at the far end has answered") };
         if self.takes_digits(far) { Ok(far) } else { wrong("The far end takes no telephone-events") }
     }
 
@@ -149,10 +139,8 @@ impl Engine {
                 let Some(info) = self.table.call(no).and_then(|call| info(call, side)) else { continue };
                 let role = at.site.user(info.user).map_or(cas::site::Role::User, |user| user.role);
                 let owner = Principal { user: info.user, role, device: None };
-                let told = (
-                    info,
-                    self.allowed(at.site, &owner, self.table.call(no).map_or(CallId(0), |call| call.party(side).id)),
-                );
+                let actions = self.allowed(at.site, &owner, info.id);
+                let told = (info, actions);
                 let Some(call) = self.table.call_mut(no) else { continue };
                 let party = call.party_mut(side);
                 if party.told.as_ref() != Some(&told) {
@@ -180,8 +168,8 @@ fn info(call: &Call, side: Side) -> Option<CallInfo> {
         },
     };
     let direction = match side {
-        Side::Caller => Direction::Out,
-        Side::Callee => Direction::In,
+        Side::Caller => CallDirection::Out,
+        Side::Callee => CallDirection::In,
     };
     let parties =
         vec![PartyInfo { addr: other.identity.number.clone(), name: other.identity.name.clone(), state: other.seen() }];
@@ -194,13 +182,6 @@ fn info(call: &Call, side: Side) -> Option<CallInfo> {
         parties,
         started: party.started.wall,
     })
-}
-
-impl Grip {
-    /// The leg of a verb that has one.
-    fn leg(self) -> Result<LegId, Refusal> {
-        self.leg.ok_or_else(|| refusal(RefusalCode::Internal, "The verb found no leg"))
-    }
 }
 
 fn refusal(code: RefusalCode, text: &str) -> Refusal {

@@ -7,13 +7,13 @@ use std::time::Duration;
 use cas::control::{Outcome, Refusal, RefusalCode};
 
 use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer};
-use super::offer::{has_sound, holds, read_offer};
+use super::offer::{has_sound, holds, read_offer, usable_answer};
 use super::party::PartyState;
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Request, Response, Status};
-use crate::sip::sdp::{self, Direction};
+use crate::sip::sdp::Direction;
 use crate::sip::transaction::{ServerTx, Unanswered};
 
 impl Engine {
@@ -75,9 +75,8 @@ impl Engine {
     }
 
     /// A client's hold (S63) and unhold; what may be done was asked before.
-    pub(crate) fn set_hold(&mut self, at: At<'_>, id: LegId, held: bool) -> Outcome {
+    pub(crate) fn reoffer_for_client(&mut self, at: At<'_>, id: LegId, direction: Direction) -> Outcome {
         let ticket = self.ticket();
-        let direction = if held { Direction::Inactive } else { Direction::SendRecv };
         self.reoffer(at, id, Reoffer { direction, ticket: Some(ticket) });
         Outcome::Pending(ticket, None)
     }
@@ -111,14 +110,14 @@ impl Engine {
         if response.status.is_success() {
             self.acknowledge_within(id, response);
         }
-        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
+        let Some(leg) = self.table.leg_mut(id) else { return };
+        let LegState::Up(up) = &mut leg.state else { return };
         // A 2xx that comes again finds its exchange settled: it only wanted its ACK.
         if !matches!(up.exchange, Exchange::Offered(_)) {
             return;
         }
         if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
-            let audio = sdp::parse(&response.body).ok().and_then(|description| description.audio);
-            match audio.filter(|_| response.status.is_success()) {
+            match usable_answer(&response.body, leg.sdp.payloads()).filter(|_| response.status.is_success()) {
                 None if response.status == Status(491) => return self.offer_again(at, id, reoffer),
                 Some(audio) => {
                     up.audio = audio;
@@ -177,7 +176,10 @@ impl Engine {
     /// The session goes on as it was (RFC 3261 §14.1); where the phone knows no such dialog, the call is over.
     fn reoffer_failed(&mut self, at: At<'_>, id: LegId, reoffer: &Reoffer, status: Status) {
         if let Some(ticket) = reoffer.ticket {
-            let text = format!("The phone refused ({})", status.0);
+            let text = match status.is_success() {
+                true => "The phone's answer has no sound that can be carried".to_owned(),
+                false => format!("The phone refused ({})", status.0),
+            };
             self.complete(ticket, Err(Refusal { code: RefusalCode::Declined, text }));
         }
         match self.table.leg(id).map(|leg| leg.call) {

@@ -8,7 +8,8 @@ use super::party::Side;
 use crate::ports::Place;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
-use crate::sip::message::Request;
+use crate::sip::header::Name;
+use crate::sip::message::{Request, Response, Status};
 use crate::sip::sdp::{self, Audio, Description, Direction};
 use crate::sip::transaction::{ClientTx, ServerTx};
 
@@ -47,8 +48,22 @@ pub(crate) struct Incoming {
     pub(crate) invite: Request,
     pub(crate) offer: Description,
     pub(crate) audio: Audio,
+    /// The number of the INVITE, and so of its ACK.
+    pub(crate) number: u32,
     /// Early, and confirmed by our 2xx.
     pub(crate) dialog: Dialog,
+}
+
+impl Incoming {
+    /// A response that makes the dialog, or confirms it (RFC 3261 §12.1.1).
+    pub(crate) fn response(&self, tag: &str, status: Status) -> Response {
+        let mut response = self.invite.response(status);
+        response.set_to_tag(tag);
+        response.headers.copy(&self.invite.headers, &Name::RecordRoute);
+        response.headers.push(Name::Contact, self.dialog.flow().contact());
+        response.headers.push(Name::Allow, crate::engine::ALLOW);
+        response
+    }
 }
 
 #[derive(Debug)]

@@ -69,6 +69,12 @@ pub(crate) fn refused(request: &Request, status: Status, text: &str) -> Response
     request.response(status).with(Name::Warning, format!("399 switch \"{text}\""))
 }
 
+/// The sound in a phone's answer to what we have offered; `None` where there is none that can be carried.
+pub(crate) fn usable_answer(body: &[u8], offered: &PayloadMap) -> Option<Audio> {
+    let answer = sdp::parse(body).ok().filter(|answer| !answer.is_refused())?;
+    answer.audio.filter(|audio| has_sound(&agreed(audio, offered)))
+}
+
 /// What the phone has named of what we have.
 pub(crate) fn agreed(audio: &Audio, ours: &PayloadMap) -> PayloadMap {
     let known = |codec| ours.payload_type(codec).is_some();

@@ -35,8 +35,9 @@ impl Engine {
             Err(response) => return self.endpoint.respond(at.now.mono, tx, &response),
         };
         let tag = self.endpoint.token();
-        let dialog = match Dialog::server(&invite, &tag, flow) {
-            Ok(dialog) => dialog,
+        let begun = Dialog::server(&invite, &tag, flow).and_then(|dialog| Ok((dialog, invite.headers.cseq()?.number)));
+        let (dialog, number) = match begun {
+            Ok(begun) => begun,
             Err(error) => return self.endpoint.respond(at.now.mono, tx, &refused(&invite, error.status, &error.text)),
         };
         let Some(place) = self.ports.take() else {
@@ -51,7 +52,7 @@ impl Engine {
         let no = self.begin(at, caller, callee, Stage::Ringing { ticket: None, failure: None }, max_forwards);
         let leg = LegId(self.table.number(at.now));
         let sdp = self.session(&flow, place);
-        let incoming = Incoming { tx, invite, offer, audio, dialog };
+        let incoming = Incoming { tx, invite, offer, audio, number, dialog };
         let state = LegState::Incoming(Box::new(incoming));
         self.table.insert_leg(leg, Leg { call: no, side: Side::Caller, device, tag, place, sdp, state });
         self.open_media(leg, place);
@@ -110,7 +111,7 @@ impl Engine {
         if let Some(hint) = name_hint.filter(|_| callee.name.is_empty()) {
             callee.name = hint;
         }
-        let no = self.begin(at, caller, callee, Stage::Summoning { ticket, destination }, 70);
+        let no = self.begin(at, caller, callee, Stage::RingingCaller { ticket, destination }, 70);
         let id = self.table.call(no).map(|call| call.caller.id);
         self.ring(at, no, Side::Caller, own, &Offer::everything());
         Ok(Outcome::Pending(ticket, id))

@@ -82,8 +82,8 @@ impl Engine {
                 self.events.push_back(event);
             }
         }
-        if let Stage::Summoning { ticket, .. } | Stage::Ringing { ticket: Some(ticket), .. } = call.stage {
-            let whose = if matches!(call.stage, Stage::Summoning { .. }) { Whose::Own } else { Whose::Far };
+        if let Stage::RingingCaller { ticket, .. } | Stage::Ringing { ticket: Some(ticket), .. } = call.stage {
+            let whose = if matches!(call.stage, Stage::RingingCaller { .. }) { Whose::Own } else { Whose::Far };
             self.complete(ticket, Err(failure.refusal(whose)));
         }
     }

@@ -73,7 +73,7 @@ impl Engine {
         headers.push(Name::PAssertedIdentity, asserted);
         headers.push(Name::Allow, crate::engine::ALLOW);
         headers.push(Name::UserAgent, crate::engine::AGENT);
-        if let Stage::Summoning { .. } = call.stage {
+        if let Stage::RingingCaller { .. } = call.stage {
             // The user asked for this call: his phone need not be picked up, where it honours one of the makers' ways to say so.
             headers.push(Name::CallInfo, format!("<sip:{}>;answer-after=0", self.settings.domain));
             headers.push(Name::AlertInfo, "<http://127.0.0.1>;info=alert-autoanswer;delay=0");

@@ -1,6 +1,7 @@
 //! From a message, or what the transaction layer makes of it, to whom it concerns: the registrar or a verb of call control.
 
 use super::{ALLOW, At, Engine};
+use crate::auth::Verdict;
 use crate::call::LegId;
 use crate::call::leg::{Exchange, LeavingState, LegState};
 use crate::endpoint::{Owner, Timer};
@@ -93,7 +94,7 @@ impl Engine {
 
     /// A new request. The order of the checks is RFC 3261 §8.2's and §16.3's: scheme, hops, extensions; then who, then where to.
     fn requested(&mut self, at: At<'_>, tx: ServerTx, request: Request, flow: Flow) {
-        if let Some(response) = refused_at_the_door(&request) {
+        if let Some(response) = refused_before_authentication(&request) {
             return self.endpoint.refuse(at.now.mono, tx, &response);
         }
         let tag = request.headers.to().ok().and_then(|to| to.tag().map(str::to_owned));
@@ -106,7 +107,7 @@ impl Engine {
                 response.headers.push(Name::Accept, "application/sdp");
                 self.endpoint.refuse(at.now.mono, tx, &response);
             }
-            Method::Invite | Method::Register => self.authenticated(at, tx, request, flow),
+            Method::Invite | Method::Register => self.authenticate(at, tx, request, flow),
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
                 self.endpoint.refuse(at.now.mono, tx, &request.response(Status(481)));
             }
@@ -117,6 +118,30 @@ impl Engine {
             _ => {
                 let response = request.response(Status(405)).with(Name::Allow, ALLOW);
                 self.endpoint.refuse(at.now.mono, tx, &response);
+            }
+        }
+    }
+
+    /// Who is it? Then to the registrar, or to call control.
+    fn authenticate(&mut self, at: At<'_>, tx: ServerTx, request: Request, flow: Flow) {
+        let registrar = &self.registrar;
+        let registered_from = |device, source| registrar.is_registered_from(device, source);
+        match self.authenticator.check(at.now, at.site, self.settings.digest, &request, &flow, registered_from) {
+            Verdict::Device(device) if request.method == Method::Register => {
+                self.register(at, tx, &request, flow, device);
+            }
+            Verdict::Device(device) => self.invited(at, tx, request, flow, device),
+            Verdict::Challenge(response) | Verdict::Malformed(response) => {
+                self.endpoint.refuse(at.now.mono, tx, &response);
+            }
+            Verdict::Refused(response, delay) => {
+                self.counts.refused += 1;
+                tracing::warn!(source = %flow.peer, method = %request.method, ?delay, "a wrong secret, or an unknown user");
+                if delay.is_zero() {
+                    return self.endpoint.refuse(at.now.mono, tx, &response);
+                }
+                self.endpoint.timers.set(Timer::LateAnswer(tx), at.now.mono + delay);
+                self.late.insert(tx, response);
             }
         }
     }
@@ -199,7 +224,7 @@ impl Engine {
 }
 
 /// 416, 483, 420: before anybody asks who it is.
-fn refused_at_the_door(request: &Request) -> Option<Response> {
+fn refused_before_authentication(request: &Request) -> Option<Response> {
     if let Scheme::Other(_) = request.uri.scheme {
         return Some(request.response(Status(416)));
     }

@@ -1,46 +1,22 @@
-//! Who asks, and where phones can be reached: the engine around the gate and the registrar.
+//! Where phones can be reached: the engine around the registrar.
 
 use cas::control::CallEvent;
 use cas::site::{Access, DeviceId, Site};
-use cas::store::{self, Change};
+use cas::store::Change;
 
 use super::{At, Engine};
-use crate::auth::Verdict;
 use crate::endpoint::Timer;
 use crate::registrar::Answer;
 use crate::sip::flow::Flow;
-use crate::sip::message::{Method, Request, Status};
+use crate::sip::message::{Request, Status};
 use crate::sip::transaction::ServerTx;
 
 impl Engine {
-    pub(super) fn authenticated(&mut self, at: At<'_>, tx: ServerTx, request: Request, flow: Flow) {
-        let registrar = &self.registrar;
-        let registered_from = |device, source| registrar.is_registered_from(device, source);
-        match self.gate.check(at.now, at.site, self.settings.digest, &request, &flow, registered_from) {
-            Verdict::Device(device) if request.method == Method::Register => {
-                self.register(at, tx, &request, flow, device);
-            }
-            Verdict::Device(device) => self.invited(at, tx, request, flow, device),
-            Verdict::Challenge(response) | Verdict::Malformed(response) => {
-                self.endpoint.refuse(at.now.mono, tx, &response);
-            }
-            Verdict::Refused(response, delay) => {
-                self.counts.refused += 1;
-                tracing::warn!(source = %flow.peer, method = %request.method, ?delay, "a wrong secret, or an unknown user");
-                if delay.is_zero() {
-                    return self.endpoint.refuse(at.now.mono, tx, &response);
-                }
-                self.endpoint.timers.set(Timer::LateAnswer(tx), at.now.mono + delay);
-                self.late.insert(tx, response);
-            }
-        }
-    }
-
     pub(super) fn register(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, device: DeviceId) {
         if let Some(status) = self.wrong_registration(at.site, request, &flow, device) {
             return self.endpoint.respond(at.now.mono, tx, &request.response(status));
         }
-        let id = store::RequestId(self.next_store + 1);
+        let id = self.next_store();
         match self.registrar.register(at.now, tx, request, flow, device, id) {
             Answer::Now(response, changes) => {
                 self.endpoint.respond(at.now.mono, tx, &response);
@@ -48,8 +24,7 @@ impl Engine {
                 self.watch_binding(device);
             }
             Answer::AfterStore(changes) => {
-                let written = self.write(changes);
-                debug_assert_eq!(written, Some(id), "the registrar waits for the request that is made now");
+                self.write_as(id, changes);
                 self.watch_binding(device);
             }
             Answer::Queued => {}
@@ -79,8 +54,13 @@ impl Engine {
         self.write(changes);
         self.watch_binding(device);
         if gone {
-            tracing::info!(device = device.0, registered = false, "a device came or went");
-            self.events.push_back(CallEvent::Device { device, registered: false });
+            self.device_turned(device, false);
         }
+    }
+
+    /// A device became reachable, or ceased to be.
+    pub(super) fn device_turned(&mut self, device: DeviceId, registered: bool) {
+        tracing::info!(device = device.0, registered, "a device came or went");
+        self.events.push_back(CallEvent::Device { device, registered });
     }
 }

@@ -10,7 +10,7 @@ pub const T2: Duration = Duration::from_secs(4);
 /// How long a message may stay in the network.
 pub const T4: Duration = Duration::from_secs(5);
 /// 64·T1: how long a transaction waits for the other side (timers B, F, H, J, L, M).
-pub const PATIENCE: Duration = Duration::from_secs(32);
+pub const TIMEOUT: Duration = Duration::from_secs(32);
 
 /// Timers by key: a key has one timer at most, and setting it again moves it. Timers due at the same instant fire in the order of their keys.
 #[derive(Debug)]

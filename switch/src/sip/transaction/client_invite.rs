@@ -9,7 +9,7 @@ use super::{ClientTx, Io, Timer};
 use crate::sip::flow::Flow;
 use crate::sip::header::{CSeq, Name};
 use crate::sip::message::{Method, Request, Response};
-use crate::sip::timer::{PATIENCE, T1};
+use crate::sip::timer::{T1, TIMEOUT};
 
 /// How long 3xx-6xx are absorbed over UDP: timer D, at least 32 s.
 const ABSORB: Duration = Duration::from_secs(32);
@@ -48,7 +48,7 @@ pub(super) struct Outcome {
 impl ClientInvite {
     pub(super) fn start(io: &mut Io<'_>, tx: ClientTx, flow: Flow, invite: &Request, bytes: Bytes) -> ClientInvite {
         io.send(flow, &bytes);
-        io.alarms.set(Timer::ClientEnd(tx), io.now + PATIENCE);
+        io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
         if !flow.is_reliable() {
             io.alarms.set(Timer::ClientRetransmit(tx), io.now + T1);
         }
@@ -77,7 +77,7 @@ impl ClientInvite {
                 (ClientInvite { state, ..self }, None)
             }
             State::Proceeding => {
-                io.alarms.set(Timer::ClientEnd(tx), io.now + PATIENCE);
+                io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
                 let cancel = follow_up(&self.stem, Method::Cancel, reason);
                 (ClientInvite { state: State::Cancelling, ..self }, Some(cancel))
             }
@@ -110,7 +110,7 @@ impl ClientInvite {
                 io.alarms.cancel(Timer::ClientRetransmit(tx));
                 match waiting {
                     State::Calling { cancel: Some(reason), .. } => {
-                        io.alarms.set(Timer::ClientEnd(tx), io.now + PATIENCE);
+                        io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
                         outcome.cancel = Some(follow_up(&self.stem, Method::Cancel, &reason));
                         State::Cancelling
                     }
@@ -125,7 +125,7 @@ impl ClientInvite {
             _ => {
                 io.alarms.cancel(Timer::ClientRetransmit(tx));
                 if response.status.is_success() {
-                    io.alarms.set(Timer::ClientEnd(tx), io.now + PATIENCE);
+                    io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
                     State::Accepted
                 } else {
                     let ack = self.ack(response);

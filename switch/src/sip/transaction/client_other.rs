@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::{ClientTx, Io, Timer};
 use crate::sip::flow::Flow;
 use crate::sip::message::Status;
-use crate::sip::timer::{PATIENCE, T1, T2, T4};
+use crate::sip::timer::{T1, T2, T4, TIMEOUT};
 
 pub(super) enum ClientOther {
     /// Sent, nothing back: timers E and F.
@@ -21,7 +21,7 @@ pub(super) enum ClientOther {
 impl ClientOther {
     pub(super) fn start(io: &mut Io<'_>, tx: ClientTx, flow: Flow, request: Bytes) -> ClientOther {
         io.send(flow, &request);
-        io.alarms.set(Timer::ClientEnd(tx), io.now + PATIENCE);
+        io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
         if !flow.is_reliable() {
             io.alarms.set(Timer::ClientRetransmit(tx), io.now + T1);
         }

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::{Io, ServerTx, Timer};
 use crate::sip::flow::Flow;
 use crate::sip::message::Status;
-use crate::sip::timer::{PATIENCE, T1, T2, T4};
+use crate::sip::timer::{T1, T2, T4, TIMEOUT};
 
 pub(super) enum ServerInvite {
     /// No final response yet; the last provisional one, for retransmitted INVITEs.
@@ -53,10 +53,10 @@ impl ServerInvite {
         if status.is_provisional() {
             return ServerInvite::Proceeding(Some(response));
         }
-        io.alarms.set(Timer::ServerEnd(tx), io.now + PATIENCE);
+        io.alarms.set(Timer::ServerEnd(tx), io.now + TIMEOUT);
         if status.is_success() {
             io.alarms.set(Timer::ServerRetransmit(tx), io.now + T1);
-            return ServerInvite::Accepted { response, interval: T1, until: io.now + PATIENCE };
+            return ServerInvite::Accepted { response, interval: T1, until: io.now + TIMEOUT };
         }
         if !flow.is_reliable() {
             io.alarms.set(Timer::ServerRetransmit(tx), io.now + T1);

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Io, ServerTx, Timer};
 use crate::sip::flow::Flow;
 use crate::sip::message::Status;
-use crate::sip::timer::PATIENCE;
+use crate::sip::timer::TIMEOUT;
 
 pub(super) enum ServerOther {
     /// Nothing sent yet.
@@ -39,7 +39,7 @@ impl ServerOther {
         if flow.is_reliable() {
             return None;
         }
-        io.alarms.set(Timer::ServerEnd(tx), io.now + PATIENCE);
+        io.alarms.set(Timer::ServerEnd(tx), io.now + TIMEOUT);
         Some(ServerOther::Completed(response))
     }
 

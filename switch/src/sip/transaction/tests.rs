@@ -6,7 +6,7 @@ use super::*;
 use crate::sip::flow::Channel;
 use crate::sip::header::CSeq;
 use crate::sip::message::Message;
-use crate::sip::timer::{PATIENCE, T1, T2, T4, Timers};
+use crate::sip::timer::{T1, T2, T4, TIMEOUT, Timers};
 use crate::sip::uri::Uri;
 use crate::sip::wire::{Parsed, parse_datagram};
 
@@ -112,7 +112,7 @@ fn sent_request(bench: &mut Bench) -> Request {
 fn section_17_1_1_2_an_invite_is_sent_again_with_doubling_intervals_until_timer_b() {
     let mut bench = Bench::new(Channel::Udp);
     bench.start(Method::Invite);
-    let told = bench.pass(PATIENCE - Duration::from_millis(1));
+    let told = bench.pass(TIMEOUT - Duration::from_millis(1));
     assert!(told.is_empty());
     assert_eq!(bench.sent().len(), 7, "at 0, 0.5, 1.5, 3.5, 7.5, 15.5 and 31.5 s");
     assert_eq!(bench.pass(Duration::from_millis(1)), [Indication::Unanswered(7, Unanswered::Timeout)]);
@@ -143,7 +143,7 @@ fn section_17_1_1_3_a_refusal_is_acknowledged_each_time_it_comes_and_told_once()
     assert_eq!(ack.headers.get(&Name::To), Some(b"<sip:b@example.com>;tag=b".as_slice()));
     assert_eq!(bench.answer(&invite, 486), None);
     assert_eq!(bench.sent(), ["ACK sip:b@example.com"]);
-    assert!(bench.pass(PATIENCE).is_empty());
+    assert!(bench.pass(TIMEOUT).is_empty());
     assert!(bench.transactions.is_empty());
 }
 
@@ -155,7 +155,7 @@ fn rfc_6026_every_2xx_is_told_until_timer_m() {
     for _ in 0..2 {
         assert!(matches!(bench.answer(&invite, 200), Some(Indication::Response(7, _))));
     }
-    assert!(bench.pass(PATIENCE).is_empty());
+    assert!(bench.pass(TIMEOUT).is_empty());
     assert_eq!(bench.answer(&invite, 200), None);
 }
 
@@ -181,7 +181,7 @@ fn section_9_1_a_cancelled_invite_without_final_response_is_given_up_after_64_t1
     let invite = sent_request(&mut bench);
     bench.answer(&invite, 180);
     bench.with(|transactions, io, _| transactions.cancel(io, tx, ""));
-    let told = bench.pass(PATIENCE);
+    let told = bench.pass(TIMEOUT);
     assert!(told.contains(&Indication::Unanswered(7, Unanswered::Timeout)), "{told:?}");
 }
 
@@ -189,7 +189,7 @@ fn section_9_1_a_cancelled_invite_without_final_response_is_given_up_after_64_t1
 fn section_17_1_2_2_other_requests_are_sent_again_up_to_every_four_seconds_until_timer_f() {
     let mut bench = Bench::new(Channel::Udp);
     bench.start(Method::Options);
-    assert_eq!(bench.pass(PATIENCE), [Indication::Unanswered(7, Unanswered::Timeout)]);
+    assert_eq!(bench.pass(TIMEOUT), [Indication::Unanswered(7, Unanswered::Timeout)]);
     assert_eq!(bench.sent().len(), 11, "at 0, 0.5, 1.5, 3.5 and then every 4 s");
 }
 
@@ -251,7 +251,7 @@ fn section_13_3_1_4_a_2xx_is_sent_again_until_its_ack() {
     bench.pass(T1 * 3);
     assert_eq!(bench.sent().len(), 3);
     bench.with(|transactions, io, _| transactions.acknowledged(io, tx));
-    assert!(bench.pass(PATIENCE).is_empty());
+    assert!(bench.pass(TIMEOUT).is_empty());
     assert!(bench.sent().is_empty());
     assert!(bench.transactions.is_empty());
 }
@@ -262,7 +262,7 @@ fn section_13_3_1_4_a_2xx_without_ack_is_told() {
     let (tx, invite) = invited(&mut bench);
     bench.transactions.set_owner(tx, 9);
     bench.with(|transactions, io, _| transactions.respond(io, tx, &invite.response(Status(200))));
-    assert_eq!(bench.pass(PATIENCE), [Indication::NoAck(9)]);
+    assert_eq!(bench.pass(TIMEOUT), [Indication::NoAck(9)]);
 }
 
 #[test]
