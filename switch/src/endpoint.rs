@@ -59,7 +59,7 @@ struct Stream {
     framer: Framer,
 }
 
-/// See the module.
+/// SIP as the rest of the engine speaks it.
 pub(crate) struct Endpoint {
     pub(crate) transactions: Transactions<Owner>,
     pub(crate) timers: Timers<Timer>,

@@ -87,7 +87,7 @@ pub struct Counts {
     pub store_failures: u64,
 }
 
-/// See the module.
+/// Call control, the registrar and what they work with. Its verbs are `impl Engine` blocks in `call/`, one file each.
 pub struct Engine {
     pub(crate) settings: EngineSettings,
     pub(crate) endpoint: Endpoint,

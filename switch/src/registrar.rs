@@ -64,7 +64,7 @@ pub(crate) struct Settled {
     pub(crate) queued: VecDeque<(ServerTx, Request, Flow)>,
 }
 
-/// See the module.
+/// Where every device can be reached, and what of that waits for the store.
 pub(crate) struct Registrar {
     bindings: BTreeMap<DeviceId, Vec<Binding>>,
     waiting: BTreeMap<RequestId, Waiting>,

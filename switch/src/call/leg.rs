@@ -16,7 +16,7 @@ use crate::sip::transaction::{ClientTx, ServerTx};
 /// Names a leg within the switch, and its media leg; never used again.
 pub(crate) use media::LegId;
 
-/// See the module.
+/// A leg of a call: its dialog, its place in the media plane, its side of the session.
 #[derive(Debug)]
 pub(crate) struct Leg {
     pub(crate) call: CallNo,

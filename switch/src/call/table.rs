@@ -13,7 +13,7 @@ use super::party::Side;
 use super::{Call, CallNo};
 use crate::ports::Place;
 
-/// See the module.
+/// Every call, leg and leaving leg, by every name they are asked for.
 #[derive(Debug, Default)]
 pub(crate) struct Table {
     calls: BTreeMap<CallNo, Call>,
