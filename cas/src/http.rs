@@ -220,7 +220,10 @@ impl<A: AsyncFn(Request) -> Reply> Listening<A> {
         }
         let limit = match endpoint {
             Endpoint::Execute if body::is_large(&body, &self.limits) => {
-                self.admit(&request).await?;
+                if let Err(refusal) = self.admit(&request).await {
+                    body::discard(body, &self.limits).await;
+                    return Err(refusal);
+                }
                 self.limits.body
             }
             _ => self.limits.small_body,

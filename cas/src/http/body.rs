@@ -48,6 +48,14 @@ fn length(body: &Incoming) -> usize {
     body.size_hint().upper().and_then(|length| length.try_into().ok()).unwrap_or(usize::MAX)
 }
 
+/// Takes what is still to come of a refused body, and forgets it: over HTTP/2 a client in the middle of sending does not hear the answer otherwise.
+pub(super) async fn discard(body: Incoming, limits: &Limits) {
+    let mut body = Limited::new(body, 4 * limits.body);
+    let all = async { while let Some(Ok(_)) = body.frame().await {} };
+    // Whoever is too slow or sends too much has had his chance.
+    let _ = timeout(limits.body_time, all).await;
+}
+
 /// A body of at most so many bytes, whole.
 pub(super) async fn read(
     body: Incoming,
@@ -55,17 +63,22 @@ pub(super) async fn read(
     limits: &Limits,
     budget: &Rc<Budget>,
 ) -> Result<(Bytes, Reserved), Reply> {
+    let too_large = || refusal(400, Failure::new(Code::MALFORMED, format!("a body has at most {limit} bytes here")));
+    if body.size_hint().lower() > limit as u64 {
+        discard(body, limits).await;
+        return Err(too_large());
+    }
     let Some(reserved) = budget.reserve(length(&body).min(limit)) else {
+        discard(body, limits).await;
         let failure = Failure::new(Code::OVERLOADED, "too much is being sent at once: try again in a second");
         return Err(refusal(503, failure).with_retry_after(1));
     };
-    let unreadable = |text: String| Failure::new(Code::MALFORMED, text);
     match timeout(limits.body_time, Limited::new(body, limit).collect()).await {
         Ok(Ok(body)) => Ok((body.to_bytes(), reserved)),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => {
-            Err(refusal(400, unreadable(format!("a body has at most {limit} bytes here"))))
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(too_large()),
+        Ok(Err(error)) => {
+            Err(refusal(400, Failure::new(Code::MALFORMED, format!("the body could not be read: {error}"))))
         }
-        Ok(Err(error)) => Err(refusal(400, unreadable(format!("the body could not be read: {error}")))),
-        Err(_) => Err(refusal(408, unreadable("the body did not come in time".to_owned()))),
+        Err(_) => Err(refusal(408, Failure::new(Code::MALFORMED, "the body did not come in time"))),
     }
 }

@@ -247,6 +247,25 @@ fn http_2_in_clear_serves_a_poll_and_a_request_on_one_connection() {
 }
 
 #[test]
+fn a_large_body_is_refused_over_http_2_too() {
+    with_listener(Limits::default(), async |address, _| {
+        let io = TokioIo::new(connect(address).await);
+        let (mut client, connection) =
+            hyper::client::conn::http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+        let driver = tokio::task::spawn_local(connection);
+        for (path, bytes, status) in [("/execute", 300_000, 401), ("/execute?SessionId=s", 3_000_000, 400)] {
+            let body = Full::new(Bytes::from(vec![b' '; bytes]));
+            let request = hyper::Request::post(format!("http://localhost{path}")).body(body).unwrap();
+            let reply = client.send_request(request).await.expect("an answer");
+            assert_eq!(reply.status(), status);
+            reply.into_body().collect().await.expect("the answer's body too");
+        }
+        drop(client);
+        let _ = driver.await;
+    });
+}
+
+#[test]
 fn connections_are_limited_and_the_one_too_many_is_answered() {
     let limits = Limits { connections: 1, ..Limits::default() };
     with_listener(limits, async |address, app| {
