@@ -1,8 +1,8 @@
 //! Login: a password against its hash, and answers that come later and later to whoever guesses.
 //!
-//! A wrong password is answered 401; after five by the same user name or from the same source, the answer is held back 1, 2, 4 … 30 s, and until it
-//! is due no further attempt of that source on that user is looked at. Elsewhere every password is verified, so that nobody is slowed by a stranger
-//! who guesses.
+//! A wrong password is answered 401; after five by the same user name or from the same source, the answer is held back 1, 2, 4 … 30 s. A right one is
+//! taken at once, whatever failed before; only while [`MAX_LATE`] answers to the same source's attempts on the same user are held back, further ones of
+//! that source on that user are not looked at.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -24,6 +24,9 @@ use crate::wire::{Code, Failure, Fields, json};
 
 /// Passwords being verified.
 const MAX_VERIFYING: usize = 256;
+/// Answers to one source's attempts on one user that may be held back at a time. While there are fewer, a right password is taken at once, whatever
+/// failed before it; and guesses sent in parallel are no faster than so many in the time that the longest is held back.
+const MAX_LATE: usize = 8;
 /// Answers held back; one more is given at once.
 const MAX_HELD: usize = 1024;
 /// The longest name of a user, a client or a device, and password.
@@ -57,8 +60,8 @@ pub(super) struct Attempt {
 pub(super) struct Logins {
     by_user: Failures<String>,
     by_source: Failures<IpAddr>,
-    /// Until when a source's attempts on a user are not looked at.
-    shut: BTreeMap<(IpAddr, String), Instant>,
+    /// Until when each late answer to a source's attempts on a user is held back.
+    late: BTreeMap<(IpAddr, String), Vec<Instant>>,
     held: BTreeMap<(Instant, RequestId), Duration>,
     /// Failed since the start.
     pub(super) failed: u64,
@@ -76,19 +79,23 @@ impl Logins {
         let by_user = self.by_user.count(now, username.to_owned());
         let by_source = self.by_source.count(now, source);
         let delay = delay(by_user.max(by_source));
-        if self.shut.len() >= MAX_REMEMBERED {
-            self.shut.retain(|_, until| *until > now.mono);
+        if self.late.len() >= MAX_REMEMBERED {
+            self.late.retain(|_, answers| answers.iter().any(|until| *until > now.mono));
         }
-        if !delay.is_zero() && self.shut.len() < MAX_REMEMBERED {
-            self.shut.insert((source, username.to_owned()), now.mono + delay);
+        if !delay.is_zero() && self.late.len() < MAX_REMEMBERED {
+            let answers = self.late.entry((source, username.to_owned())).or_default();
+            answers.retain(|until| *until > now.mono);
+            answers.push(now.mono + delay);
         }
         delay
     }
 
-    /// How long this source's attempts on this user are still not looked at.
+    /// How long this source's attempts on this user are still not looked at: [`MAX_LATE`] answers to them are held back.
     fn penalty(&self, now: Now, source: IpAddr, username: &str) -> Option<Duration> {
-        let until = self.shut.get(&(source, username.to_owned()))?;
-        until.checked_duration_since(now.mono).filter(|left| !left.is_zero())
+        let answers = self.late.get(&(source, username.to_owned()))?;
+        let mut left: Vec<Duration> = answers.iter().map(|until| until.saturating_duration_since(now.mono)).collect();
+        left.retain(|left| !left.is_zero());
+        if left.len() >= MAX_LATE { left.into_iter().min() } else { None }
     }
 
     /// The connection of a held answer has gone. Whether it was one.
