@@ -69,13 +69,13 @@ impl Digit {
     }
 }
 
-/// What became of an accepted command.
+/// A command that was accepted: a [`CallEvent::Completed`] with this ticket follows, exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Done within the step.
-    Done(Option<CallId>),
-    /// A [`CallEvent::Completed`] with this ticket follows, exactly one.
-    Pending(Ticket, Option<CallId>),
+pub struct Accepted {
+    /// Names the command until it is completed.
+    pub ticket: Ticket,
+    /// The end that the command began.
+    pub call: Option<CallId>,
 }
 
 /// Why a command was not accepted, or what it came to.
@@ -327,7 +327,7 @@ pub enum CallEvent {
 /// Call control, as the CAS sees it.
 pub trait CallControl {
     /// Does it, or says why not. A refusal changes nothing.
-    fn execute(&mut self, now: Now, site: &Site, who: &Principal, command: CallCommand) -> Result<Outcome, Refusal>;
+    fn execute(&mut self, now: Now, site: &Site, who: &Principal, command: CallCommand) -> Result<Accepted, Refusal>;
 
     /// What [`execute`](Self::execute) would accept for this call now, by the same decision.
     fn allowed(&self, site: &Site, who: &Principal, call: CallId) -> Actions;

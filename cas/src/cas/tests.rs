@@ -45,14 +45,14 @@ struct FakeControl {
 }
 
 impl CallControl for FakeControl {
-    fn execute(&mut self, _: Now, _: &Site, _: &Principal, command: CallCommand) -> Result<Outcome, Refusal> {
+    fn execute(&mut self, _: Now, _: &Site, _: &Principal, command: CallCommand) -> Result<Accepted, Refusal> {
         if let Some(refusal) = self.refuse.clone() {
             return Err(refusal);
         }
         self.tickets += 1;
         let is_new = matches!(command, CallCommand::MakeCall { .. });
         self.commands.push(command);
-        Ok(Outcome::Pending(Ticket(self.tickets), is_new.then_some(CallId(0xa0 + self.tickets))))
+        Ok(Accepted { ticket: Ticket(self.tickets), call: is_new.then_some(CallId(0xa0 + self.tickets)) })
     }
 
     fn allowed(&self, _: &Site, who: &Principal, call: CallId) -> Actions {

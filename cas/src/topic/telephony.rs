@@ -5,8 +5,8 @@ use serde_json::Value;
 
 use super::{Context, Outcome, Progress};
 use crate::control::{
-    Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, Cause, Digit, Direction, Outcome as Executed,
-    PartyInfo, Principal,
+    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, Cause, Digit, Direction, PartyInfo,
+    Principal,
 };
 use crate::event::Event;
 use crate::site::{Access, Device, DeviceId, Site, UserId};
@@ -108,10 +108,8 @@ fn execute(cx: &mut Context<'_>, command: CallCommand, asked: Option<CallId>) ->
     if cx.core.sessions.get(session).is_some_and(|session| session.pending >= MAX_PENDING) {
         return Err(Failure::new(Code::OVERLOADED, format!("{MAX_PENDING} commands of this session are pending")));
     }
-    Ok(match cx.control.execute(cx.now, cx.site, &who, command)? {
-        Executed::Done(call) => Progress::Done(with_call(Fields::new(), call.or(asked))),
-        Executed::Pending(ticket, call) => Progress::Pending(ticket, call.or(asked)),
-    })
+    let Accepted { ticket, call } = cx.control.execute(cx.now, cx.site, &who, command)?;
+    Ok(Progress::Pending(ticket, call.or(asked)))
 }
 
 /// Adds `call-id` where there is one.

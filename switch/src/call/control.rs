@@ -1,8 +1,8 @@
 //! The engine as the CAS sees it. What may be done with a call is decided in one place (the `may_…` functions): what is offered is what is accepted.
 
 use cas::control::{
-    Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState, Direction as CallDirection,
-    EngineStatus, Outcome, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo,
+    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState, Direction as CallDirection,
+    EngineStatus, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo,
 };
 use cas::site::{DeviceId, Site};
 use cas::time::Now;
@@ -14,29 +14,29 @@ use crate::engine::{At, Engine};
 use crate::sip::sdp::Direction;
 
 impl CallControl for Engine {
-    fn execute(&mut self, now: Now, site: &Site, who: &Principal, command: CallCommand) -> Result<Outcome, Refusal> {
+    fn execute(&mut self, now: Now, site: &Site, who: &Principal, command: CallCommand) -> Result<Accepted, Refusal> {
         let at = At { now, site };
-        let outcome = match command {
+        let accepted = match command {
             CallCommand::MakeCall { dest, name_hint, device } => self.make_call(at, who, &dest, name_hint, device)?,
             CallCommand::Drop(id) => {
                 let (no, side) = self.may_drop(who, id)?;
-                self.drop_call(at, no, side)
+                Accepted { ticket: self.drop_call(at, no, side), call: None }
             }
             CallCommand::Hold(id) => {
                 let leg = self.may_hold(who, id)?;
-                self.reoffer_for_client(at, leg, Direction::Inactive)
+                Accepted { ticket: self.reoffer_for_client(at, leg, Direction::Inactive), call: None }
             }
             CallCommand::Unhold(id) => {
                 let leg = self.may_unhold(who, id)?;
-                self.reoffer_for_client(at, leg, Direction::SendRecv)
+                Accepted { ticket: self.reoffer_for_client(at, leg, Direction::SendRecv), call: None }
             }
             CallCommand::SendDigits(id, digits) => {
                 let far = self.may_send_digits(who, id)?;
-                self.send_digits(far, &digits)
+                Accepted { ticket: self.send_digits(far, &digits), call: None }
             }
         };
         self.tell_changes(at);
-        Ok(outcome)
+        Ok(accepted)
     }
 
     fn allowed(&self, _site: &Site, who: &Principal, call: CallId) -> Actions {

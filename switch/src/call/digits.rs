@@ -1,6 +1,6 @@
 //! DTMF. What a phone sends by RFC 4733 is relayed by the media plane; what a client sends is made there (S69).
 
-use cas::control::{Digit, Outcome};
+use cas::control::{Digit, Ticket};
 use media::{Codec, Command};
 
 use super::leg::{LegId, LegState};
@@ -8,14 +8,14 @@ use crate::engine::Engine;
 
 impl Engine {
     /// Plays digits to the far phone; what may be done was asked before.
-    pub(crate) fn send_digits(&mut self, far: LegId, digits: &[Digit]) -> Outcome {
+    pub(crate) fn send_digits(&mut self, far: LegId, digits: &[Digit]) -> Ticket {
         let ticket = self.ticket();
         if let Some(leg) = self.table.leg(far) {
             let digits = digits.iter().map(|digit| digit.event()).collect();
             self.media(leg.place.worker, Command::SendDigits { leg: far, digits });
         }
         self.complete(ticket, Ok(None));
-        Outcome::Pending(ticket, None)
+        ticket
     }
 
     /// Whether a phone has agreed to telephone-events.

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use cas::control::{Outcome, Refusal, RefusalCode};
+use cas::control::{Refusal, RefusalCode, Ticket};
 
 use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer};
 use super::offer::{has_sound, holds, read_offer, usable_answer};
@@ -75,10 +75,10 @@ impl Engine {
     }
 
     /// A client's hold (S63) and unhold; what may be done was asked before.
-    pub(crate) fn reoffer_for_client(&mut self, at: At<'_>, id: LegId, direction: Direction) -> Outcome {
+    pub(crate) fn reoffer_for_client(&mut self, at: At<'_>, id: LegId, direction: Direction) -> Ticket {
         let ticket = self.ticket();
         self.reoffer(at, id, Reoffer { direction, ticket: Some(ticket) });
-        Outcome::Pending(ticket, None)
+        ticket
     }
 
     /// Offers anew: now, or as soon as the exchange that is under way is over.

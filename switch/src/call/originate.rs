@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cas::control::{CallId, Cause, Outcome, Principal, Refusal, RefusalCode};
+use cas::control::{Accepted, CallId, Cause, Principal, Refusal, RefusalCode};
 use cas::site::DeviceId;
 
 use super::cause::{Failure, Whose};
@@ -75,7 +75,7 @@ impl Engine {
         dest: &str,
         name_hint: Option<String>,
         device: Option<DeviceId>,
-    ) -> Result<Outcome, Refusal> {
+    ) -> Result<Accepted, Refusal> {
         if self.is_full() {
             return Err(Failure::new(Cause::Overloaded).refusal(Whose::Far));
         }
@@ -112,9 +112,9 @@ impl Engine {
             callee.name = hint;
         }
         let no = self.begin(at, caller, callee, Stage::RingingCaller { ticket, destination }, 70);
-        let id = self.table.call(no).map(|call| call.caller.id);
+        let call = self.table.call(no).map(|call| call.caller.id);
         self.ring(at, no, Side::Caller, own, &Offer::everything());
-        Ok(Outcome::Pending(ticket, id))
+        Ok(Accepted { ticket, call })
     }
 
     fn begin(&mut self, at: At<'_>, caller: Identity, callee: Identity, stage: Stage, max_forwards: u8) -> CallNo {

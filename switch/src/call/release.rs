@@ -1,6 +1,6 @@
 //! How calls and legs end.
 
-use cas::control::{CallEvent, Cause, Outcome, Refusal, RefusalCode};
+use cas::control::{CallEvent, Cause, Refusal, RefusalCode, Ticket};
 use cas::store::HistoryRecord;
 
 use super::cause::{self, Failure, Whose};
@@ -31,7 +31,7 @@ impl Engine {
     }
 
     /// A client ends its user's part of a call (S66).
-    pub(crate) fn drop_call(&mut self, at: At<'_>, no: CallNo, side: Side) -> Outcome {
+    pub(crate) fn drop_call(&mut self, at: At<'_>, no: CallNo, side: Side) -> Ticket {
         let ticket = self.ticket();
         let waiting = self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking { .. }));
         let cause = match side {
@@ -41,7 +41,7 @@ impl Engine {
         };
         self.end_call(at, no, Failure::new(cause), None);
         self.complete(ticket, Ok(None));
-        Outcome::Pending(ticket, None)
+        ticket
     }
 
     /// Nobody answered in time.

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use cas::cas::{Cas, Endpoint, Input, Output, Request, RequestId, Settings, Source};
 use cas::control::{
-    Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, EngineStatus, Outcome, Principal, Refusal,
+    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, EngineStatus, Principal, Refusal,
     RefusalCode, RegistrationInfo,
 };
 use cas::site::{DeviceId, Site};
@@ -90,7 +90,7 @@ struct NoCalls {
 }
 
 impl CallControl for NoCalls {
-    fn execute(&mut self, _: Now, _: &Site, _: &Principal, _: CallCommand) -> Result<Outcome, Refusal> {
+    fn execute(&mut self, _: Now, _: &Site, _: &Principal, _: CallCommand) -> Result<Accepted, Refusal> {
         Err(Refusal { code: RefusalCode::WrongState, text: "no switch is running".to_owned() })
     }
 
