@@ -74,18 +74,18 @@ pub enum AdminCommand {
 /// `switch user …`
 #[derive(Subcommand)]
 pub enum UserCommand {
-    /// Add a user with his number and his first phone; what is not given is made at random and printed once
+    /// Add a user with a number and a first phone; what is not given is made at random and printed once
     Add(Box<AddUser>),
     /// Show all users
     List,
-    /// Remove a user with his numbers and phones
+    /// Remove a user with all numbers and phones
     Remove {
-        /// His extension
+        /// The extension
         ext: String,
     },
-    /// Give his phone another SIP secret
+    /// Give a user's phone another SIP secret
     SetSecret {
-        /// His extension
+        /// The extension
         ext: String,
         /// The secret [default: a random one]
         secret: Option<String>,
@@ -112,10 +112,10 @@ pub struct AddUser {
     /// Where voicemail and reports go
     #[arg(long)]
     pub email: Option<String>,
-    /// What he may do [default: user, and admin for `admin`]
+    /// What the user may do [default: user, and admin for `admin`]
     #[arg(long, value_parser = ["user", "admin"])]
     pub role: Option<String>,
-    /// How his phone is challenged [default: as [sip] digest says]
+    /// How the phone is challenged [default: as [sip] digest says]
     #[arg(long, value_parser = ["md5", "sha256", "both"])]
     pub digest: Option<String>,
     /// A gateway, known by its address: no digest, no registration, no limits per source

@@ -92,7 +92,7 @@ const SETTINGS: &[Setting] = &[
     setting("sip", "digest", r#""md5""#, "md5, sha256 or both, the default of devices: some phones fail when offered SHA-256"),
     setting("media", "address", r#""auto""#, "what is written into SDP: auto, or an address"),
     setting("media", "ports", r#""20000-29999""#, "RTP and RTCP ports over UDP: a call uses four"),
-    setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients and browsers reach it, over HTTP"),
+    setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
     setting("log", "level", r#""info""#, "error, warn, info, debug or trace"),
 ];
 

@@ -38,7 +38,7 @@ impl<T: fmt::Display> fmt::Debug for Redacted<T> {
 }
 
 /// Begins logging to stderr, from a thread of its own: whoever reads it slowly, or not at all, holds up no call. What waits is written when the
-/// guard is dropped. `level` is `info`, or directives such as `info,switch::sip=debug`.
+/// guard is dropped. `level` is `error`, `warn`, `info`, `debug` or `trace`.
 ///
 /// # Errors
 /// The level is none, or logging had begun before.
