@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attempts;
 mod boundary;
 mod bulk;
 pub mod cas;

@@ -2,12 +2,11 @@
 //!
 //! A user that does not exist is challenged, checked and refused exactly like one that does.
 
-mod attempts;
-
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
+use cas::attempts::Attempts;
 use cas::site::{Access, Device, DeviceId, DigestPolicy, Site};
 use cas::time::Now;
 use hmac::{Hmac, KeyInit, Mac};
@@ -18,7 +17,6 @@ use crate::sip::digest::{self, Algorithm, Credentials};
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response, Status};
-use attempts::Attempts;
 
 /// How long a nonce is good for.
 const NONCE_LIFE: Duration = Duration::from_secs(300);
@@ -103,7 +101,7 @@ impl Authenticator {
         }
         match self.judge(now, device, default, &claims, request) {
             Judgement::Right(device) => {
-                self.attempts.forget(source, user);
+                self.attempts.succeeded(source, user);
                 Verdict::Device(device)
             }
             Judgement::Stale => Verdict::Challenge(self.challenge(now, site, default, request, true)),

@@ -1,17 +1,16 @@
 //! Login: a password against its hash, and answers that come later and later to whoever guesses.
 //!
-//! A wrong password is answered 401; after five by the same user name or from the same source, the answer is held back 1, 2, 4 … 30 s. A right one is
-//! taken at once, whatever failed before; only while [`MAX_LATE`] answers to the same source's attempts on the same user are held back, further ones of
-//! that source on that user are not looked at.
+//! A wrong password is answered 401, and late where many were wrong ([`attempts`](crate::attempts)).
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
 use super::execute::JobWait;
 use super::{Cas, Environment};
+use crate::attempts::Attempts;
 use crate::boundary::{Job, Output, Reply, Request, RequestId, Source, Work};
 use crate::password::DUMMY_HASH;
 use crate::permission;
@@ -24,9 +23,6 @@ use crate::wire::{Code, Failure, Fields, json};
 
 /// Passwords being verified.
 const MAX_VERIFYING: usize = 256;
-/// Answers to one source's attempts on one user that may be held back at a time. While there are fewer, a right password is taken at once, whatever
-/// failed before it; and guesses sent in parallel are no faster than so many in the time that the longest is held back.
-const MAX_LATE: usize = 8;
 /// Answers held back; one more is given at once.
 const MAX_HELD: usize = 1024;
 /// The longest name of a user, a client or a device, and password.
@@ -58,10 +54,7 @@ pub(super) struct Attempt {
 /// Who failed how often, and the answers held back.
 #[derive(Debug, Default)]
 pub(super) struct Logins {
-    by_user: Failures<String>,
-    by_source: Failures<IpAddr>,
-    /// Until when each late answer to a source's attempts on a user is held back.
-    late: BTreeMap<(IpAddr, String), Vec<Instant>>,
+    attempts: Attempts,
     held: BTreeMap<(Instant, RequestId), Duration>,
     /// Failed since the start.
     pub(super) failed: u64,
@@ -71,31 +64,6 @@ impl Logins {
     /// When an answer held back is due.
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         self.held.first_key_value().map(|((at, _), _)| *at)
-    }
-
-    /// One more failure; yields how long its answer is held back.
-    fn fail(&mut self, now: Now, source: IpAddr, username: &str) -> Duration {
-        self.failed += 1;
-        let by_user = self.by_user.count(now, username.to_owned());
-        let by_source = self.by_source.count(now, source);
-        let delay = delay(by_user.max(by_source));
-        if self.late.len() >= MAX_REMEMBERED {
-            self.late.retain(|_, answers| answers.iter().any(|until| *until > now.mono));
-        }
-        if !delay.is_zero() && self.late.len() < MAX_REMEMBERED {
-            let answers = self.late.entry((source, username.to_owned())).or_default();
-            answers.retain(|until| *until > now.mono);
-            answers.push(now.mono + delay);
-        }
-        delay
-    }
-
-    /// How long this source's attempts on this user are still not looked at: [`MAX_LATE`] answers to them are held back.
-    fn penalty(&self, now: Now, source: IpAddr, username: &str) -> Option<Duration> {
-        let answers = self.late.get(&(source, username.to_owned()))?;
-        let mut left: Vec<Duration> = answers.iter().map(|until| until.saturating_duration_since(now.mono)).collect();
-        left.retain(|left| !left.is_zero());
-        if left.len() >= MAX_LATE { left.into_iter().min() } else { None }
     }
 
     /// The connection of a held answer has gone. Whether it was one.
@@ -123,7 +91,7 @@ impl Cas {
             }
         };
         let source = source(request.source);
-        if let Some(left) = self.logins.penalty(env.now, source, &login.username) {
+        if let Some(left) = self.logins.attempts.penalty(env.now.mono, source, &login.username) {
             return self.core.reply(id, wrong(env.now, left));
         }
         if self.jobs.len() >= MAX_VERIFYING {
@@ -150,7 +118,7 @@ impl Cas {
 
     pub(super) fn verified(&mut self, env: &mut Environment<'_>, attempt: Attempt, fits: bool) {
         // It may have been sent along with the one that failed meanwhile: guesses in parallel are no faster.
-        if let Some(left) = self.logins.penalty(env.now, attempt.source, &attempt.username) {
+        if let Some(left) = self.logins.attempts.penalty(env.now.mono, attempt.source, &attempt.username) {
             if let Some(request) = attempt.request {
                 self.core.reply(request, wrong(env.now, left));
             }
@@ -162,7 +130,7 @@ impl Cas {
                 env.site.user(*id).filter(|user| user.password_hash == *hash).map(|user| user.id)
             });
         let Some(user) = user else { return self.login_failed(env.now, &attempt) };
-        self.logins.by_user.forget(&attempt.username);
+        self.logins.attempts.succeeded(attempt.source, &attempt.username);
         let Some(request) = attempt.request else { return };
         let reply = match self.open_session(env, user, attempt) {
             Ok(reply) => reply,
@@ -173,7 +141,8 @@ impl Cas {
     }
 
     fn login_failed(&mut self, now: Now, attempt: &Attempt) {
-        let delay = self.logins.fail(now, attempt.source, &attempt.username);
+        self.logins.failed += 1;
+        let delay = self.logins.attempts.failed(now.mono, attempt.source, &attempt.username);
         tracing::warn!(source = %attempt.source, ?delay, "a login failed");
         let Some(request) = attempt.request else { return };
         match delay.is_zero() || self.logins.held.len() >= MAX_HELD {
@@ -282,91 +251,6 @@ fn cookie(token: &str) -> String {
 fn source(source: Source) -> IpAddr {
     match source {
         Source::Console => Ipv4Addr::LOCALHOST.into(),
-        Source::Network(address) => match address.to_canonical() {
-            IpAddr::V6(v6) => Ipv6Addr::from(u128::from(v6) & !u128::from(u64::MAX)).into(),
-            v4 => v4,
-        },
-    }
-}
-
-/// Failures that are answered at once.
-const FREE: u32 = 5;
-const MAX_DELAY: Duration = Duration::from_secs(30);
-
-fn delay(failures: u32) -> Duration {
-    match failures.checked_sub(FREE + 1) {
-        None => Duration::ZERO,
-        Some(beyond) => Duration::from_secs(1 << beyond.min(5)).min(MAX_DELAY),
-    }
-}
-
-/// Failures are forgotten after so long without another.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(900);
-/// Names or sources remembered; the one that failed longest ago makes room.
-const MAX_REMEMBERED: usize = 4096;
-
-#[derive(Debug)]
-struct Failures<K>(BTreeMap<K, (u32, Instant)>);
-
-impl<K> Default for Failures<K> {
-    fn default() -> Failures<K> {
-        Failures(BTreeMap::new())
-    }
-}
-
-impl<K: Ord + Clone> Failures<K> {
-    /// One more; yields how many there were lately.
-    fn count(&mut self, now: Now, who: K) -> u32 {
-        if !self.0.contains_key(&who) && self.0.len() >= MAX_REMEMBERED {
-            let oldest = self.0.iter().min_by_key(|(_, (_, last))| *last).map(|(who, _)| who.clone());
-            if let Some(oldest) = oldest {
-                self.0.remove(&oldest);
-            }
-        }
-        let (count, last) = self.0.entry(who).or_insert((0, now.mono));
-        if now.mono >= *last + FORGOTTEN_AFTER {
-            *count = 0;
-        }
-        *count = count.saturating_add(1);
-        *last = now.mono;
-        *count
-    }
-
-    fn forget(&mut self, who: &K) {
-        self.0.remove(who);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::time::Wall;
-
-    #[test]
-    fn five_failures_are_free_and_then_answers_come_later() {
-        let seconds: Vec<u64> = (1..=13).map(|failures| delay(failures).as_secs()).collect();
-        assert_eq!(seconds, [0, 0, 0, 0, 0, 1, 2, 4, 8, 16, 30, 30, 30]);
-    }
-
-    #[test]
-    fn failures_are_forgotten_in_time_and_the_table_is_limited() {
-        let (mut failures, now) = (Failures::default(), Now { mono: Instant::now(), wall: Wall(0) });
-        assert_eq!((failures.count(now, 0), failures.count(now, 0)), (1, 2));
-        assert_eq!(failures.count(now.plus(FORGOTTEN_AFTER), 0), 1);
-        let later = now.plus(FORGOTTEN_AFTER * 2);
-        for who in 1..=MAX_REMEMBERED {
-            failures.count(later, who);
-        }
-        assert_eq!(failures.0.len(), MAX_REMEMBERED);
-        assert!(!failures.0.contains_key(&0), "the oldest made room");
-    }
-
-    #[test]
-    fn the_addresses_of_one_ipv6_network_are_one_source() {
-        let of = |text: &str| source(Source::Network(text.parse().unwrap()));
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
-        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
-        assert_ne!(of("192.0.2.1"), of("192.0.2.2"));
+        Source::Network(address) => address,
     }
 }

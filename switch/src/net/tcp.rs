@@ -8,12 +8,13 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::pending;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use cas::attempts::network;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
@@ -96,14 +97,6 @@ pub struct Counts {
     pub overflowed: Cell<u64>,
     /// Messages for connections that were gone.
     pub unsent: Cell<u64>,
-}
-
-/// Who shares the connections of one source: an IPv6 host may have a whole /64.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
-        v4 => v4,
-    }
 }
 
 /// Connections now, in all and of each source.

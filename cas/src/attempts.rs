@@ -1,5 +1,7 @@
-//! Failed attempts, counted by source and by user: five are free, then each answer comes later than the last, and until it has come no further
-//! attempt of that source on that user is looked at. (Others behind the same address may try; a user cannot be locked out by strangers.)
+//! Failed attempts to prove who one is, a phone's or a client's: counted by source and by user. Five are free, then each answer comes later than the
+//! last. What is right is taken at once, whatever failed before; only while [`MAX_LATE`] answers to the same source's attempts on the same user are
+//! still to come, its further ones on that user are not looked at. So guesses sent side by side are no faster than so many in the time of the longest
+//! delay, others behind the same address may try, and nobody can be locked out by strangers.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -10,16 +12,19 @@ const FREE: u32 = 5;
 /// The longest delay.
 const LONGEST: Duration = Duration::from_secs(30);
 /// After so long without a failure all is forgotten.
-const MEMORY: Duration = Duration::from_secs(600);
+const MEMORY: Duration = Duration::from_secs(900);
+/// Late answers to one source's attempts on one user.
+const MAX_LATE: usize = 8;
 /// Sources, and users, that are remembered.
 const ENTRIES: usize = 10_000;
 
+/// Who failed how often.
 #[derive(Debug, Default)]
-pub(super) struct Attempts {
+pub struct Attempts {
     by_source: BTreeMap<IpAddr, Count>,
     by_user: BTreeMap<String, Count>,
-    /// Until when a source's attempts on a user are not looked at.
-    shut: BTreeMap<(IpAddr, String), Instant>,
+    /// When each late answer to a source's attempts on a user is due.
+    late: BTreeMap<(IpAddr, String), Vec<Instant>>,
     swept: Option<Instant>,
 }
 
@@ -31,30 +36,33 @@ struct Count {
 
 impl Attempts {
     /// Counts a failure; says how long its answer waits.
-    pub(super) fn failed(&mut self, now: Instant, source: IpAddr, user: &str) -> Duration {
+    pub fn failed(&mut self, now: Instant, source: IpAddr, user: &str) -> Duration {
         self.sweep(now);
         let (source, user) = (network(source), name(user));
         let by_source = count(&mut self.by_source, now, source);
         let by_user = count(&mut self.by_user, now, user.clone());
         let delay = delay(by_source.max(by_user));
-        if !delay.is_zero() && self.shut.len() < ENTRIES {
-            self.shut.insert((source, user), now + delay);
+        if !delay.is_zero() && self.late.len() < ENTRIES {
+            let answers = self.late.entry((source, user)).or_default();
+            answers.retain(|due| *due > now);
+            answers.push(now + delay);
         }
         delay
     }
 
-    /// How long this source's attempts on this user are still not looked at.
-    pub(super) fn penalty(&self, now: Instant, source: IpAddr, user: &str) -> Option<Duration> {
-        let until = *self.shut.get(&(network(source), name(user)))?;
-        until.checked_duration_since(now).filter(|left| !left.is_zero())
+    /// How long this source's attempts on this user are still not looked at, if they are not.
+    pub fn penalty(&self, now: Instant, source: IpAddr, user: &str) -> Option<Duration> {
+        let answers = self.late.get(&(network(source), name(user)))?;
+        let mut left: Vec<Duration> = answers.iter().map(|due| due.saturating_duration_since(now)).collect();
+        left.retain(|left| !left.is_zero());
+        if left.len() >= MAX_LATE { left.into_iter().min() } else { None }
     }
 
-    /// The right secret was given.
-    pub(super) fn forget(&mut self, source: IpAddr, user: &str) {
+    /// It was right: the user's failures are forgotten. Those of the source are not, since it may own one account and guess at others.
+    pub fn succeeded(&mut self, source: IpAddr, user: &str) {
         let (source, user) = (network(source), name(user));
-        self.by_source.remove(&source);
         self.by_user.remove(&user);
-        self.shut.remove(&(source, user));
+        self.late.remove(&(source, user));
     }
 
     /// Makes room, at most once a second however many attempts there are.
@@ -63,7 +71,7 @@ impl Attempts {
             return;
         }
         self.swept = Some(now);
-        self.shut.retain(|_, until| *until > now);
+        self.late.retain(|_, answers| answers.iter().any(|due| *due > now));
         self.by_source.retain(|_, count| now - count.last <= MEMORY);
         self.by_user.retain(|_, count| now - count.last <= MEMORY);
     }
@@ -96,14 +104,12 @@ fn delay(failures: u32) -> Duration {
     }
 }
 
-/// One host may own a whole IPv6 /64.
-fn network(source: IpAddr) -> IpAddr {
-    match source {
-        IpAddr::V4(_) => source,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
+/// What counts as one source: an address, or an IPv6 /64, which one host may own whole.
+#[must_use]
+pub fn network(source: IpAddr) -> IpAddr {
+    match source.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64).into(),
+        v4 => v4,
     }
 }
 
@@ -131,32 +137,42 @@ mod tests {
     }
 
     #[test]
-    fn the_right_secret_and_ten_quiet_minutes_each_wipe_the_slate() {
+    fn a_success_and_fifteen_quiet_minutes_each_wipe_the_slate_of_the_user() {
         let mut attempts = Attempts::default();
-        let (now, source) = (Instant::now(), IpAddr::from([192, 0, 2, 1]));
-        for _ in 0..6 {
-            attempts.failed(now, source, "501");
-        }
-        attempts.forget(source, "501");
-        assert_eq!(attempts.failed(now, source, "501"), Duration::ZERO);
-        for _ in 0..6 {
-            attempts.failed(now, source, "501");
-        }
-        assert_eq!(attempts.failed(now + MEMORY + Duration::from_secs(1), source, "501"), Duration::ZERO);
+        let (now, elsewhere) = (Instant::now(), IpAddr::from([192, 0, 2, 9]));
+        let guess = |attempts: &mut Attempts, now| {
+            (1..=6).map(|n| attempts.failed(now, IpAddr::from([192, 0, 2, n]), "501")).max().unwrap_or_default()
+        };
+        assert!(!guess(&mut attempts, now).is_zero());
+        attempts.succeeded(elsewhere, "501");
+        assert_eq!(attempts.failed(now, elsewhere, "501"), Duration::ZERO);
+        assert!(!guess(&mut attempts, now).is_zero());
+        let later = now + MEMORY + Duration::from_secs(1);
+        assert_eq!(attempts.failed(later, elsewhere, "501"), Duration::ZERO);
     }
 
     #[test]
-    fn until_a_late_answer_has_come_the_source_is_not_listened_to_on_that_user() {
+    fn while_eight_answers_are_late_the_source_is_not_listened_to_on_that_user() {
         let mut attempts = Attempts::default();
         let (now, source) = (Instant::now(), IpAddr::from([192, 0, 2, 1]));
-        for _ in 0..6 {
+        for _ in 0..(5 + 7) {
             attempts.failed(now, source, "501");
+            assert_eq!(attempts.penalty(now, source, "501"), None);
         }
+        attempts.failed(now, source, "501");
         let other = IpAddr::from([192, 0, 2, 2]);
         assert_eq!(attempts.penalty(now, source, "501"), Some(Duration::from_secs(1)));
         assert_eq!(attempts.penalty(now, source, "502"), None);
         assert_eq!(attempts.penalty(now, other, "501"), None);
         assert_eq!(attempts.penalty(now + Duration::from_secs(1), source, "501"), None);
+    }
+
+    #[test]
+    fn one_ipv6_network_is_one_source_and_a_mapped_address_its_own() {
+        let of = |text: &str| network(text.parse().expect("an address"));
+        assert_eq!(of("2001:db8::1"), of("2001:db8::2"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+        assert_eq!(of("::ffff:192.0.2.1"), of("192.0.2.1"));
     }
 
     #[test]
