@@ -83,6 +83,8 @@ pub struct World {
     store_delay: Duration,
     store_fails: bool,
     wire: Wire,
+    /// Calls that [`World::check`] found in a client's picture as the switch holds them.
+    calls_compared: usize,
     trace: Trace,
     stops: usize,
 }
@@ -146,6 +148,7 @@ impl World {
             store_delay: Duration::ZERO,
             store_fails: false,
             wire: Wire::default(),
+            calls_compared: 0,
             trace: Trace::new(now.mono),
             stops: 0,
         };
