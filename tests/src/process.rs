@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
@@ -53,17 +53,18 @@ pub fn binary() -> &'static Path {
     })
 }
 
-/// A run of free ports on loopback that no other test is given. Below the ports that the system hands out by itself.
+/// A run of free ports on loopback that no other test is given: below the RTP ports of the default configuration, all of which a
+/// demonstration takes, and below those that the system hands out by itself.
 pub fn ports(size: u16) -> RangeInclusive<u16> {
     static NEXT: OnceLock<AtomicU32> = OnceLock::new();
     const FIRST: u32 = 10_000;
-    const ALL: u32 = 20_000;
+    const ALL: u32 = 10_000;
     // Other test processes begin elsewhere.
     let next = NEXT.get_or_init(|| AtomicU32::new(std::process::id().wrapping_mul(7_919) % ALL / 2 * 2));
     let size = size.next_multiple_of(2);
     for _ in 0..1_000 {
         let offset = next.fetch_add(u32::from(size), Ordering::Relaxed) % (ALL - u32::from(size)) / 2 * 2;
-        let first = u16::try_from(FIRST + offset).expect("below 30,000");
+        let first = u16::try_from(FIRST + offset).expect("below 20,000");
         let run = first..=first + size - 1;
         let free = |port| TcpListener::bind(loopback(port)).is_ok() && UdpSocket::bind(loopback(port)).is_ok();
         if run.clone().all(free) {
@@ -93,18 +94,24 @@ pub struct Switch {
 impl Switch {
     /// Prepared, with a configuration file, but not running.
     pub fn new() -> Switch {
+        Switch::new_on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same with SIP and RTP at this address of the machine.
+    fn new_on(host: IpAddr) -> Switch {
+        UdpSocket::bind((host, 0)).unwrap_or_else(|error| panic!("this machine has no {host}: {error}"));
         let ports = ports(2);
         let switch = Switch {
             child: None,
             folder: tempfile::tempdir().expect("a temporary folder"),
-            sip: loopback(*ports.start()),
+            sip: SocketAddr::new(host, *ports.start()),
             http: loopback(*ports.end()),
             rtp: self::ports(40),
         };
         let (sip, http, first, last) = (switch.sip, switch.http, switch.rtp.start(), switch.rtp.end());
         let data = switch.folder.path().join("data");
         switch.configure(&format!(
-            "data = {data:?}\n[sip]\nudp = [\"{sip}\"]\ntcp = [\"{sip}\"]\n[media]\naddress = \"127.0.0.1\"\n\
+            "data = {data:?}\n[sip]\nudp = [\"{sip}\"]\ntcp = [\"{sip}\"]\n[media]\naddress = \"{host}\"\n\
              ports = \"{first}-{last}\"\n[cas]\nlisten = [\"{http}\"]\n"
         ));
         switch
@@ -112,7 +119,12 @@ impl Switch {
 
     /// Running and ready.
     pub fn start() -> Switch {
-        let mut switch = Switch::new();
+        Switch::start_on(Ipv4Addr::LOCALHOST.into())
+    }
+
+    /// The same with SIP and RTP at this address of the machine.
+    pub fn start_on(host: IpAddr) -> Switch {
+        let mut switch = Switch::new_on(host);
         switch.run();
         switch
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tests::template::Template;
 use tests::world::{Behaviour, End, Event, Handset, PhoneId, Status, Weather, World};
 
 const fn secs(seconds: u64) -> Duration {
@@ -254,11 +255,15 @@ fn a_silent_telephone_that_answers_options_keeps_its_call() {
 #[test]
 fn a_full_table_is_503_with_retry_after() {
     let mut world = World::with(1, |settings| settings.max_calls = 1);
-    let [a, b, c, _d] = world.add_phones(["501", "502", "503", "504"]);
+    let [a, b, _] = world.add_phones(["501", "502", "504"]);
     world.connect_call(a, b);
-    world.call(c, "504");
-    world.run_for(secs(1));
-    assert_eq!(refusal(&mut world, c), Some(503));
+    let mut late = Template::new("503", 3);
+    let body = late.sdp();
+    let invite = late.call(&mut world, "504", &body);
+    let refused = late.wait_status(&mut world, "INVITE", 503);
+    let seconds: u32 = refused.header("Retry-After").parse().expect("Retry-After in seconds");
+    assert!(seconds > 0, "{refused:?}");
+    late.acknowledge_refusal(&mut world, &invite, &refused);
     assert!(world.hear_each_other(a, b));
 }
 

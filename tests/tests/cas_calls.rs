@@ -272,9 +272,32 @@ fn each_end_leaves_a_record() {
 }
 
 #[test]
+fn the_records_of_a_call_hold_what_its_media_legs_saw() {
+    let (mut world, a, b, _) = office();
+    world.connect_call(a, b);
+    world.run_for(secs(5));
+    world.hang_up(b);
+    world.run_for(secs(1));
+    for user in ["501", "502"] {
+        let records = world.records_of(user);
+        let [record] = &records[..] else { panic!("not one record: {records:?}") };
+        let media: Value = serde_json::from_str(&record.media).expect("statistics in JSON");
+        for counter in ["received", "sent"] {
+            assert!(media[counter].as_u64().unwrap() > 200, "{counter} in {record:?}");
+        }
+        assert_eq!((&media["lost"], &media["strangers"]), (&json!(0), &json!(0)), "{record:?}");
+    }
+}
+
+#[test]
 fn a_restart_ends_sessions_and_keeps_subscriptions() {
     let (mut world, a, _, client) = office();
+    let session = world.session(client).expect("logged in").to_owned();
+    let asked =
+        json!({"topic": "tel", "message": "get-calls", "sequence-id": 100, "request-id": "again", "timestamp": 1});
+    assert_eq!(world.ask_in(&session, Endpoint::Execute, &asked).status, 200);
     world.restart();
+    assert_eq!(world.ask_in(&session, Endpoint::Execute, &asked).status, 401);
     let reply = world.log_in_again(client);
     assert_eq!(reply, 200);
     world.call(a, "502");

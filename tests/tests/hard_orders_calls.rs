@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::template::{Dialog, Sip, Template, branch, sdp};
-use tests::world::{Behaviour, Codec, End, Event, Handset, PhoneId, Status, World};
+use tests::world::{Behaviour, ClientId, Codec, End, Event, Handset, PhoneId, Status, World};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -53,6 +53,31 @@ fn talking_template() -> (World, PhoneId, Template, Dialog) {
     (world, caller, callee, Dialog::of_callee(&invite, "b"))
 }
 
+/// 502's client asks for the call of his telephone, a template, to be held: the client, the request's `response`, and the offer that comes.
+#[track_caller]
+fn held_by_cas(world: &mut World, callee: &mut Template) -> (ClientId, Value, Sip) {
+    let client = world.log_in("502");
+    let call = world.calls(client)[0]["call-id"].clone();
+    let reply = world.execute(client, json!({"topic": "tel", "message": "hold", "call-id": call}));
+    assert_eq!(reply["error"], 0, "{reply}");
+    (client, reply["response"].clone(), callee.wait_request(world, "INVITE"))
+}
+
+/// The switch ends a template's dialog: its BYE, answered.
+#[track_caller]
+fn is_hung_up(world: &mut World, template: &mut Template) -> Sip {
+    let bye = template.wait_request(world, "BYE");
+    template.respond(world, &bye, 200, "", "");
+    bye
+}
+
+/// A template ends its dialog.
+#[track_caller]
+fn hangs_up(world: &mut World, template: &mut Template, dialog: &Dialog, number: u32) {
+    template.say_within(world, dialog, "BYE", number, "");
+    template.wait_status(world, "BYE", 200);
+}
+
 #[track_caller]
 fn nothing_is_left(world: &mut World) {
     world.run_for(secs(40));
@@ -65,11 +90,7 @@ fn nothing_is_left(world: &mut World) {
 #[test]
 fn a_hold_answered_100_and_then_nothing_completes_with_an_error() {
     let (mut world, caller, mut callee, _) = talking_template();
-    let client = world.log_in("502");
-    let call = world.calls(client)[0]["call-id"].clone();
-    let reply = world.execute(client, json!({"topic": "tel", "message": "hold", "call-id": call}));
-    assert_eq!(reply["error"], 0, "{reply}");
-    let offer = callee.wait_request(&mut world, "INVITE");
+    let (client, hold, offer) = held_by_cas(&mut world, &mut callee);
     callee.respond(&mut world, &offer, 100, "", "");
     let mut waited = 0;
     while world.events_told(client).iter().all(|event| event["message"] != "tel-completion-evt") {
@@ -80,7 +101,7 @@ fn a_hold_answered_100_and_then_nothing_completes_with_an_error() {
             callee.respond(&mut world, &request, 200, "", "");
         }
     }
-    let completion = world.completion(client, &reply["response"]);
+    let completion = world.completion(client, &hold);
     assert_ne!(completion["error"], 0);
     if let Some(bye) = callee.hear(&mut world).into_iter().find(|sip| sip.is("BYE")) {
         callee.respond(&mut world, &bye, 200, "", "");
@@ -99,8 +120,7 @@ fn an_ack_of_the_2xx_with_the_branch_of_its_invite_counts() {
     world.run_for(secs(40));
     assert!(caller.hear(&mut world).iter().all(|sip| sip.status() != 200));
     assert_eq!(world.phone(callee).status(), Status::Talking { held: false });
-    caller.say_within(&mut world, &dialog, "BYE", 3, "");
-    caller.wait_status(&mut world, "BYE", 200);
+    hangs_up(&mut world, &mut caller, &dialog, 3);
     nothing_is_left(&mut world);
 }
 
@@ -119,16 +139,14 @@ fn a_late_ack_of_the_first_invite_does_not_settle_the_second() {
     caller.say_within(&mut world, &dialog, "ACK", 3, "");
     world.run_for(secs(5));
     assert_eq!(caller.hear(&mut world), []);
-    caller.say_within(&mut world, &dialog, "BYE", 4, "");
-    caller.wait_status(&mut world, "BYE", 200);
+    hangs_up(&mut world, &mut caller, &dialog, 4);
     nothing_is_left(&mut world);
 }
 
 #[test]
 fn after_a_bye_the_200_whose_ack_was_lost_is_not_repeated() {
     let (mut world, mut caller, callee, _, dialog) = answered_call();
-    caller.say_within(&mut world, &dialog, "BYE", 3, "");
-    caller.wait_status(&mut world, "BYE", 200);
+    hangs_up(&mut world, &mut caller, &dialog, 3);
     caller.hear(&mut world);
     world.run_for(secs(40));
     assert_eq!(caller.hear(&mut world), []);
@@ -150,9 +168,8 @@ fn the_caller_gets_his_bye_only_after_his_ack() {
         } else {
             world.run_for(secs(32));
         }
-        let bye = caller.wait_request(&mut world, "BYE");
+        let bye = is_hung_up(&mut world, &mut caller);
         assert!(bye.header("To").contains("tag=t") && !bye.header("Reason").is_empty(), "{bye:?}");
-        caller.respond(&mut world, &bye, 200, "", "");
         nothing_is_left(&mut world);
     }
 }
@@ -167,8 +184,7 @@ fn a_cancel_after_the_200_does_nothing() {
     world.run_for(secs(5));
     assert!(caller.hear(&mut world).iter().all(|sip| sip.status() != 487));
     assert_eq!(world.phone(callee).status(), Status::Talking { held: false });
-    caller.say_within(&mut world, &dialog, "BYE", 3, "");
-    caller.wait_status(&mut world, "BYE", 200);
+    hangs_up(&mut world, &mut caller, &dialog, 3);
     nothing_is_left(&mut world);
 }
 
@@ -184,8 +200,7 @@ fn a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up() {
     callee.respond(&mut world, &invite, 200, "b", &body);
     callee.respond(&mut world, &cancel, 200, "b", "");
     callee.wait_request(&mut world, "ACK");
-    let bye = callee.wait_request(&mut world, "BYE");
-    callee.respond(&mut world, &bye, 200, "", "");
+    is_hung_up(&mut world, &mut callee);
     nothing_is_left(&mut world);
 }
 
@@ -199,15 +214,13 @@ fn a_second_2xx_with_another_to_tag_is_acknowledged_and_hung_up() {
         let ack = callee.wait_request(&mut world, "ACK");
         assert!(ack.header("To").ends_with(tag), "{ack:?}");
     }
-    let bye = callee.wait_request(&mut world, "BYE");
+    let bye = is_hung_up(&mut world, &mut callee);
     assert!(bye.header("To").ends_with("second"), "{bye:?}");
-    callee.respond(&mut world, &bye, 200, "", "");
     world.run_for(secs(1));
     assert_eq!(world.phone(caller).status(), Status::Talking { held: false });
     world.hang_up(caller);
-    let bye = callee.wait_request(&mut world, "BYE");
+    let bye = is_hung_up(&mut world, &mut callee);
     assert!(bye.header("To").ends_with("first"), "{bye:?}");
-    callee.respond(&mut world, &bye, 200, "", "");
     nothing_is_left(&mut world);
 }
 
@@ -237,8 +250,7 @@ fn an_answer_without_sound_is_hung_up_and_the_caller_gets_488() {
         let body = sdp(callee.address(), port, formats);
         callee.respond(&mut world, &invite, 200, "b", &body);
         callee.wait_request(&mut world, "ACK");
-        let bye = callee.wait_request(&mut world, "BYE");
-        callee.respond(&mut world, &bye, 200, "", "");
+        is_hung_up(&mut world, &mut callee);
         world.run_for(secs(1));
         assert_eq!(world.ended(caller), Some(End::Refused(488)), "{port} {formats}");
         nothing_is_left(&mut world);
@@ -249,10 +261,7 @@ fn an_answer_without_sound_is_hung_up_and_the_caller_gets_488() {
 #[test]
 fn an_offer_that_meets_ours_is_491_and_ours_goes_on() {
     let (mut world, caller, mut callee, dialog) = talking_template();
-    let client = world.log_in("502");
-    let call = world.calls(client)[0]["call-id"].clone();
-    let reply = world.execute(client, json!({"topic": "tel", "message": "hold", "call-id": call}));
-    let ours = callee.wait_request(&mut world, "INVITE");
+    let (client, hold, ours) = held_by_cas(&mut world, &mut callee);
     let body = callee.sdp();
     let theirs = callee.request_within(&dialog, "INVITE", 1, &body);
     callee.say(&mut world, &theirs.0);
@@ -260,11 +269,10 @@ fn an_offer_that_meets_ours_is_491_and_ours_goes_on() {
     callee.acknowledge_refusal(&mut world, &theirs, &refused);
     callee.respond(&mut world, &ours, 200, "", &body);
     callee.wait_request(&mut world, "ACK");
-    assert_eq!(world.completion(client, &reply["response"])["error"], 0);
+    assert_eq!(world.completion(client, &hold)["error"], 0);
     assert_eq!(world.calls(client)[0]["state"], "held");
     world.hang_up(caller);
-    let bye = callee.wait_request(&mut world, "BYE");
-    callee.respond(&mut world, &bye, 200, "", "");
+    is_hung_up(&mut world, &mut callee);
     nothing_is_left(&mut world);
 }
 
@@ -272,26 +280,22 @@ fn an_offer_that_meets_ours_is_491_and_ours_goes_on() {
 #[test]
 fn a_hold_answered_491_is_tried_again_and_completes() {
     let (mut world, caller, mut callee, _) = talking_template();
-    let client = world.log_in("502");
-    let call = world.calls(client)[0]["call-id"].clone();
-    let reply = world.execute(client, json!({"topic": "tel", "message": "hold", "call-id": call}));
-    let body = callee.sdp();
+    let (client, hold, mut offer) = held_by_cas(&mut world, &mut callee);
     for _ in 0..2 {
-        let offer = callee.wait_request(&mut world, "INVITE");
         callee.respond(&mut world, &offer, 491, "", "");
         callee.wait_request(&mut world, "ACK");
         world.run_for(secs(2));
         assert!(callee.hear(&mut world).iter().all(|sip| !sip.is("INVITE")));
         world.check();
+        offer = callee.wait_request(&mut world, "INVITE");
     }
-    let offer = callee.wait_request(&mut world, "INVITE");
+    let body = callee.sdp();
     assert!(offer.body().contains("a=inactive"), "{offer:?}");
     callee.respond(&mut world, &offer, 200, "", &body.replace("a=rtpmap:99", "a=inactive\r\na=rtpmap:99"));
-    assert_eq!(world.completion(client, &reply["response"])["error"], 0);
+    assert_eq!(world.completion(client, &hold)["error"], 0);
     assert_eq!(world.calls(client)[0]["state"], "held");
     world.hang_up(caller);
-    let bye = callee.wait_request(&mut world, "BYE");
-    callee.respond(&mut world, &bye, 200, "", "");
+    is_hung_up(&mut world, &mut callee);
     nothing_is_left(&mut world);
 }
 
@@ -299,16 +303,12 @@ fn a_hold_answered_491_is_tried_again_and_completes() {
 #[test]
 fn a_hold_that_waits_to_be_offered_again_completes_when_the_call_ends() {
     let (mut world, caller, mut callee, _) = talking_template();
-    let client = world.log_in("502");
-    let call = world.calls(client)[0]["call-id"].clone();
-    let reply = world.execute(client, json!({"topic": "tel", "message": "hold", "call-id": call}));
-    let offer = callee.wait_request(&mut world, "INVITE");
+    let (client, hold, offer) = held_by_cas(&mut world, &mut callee);
     callee.respond(&mut world, &offer, 491, "", "");
     callee.wait_request(&mut world, "ACK");
     world.hang_up(caller);
-    let bye = callee.wait_request(&mut world, "BYE");
-    callee.respond(&mut world, &bye, 200, "", "");
-    assert_ne!(world.completion(client, &reply["response"])["error"], 0);
+    is_hung_up(&mut world, &mut callee);
+    assert_ne!(world.completion(client, &hold)["error"], 0);
     world.run_for(secs(10));
     assert!(callee.hear(&mut world).iter().all(|sip| !sip.is("INVITE")));
     nothing_is_left(&mut world);

@@ -1,5 +1,6 @@
 //! Telephones that we did not write, through the switch as a user runs it.
 
+use std::net::{Ipv6Addr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -19,13 +20,24 @@ fn office() -> Switch {
     Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")])
 }
 
+/// The two users' telephones: hers speaks 440 Hz, his 1000 Hz.
+fn telephones(switch: &Switch, model: impl Fn(&'static str, u32) -> Model) -> (Baresip, Baresip) {
+    (Baresip::start(switch, model("501", 440)), Baresip::start(switch, model("502", 1_000)))
+}
+
+/// Vanessa's CAS client, told of her calls.
+fn watcher(switch: &Switch) -> Client {
+    let mut client = Client::login(switch, "501");
+    client.execute("subscribe", "subscribe-events", json!({"subscribe": [["tel", "device"]]}));
+    client
+}
+
 /// S59: both can call, both hear the other, either can hang up.
 fn two_telephones_talk(model: impl Fn(&'static str, u32) -> Model) {
     let _turn = turn();
     let switch = office();
     let capture = Capture::start(&switch);
-    let mut vanessa = Baresip::start(&switch, model("501", 440));
-    let mut austin = Baresip::start(&switch, model("502", 1_000));
+    let (mut vanessa, mut austin) = telephones(&switch, model);
 
     vanessa.call(&mut austin);
     vanessa.hears(1_000);
@@ -63,10 +75,8 @@ fn s63_a_telephone_holds_and_resumes() {
     let _turn = turn();
     let switch = office();
     let capture = Capture::start(&switch);
-    let mut vanessa = Baresip::start(&switch, Model::new("501", 440));
-    let mut austin = Baresip::start(&switch, Model::new("502", 1_000));
-    let mut client = Client::login(&switch, "501");
-    client.execute("subscribe", "subscribe-events", json!({"subscribe": [["tel", "device"]]}));
+    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
+    let mut client = watcher(&switch);
 
     vanessa.call(&mut austin);
     vanessa.hears(1_000);
@@ -102,8 +112,7 @@ fn s69_digits_reach_the_other_telephone() {
     let _turn = turn();
     let switch = office();
     let capture = Capture::start(&switch);
-    let mut vanessa = Baresip::start(&switch, Model::new("501", 440));
-    let mut austin = Baresip::start(&switch, Model::new("502", 1_000));
+    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
     vanessa.call(&mut austin);
     // No digit before the stream has begun, or its first packets may be lost.
     austin.hears(440);
@@ -126,10 +135,8 @@ fn s77_curl_makes_a_call() {
     let _turn = turn();
     let switch = office();
     let capture = Capture::start(&switch);
-    let mut vanessa = Baresip::start(&switch, Model::new("501", 440));
-    let mut austin = Baresip::start(&switch, Model::new("502", 1_000));
-    let mut client = Client::login(&switch, "501");
-    client.execute("subscribe", "subscribe-events", json!({"subscribe": [["tel", "device"]]}));
+    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
+    let mut client = watcher(&switch);
 
     let reply = client.execute("tel", "make-call", json!({"dest": "502"}));
     let call = reply["call-id"].clone();
@@ -174,8 +181,7 @@ fn s77_curl_makes_a_call() {
 fn s112_calls_are_in_both_users_histories() {
     let _turn = turn();
     let switch = office();
-    let mut vanessa = Baresip::start(&switch, Model::new("501", 440));
-    let mut austin = Baresip::start(&switch, Model::new("502", 1_000));
+    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
     vanessa.call(&mut austin);
     vanessa.hears(1_000);
     vanessa.hang_up();
@@ -244,13 +250,30 @@ fn star_43_echoes() {
 #[test]
 fn a_gateway_calls_without_a_password() {
     let _turn = turn();
-    let switch = office();
-    let ports = ports(40);
-    let gateway = format!("127.0.0.1:{}", ports.start());
+    gateway_calls_the_echo(&office());
+}
+
+/// The same with no IPv4 between them, SIP and sound.
+#[test]
+fn a_gateway_calls_over_ipv6() {
+    let _turn = turn();
+    let switch = Switch::start_on(Ipv6Addr::LOCALHOST.into());
+    let capture = Capture::start(&switch);
+    gateway_calls_the_echo(&switch);
+    let trace = capture.stop();
+    trace.is_well_formed();
+    let answers = trace.fields("sip.Status-Code == 200 && sdp", &["ipv6.src", "sdp.connection_info"]);
+    assert!(answers.len() >= 10, "{answers:?}");
+    assert!(answers.iter().all(|answer| answer == &["::1", "IN IP6 ::1"]), "{answers:?}");
+}
+
+fn gateway_calls_the_echo(switch: &Switch) {
+    let (host, ports) = (switch.sip.ip().to_string(), ports(40));
+    let gateway = SocketAddr::new(switch.sip.ip(), *ports.start()).to_string();
     switch.told(&["user", "add", "600", "--name", "Gateway", "--address", &gateway]);
     let (signalling, sound) = (ports.start().to_string(), (ports.start() + 2).to_string());
     let mut sipp = Command::new("sipp");
-    sipp.args(["-sn", "uac", "-s", "*43", "-i", "127.0.0.1", "-p", &signalling, "-mi", "127.0.0.1", "-mp", &sound]);
+    sipp.args(["-sn", "uac", "-s", "*43", "-i", &host, "-p", &signalling, "-mi", &host, "-mp", &sound]);
     sipp.args(["-m", "10", "-r", "10", "-d", "200", "-timeout", "30", "-timeout_error", "-nostdin"]);
     let output = sipp.arg(switch.sip.to_string()).stdin(Stdio::null()).output().expect("sipp is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cas::store::Registrations;
+use tests::template::{Sip, Template};
 use tests::world::{DOMAIN, Event, Handset, PhoneId, Status, World};
 
 const fn secs(seconds: u64) -> Duration {
@@ -232,12 +233,28 @@ fn a_cancel_or_bye_of_nothing_is_481() {
 
 /// RFC 3261 §17.2.3: a repetition meets its transaction, and nothing rings twice.
 #[test]
-fn a_request_that_comes_twice_is_answered_the_same() {
+fn an_invite_that_comes_again_gets_the_last_response_and_rings_once() {
     let mut world = World::new(1);
-    let message = request("OPTIONS", &format!("sip:{DOMAIN}"), &[]);
-    assert_eq!(answer(&mut world, message.clone()), answer(&mut world, message));
+    let mut callee = Template::new("502", 2);
+    callee.register(&mut world);
+    let mut caller = Template::new("501", 1);
+    let body = caller.sdp();
+    let invite = caller.call(&mut world, "502", &body);
+    let rung = callee.wait_request(&mut world, "INVITE");
+    for status in [180, 486] {
+        callee.respond(&mut world, &rung, status, "b", "");
+        let last = caller.wait_status(&mut world, "INVITE", status);
+        caller.hear(&mut world);
+        caller.say(&mut world, &invite.0);
+        world.run_for(Duration::from_millis(100));
+        assert_eq!(caller.hear(&mut world), [last]);
+    }
+    world.run_for(secs(5));
+    let again: Vec<Sip> = callee.hear(&mut world).into_iter().filter(|sip| sip.is("INVITE")).collect();
+    assert_eq!(again, [], "502 rings once");
 }
 
+/// None of it can be answered: a response, an ACK, and what names nobody to answer.
 #[test]
 fn garbage_is_survived_in_silence() {
     let mut world = World::new(1);
@@ -245,6 +262,8 @@ fn garbage_is_survived_in_silence() {
         ["\r\n\r\n", "x", "SIP/2.0 200 OK\r\n\r\n", "INVITE\r\n\r\n", "\0\u{1}\u{2}", "ACK sip:a SIP/2.0\r\n\r\n"]
     {
         world.send_from(stranger(), garbage);
+        world.run_for(secs(1));
+        assert_eq!(world.received_by(stranger()), Vec::<Bytes>::new(), "{garbage:?}");
     }
     let answer = answer(&mut world, request("OPTIONS", &format!("sip:{DOMAIN}"), &[]));
     assert_eq!(status(&answer), 200);

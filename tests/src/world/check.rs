@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cas::control::CallControl;
-use cas::store::{Directory, History, HistoryQuery, Registrations};
+use cas::store::{Directory, History, HistoryQuery, HistoryRecord, Registrations};
 use serde_json::{Map, Value};
 use switch::demo::phone::Behaviour;
 
@@ -58,6 +58,7 @@ impl World {
             let user = self.clients[client.0].user;
             self.fail(&format!("{user} was told\n  {told:?}\nand get-calls says\n  {held:?}"));
         }
+        self.calls_compared += held.len();
     }
 
     /// What a telephone was confirmed survives (invariant 7).
@@ -134,13 +135,18 @@ impl World {
         }
     }
 
+    /// The records of a user's calls.
+    pub fn records_of(&self, login: &str) -> Vec<HistoryRecord> {
+        let users = self.store.users().expect("a store in memory can be read");
+        let user = users.iter().find(|user| user.login == login).expect("a user of the world");
+        let query = HistoryQuery { user: user.id, device: None, kind: None, before: None, after: None, max: 1000 };
+        self.store.records(&query).expect("a store in memory can be read")
+    }
+
     /// Each end of a call that a client was told of left its record.
     fn check_records(&self) {
-        let users = self.store.users().expect("a store in memory can be read");
         for client in self.clients.iter().filter(|client| client.session.is_some()) {
-            let user = users.iter().find(|user| user.login == client.user).expect("clients are users' clients");
-            let query = HistoryQuery { user: user.id, device: None, kind: None, before: None, after: None, max: 1000 };
-            let records = self.store.records(&query).expect("a store in memory can be read");
+            let records = self.records_of(client.user);
             let lost =
                 client.view.ended.iter().find(|id| !records.iter().any(|record| record.call.to_string() == **id));
             if let Some(id) = lost {

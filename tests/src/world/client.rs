@@ -350,12 +350,28 @@ impl World {
         if self.clients[client.0].session.is_some() { 200 } else { 401 }
     }
 
+    /// The session of a client that is logged in.
+    pub fn session(&self, client: ClientId) -> Option<&str> {
+        self.clients[client.0].session.as_deref()
+    }
+
+    /// Asks in a session, whether or not there still is one.
+    #[track_caller]
+    pub fn ask_in(&mut self, session: &str, endpoint: Endpoint, body: &Value) -> Reply {
+        let id = self.post_in(Some(session.to_owned()), endpoint, body.to_string().into());
+        self.await_reply(id)
+    }
+
     /// Sends a request to the switch.
     pub fn post(&mut self, client: ClientId, endpoint: Endpoint, body: &Value) -> RequestId {
-        let session = self.clients[client.0].session.clone();
+        let Client { user, session, .. } = &self.clients[client.0];
+        let (user, session) = (*user, session.clone());
         let body = if body.is_null() { Bytes::new() } else { Bytes::from(body.to_string()) };
-        let user = self.clients[client.0].user;
         self.note(|| format!("CAS {user} → switch  {endpoint:?} {}", String::from_utf8_lossy(&body)));
+        self.post_in(session, endpoint, body)
+    }
+
+    fn post_in(&mut self, session: Option<String>, endpoint: Endpoint, body: Bytes) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         self.unanswered.insert(id);

@@ -46,8 +46,9 @@ impl World {
         world
     }
 
-    /// So many random acts, the invariants checked after each, and at the end that nothing is left.
-    pub fn walk(mut self, steps: u64) {
+    /// So many random acts, the invariants checked after each, and at the end that nothing is left. How many calls were found as their
+    /// clients had been told.
+    pub fn walk(mut self, steps: u64) -> usize {
         for step in 0..steps {
             self.step = step;
             self.act();
@@ -56,6 +57,7 @@ impl World {
             self.check();
         }
         self.quiesce();
+        self.calls_compared
     }
 
     fn chance(&mut self, percent: u32) -> bool {

@@ -1,0 +1,202 @@
+//! What the switch and the telephones send, carried to where it goes through the world's weather, and what the switch asks of store, media
+//! and helpers.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use cas::cas::{Finding, Job, Work};
+use switch::demo::phone::{Event, PhoneInput, PhoneOutput, Status, Transport};
+use switch::node::{Channel, Flow, Input, Output, StreamId};
+
+use super::network::below;
+use super::{Due, PhoneId, World, site, switch_address, trace};
+
+/// A TCP connection of a telephone: it delivers in order.
+#[derive(Debug)]
+pub(super) struct Stream {
+    phone: PhoneId,
+    to_switch: Instant,
+    to_phone: Instant,
+}
+
+impl World {
+    /// Does what the switch asks.
+    pub(super) fn carry_out(&mut self, output: Output) {
+        match output {
+            Output::Send(flow, bytes) => self.send_from_node(flow, bytes),
+            Output::Connect(stream, peer) if self.accepts(stream, peer) => {}
+            Output::Connect(stream, peer) => {
+                // Telephones accept no connections: they keep one of their own. What one in a call is not told of, it does not know.
+                for line in self.phones.iter_mut().filter(|line| line.phone.config().sip == peer) {
+                    line.stale |= line.phone.status() != Status::Idle;
+                }
+                self.schedule(Duration::from_millis(1), Due::Node(Box::new(Input::FlowClosed(stream))));
+            }
+            Output::Close(stream) if self.visitors.remove(&stream).is_some() => self.wire.broke(stream),
+            Output::Close(stream) => self.cut(stream, false),
+            Output::Resolve(peer) => {
+                let resolved = Input::Resolved(peer, Some(switch_address()));
+                self.schedule(Duration::from_millis(1), Due::Node(Box::new(resolved)));
+            }
+            Output::Media(_, command) => {
+                self.note(|| format!("switch → media  {command:?}"));
+                if let Err(breach) = self.plane.command(self.now.mono, command) {
+                    self.fail(&breach);
+                }
+            }
+            Output::Store(who, id, request) => {
+                let delay = self.store_delay + Duration::from_millis(u64::from(below(&mut self.random, 30)));
+                let last = self.store_queue.last().map_or(self.now.mono, |(at, ..)| *at);
+                self.store_queue.push((last.max(self.now.mono + delay), who, id, request));
+            }
+            Output::Help(Job { id, work }) => {
+                let delay = Duration::from_millis(10 + u64::from(below(&mut self.random, 40)));
+                self.schedule(delay, Due::Node(Box::new(Input::Helped(id, help(work)))));
+            }
+            Output::Reply(id, reply) => {
+                if !self.unanswered.remove(&id) {
+                    self.fail("a reply to a request that was answered, or never made");
+                }
+                self.replies.insert(id, reply);
+            }
+            Output::Stopped => self.stops += 1,
+        }
+    }
+
+    fn send_from_node(&mut self, flow: Flow, bytes: Bytes) {
+        let phone = match flow.channel {
+            Channel::Tcp(stream) if self.visitors.contains_key(&stream) => None,
+            Channel::Udp => self.phones.iter().position(|line| line.phone.config().sip == flow.peer).map(PhoneId),
+            Channel::Tcp(stream) => match self.streams.get(&stream) {
+                Some(stream) => Some(stream.phone),
+                // Cut a moment ago: the switch is about to be told.
+                None => return,
+            },
+        };
+        let name = phone.map_or_else(|| flow.peer.to_string(), |phone| self.phones[phone.0].name());
+        self.note(|| format!("switch → {name}  {}", trace::sip(&bytes)));
+        if let Err(breach) = self.wire.leaves(&bytes) {
+            self.fail(&breach);
+        }
+        match (phone, flow.channel) {
+            (None, _) => self.strangers.entry(flow.peer).or_default().push(bytes),
+            (Some(phone), Channel::Udp) => {
+                for delay in self.weather.copies(&mut self.random) {
+                    self.schedule(delay, Due::Sip(phone, bytes.clone()));
+                }
+            }
+            (Some(phone), Channel::Tcp(stream)) => {
+                let arrival = self.now.mono + self.weather.delay(&mut self.random);
+                let at = self.streams.get_mut(&stream).map_or(arrival, |stream| {
+                    stream.to_phone = stream.to_phone.max(arrival);
+                    stream.to_phone
+                });
+                self.schedule_at(at, Due::Sip(phone, bytes));
+            }
+        }
+    }
+
+    /// Hands a telephone an input and carries out what it causes.
+    pub(super) fn tell_phone(&mut self, id: PhoneId, input: PhoneInput) {
+        self.phones[id.0].phone.handle(self.now.mono, input);
+        self.drain_phone(id);
+    }
+
+    /// Carries out what a telephone wants done.
+    pub(super) fn drain_phone(&mut self, id: PhoneId) {
+        while let Some(output) = self.phones[id.0].phone.poll_output() {
+            match output {
+                PhoneOutput::Event(event) => self.phone_event(id, event),
+                PhoneOutput::Rtp(bytes, to) => {
+                    let from = self.phones[id.0].phone.config().rtp;
+                    if to.ip() != switch_address().ip() {
+                        self.fail(&format!("the switch told a telephone to send its sound to {to}"));
+                    }
+                    for delay in self.weather.copies(&mut self.random) {
+                        self.schedule(delay, Due::Media(media::Port(to.port()), bytes.clone(), from));
+                    }
+                }
+                PhoneOutput::Sip(bytes, _) => self.send_from_phone(id, &bytes),
+            }
+        }
+    }
+
+    fn phone_event(&mut self, id: PhoneId, event: Event) {
+        let name = self.phones[id.0].name();
+        self.note(|| format!("{name}  {event:?}"));
+        if let Event::Malformed(why) = &event {
+            self.fail(&format!("{name} cannot read what the switch sent: {why}"));
+        }
+        self.phones[id.0].take_event(event);
+    }
+
+    fn send_from_phone(&mut self, id: PhoneId, bytes: &Bytes) {
+        let name = self.phones[id.0].name();
+        self.note(|| format!("{name} → switch  {}", trace::sip(bytes)));
+        let peer = self.phones[id.0].phone.config().sip;
+        match self.phones[id.0].phone.config().transport {
+            Transport::Udp => {
+                let flow = Flow { channel: Channel::Udp, local: switch_address(), peer };
+                for delay in self.weather.copies(&mut self.random) {
+                    self.schedule(delay, Due::Node(Box::new(Input::Datagram(flow, bytes.clone()))));
+                }
+            }
+            Transport::Tcp => self.send_on_stream(id, bytes),
+        }
+    }
+
+    fn send_on_stream(&mut self, id: PhoneId, bytes: &Bytes) {
+        let stream = match self.phones[id.0].stream {
+            Some(stream) => stream,
+            None => self.connect(id),
+        };
+        if !self.streams.contains_key(&stream) {
+            // Cut a moment ago: the telephone is about to be told.
+            return;
+        }
+        self.wire.arrives(Some(stream), bytes);
+        // A stream has no message boundaries: it may come in pieces.
+        let middle = below(&mut self.random, bytes.len() as u32) as usize;
+        for piece in [bytes.slice(..middle), bytes.slice(middle..)] {
+            let arrival = self.now.mono + self.weather.delay(&mut self.random);
+            let Some(state) = self.streams.get_mut(&stream) else { return };
+            state.to_switch = state.to_switch.max(arrival);
+            let at = state.to_switch;
+            self.schedule_at(at, Due::Node(Box::new(Input::Stream(stream, piece))));
+        }
+    }
+
+    fn connect(&mut self, phone: PhoneId) -> StreamId {
+        let stream = StreamId(self.next_stream);
+        self.next_stream += 2;
+        let peer = SocketAddr::new(self.phones[phone.0].phone.config().sip.ip(), 30_000 + stream.0 as u16 % 30_000);
+        let arrival = self.now.mono + self.weather.delay(&mut self.random);
+        self.streams.insert(stream, Stream { phone, to_switch: arrival, to_phone: arrival });
+        self.phones[phone.0].stream = Some(stream);
+        let flow = Flow { channel: Channel::Tcp(stream), local: switch_address(), peer };
+        self.schedule_at(arrival, Due::Node(Box::new(Input::FlowOpened(flow))));
+        stream
+    }
+
+    /// Ends a TCP connection; the switch is told where it was not the one who closed it.
+    pub(super) fn cut(&mut self, stream: StreamId, tell: bool) {
+        let Some(state) = self.streams.remove(&stream) else { return };
+        self.wire.broke(stream);
+        self.schedule_at(state.to_phone.max(self.now.mono), Due::Cut(state.phone, stream));
+        if tell {
+            let at = state.to_switch.max(self.now.mono);
+            self.schedule_at(at, Due::Node(Box::new(Input::FlowClosed(stream))));
+        }
+    }
+}
+
+/// What a helper would find, without the hours of argon2.
+fn help(work: Work) -> Finding {
+    match work {
+        Work::Verify { hash, password } => Finding::Verified(hash == site::hash(&password)),
+        Work::Hash { passwords, .. } => {
+            Finding::Hashed(passwords.iter().map(|password| site::hash(password)).collect())
+        }
+    }
+}
