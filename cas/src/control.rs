@@ -295,6 +295,8 @@ pub struct EngineStatus {
     pub transactions: usize,
     /// Calls begun since the start.
     pub calls_total: u64,
+    /// No new calls are taken: the switch is ending.
+    pub stopping: bool,
 }
 
 /// What the engine tells; the node hands it on to the CAS within the same step.

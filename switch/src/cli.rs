@@ -109,7 +109,7 @@ pub struct AddUser {
     /// What is typed on a telephone, 4 to 16 digits
     #[arg(long)]
     pub pin: Option<String>,
-    /// Where voicemail and reports go
+    /// The e-mail address, which the directory shows
     #[arg(long)]
     pub email: Option<String>,
     /// What the user may do [default: user, and admin for `admin`]

@@ -223,7 +223,7 @@ impl Engine {
             self.endpoint.respond(at.now.mono, settled.tx, &settled.response);
             self.watch_binding(settled.device);
             if let Some(registered) = settled.turned {
-                self.device_turned(settled.device, registered);
+                self.device_turned(at, settled.device, registered);
             }
             for (tx, request, flow) in settled.queued {
                 self.register(at, tx, &request, flow, settled.device);
@@ -247,7 +247,7 @@ impl Engine {
                 }
                 Timer::Binding(device) => {
                     let (changes, gone) = self.registrar.expire(at.now, device);
-                    self.unbound(device, changes, gone);
+                    self.unbound(at, device, changes, gone);
                 }
                 Timer::NoAnswer(no) => self.no_answer(at, no),
                 Timer::Reoffer(leg) => self.settled(at, leg),
@@ -263,7 +263,7 @@ impl Engine {
         let gone: Vec<DeviceId> = self.registrar.devices().filter(|id| at.site.device(*id).is_none()).collect();
         for device in gone {
             let (changes, gone) = self.registrar.remove(device);
-            self.unbound(device, changes, gone);
+            self.unbound(at, device, changes, gone);
         }
         let orphans: Vec<CallNo> = self
             .table

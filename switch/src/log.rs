@@ -1,8 +1,8 @@
 //! Logs: to stderr, with the level of the configuration, and with what is personal shortened.
 //!
 //! Numbers and names of people, and the addresses of their phones, are written through [`Redacted`], at every level: a log that is mailed to
-//! a vendor must not tell who called whom. One thing is shown whole on purpose: the source of a request with a wrong secret, as
-//! whoever defends the switch must know where an attack comes from. Secrets are written nowhere, in no form. What belongs to a call carries the
+//! a vendor must not tell who called whom. Two things are shown whole on purpose: the source of a request with a wrong secret, as whoever defends
+//! the switch must know where an attack comes from, and the SIP user name of a phone that comes or goes, as whoever runs it must know which. Secrets are written nowhere, in no form. What belongs to a call carries the
 //! call's id as a field, by which its lines are found.
 
 use std::fmt;

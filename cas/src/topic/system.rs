@@ -11,7 +11,7 @@ pub(super) fn get_state(cx: &mut Context<'_>, _: Fields) -> Outcome {
     let status = cx.control.status();
     let stats = cx.core.stats();
     Ok(Progress::Done(Fields::from_iter([
-        ("state".to_owned(), json!("running")),
+        ("state".to_owned(), json!(if status.stopping { "stopping" } else { "running" })),
         ("version".to_owned(), json!(env!("CARGO_PKG_VERSION"))),
         ("calls".to_owned(), json!(status.calls)),
         ("calls-total".to_owned(), json!(status.calls_total)),

@@ -77,6 +77,7 @@ impl CallControl for Engine {
             registrations: self.registrar.len(),
             transactions: self.endpoint.transactions.len(),
             calls_total: self.counts.calls,
+            stopping: self.life.is_ending(),
         }
     }
 }

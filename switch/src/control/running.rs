@@ -163,7 +163,11 @@ fn end(control: Rc<Control>) -> Result<(), EndError> {
     drop(control.media);
     drop(control.helpers);
     control.store.stop().map_err(EndError::Store)?;
-    if control.over.is_broken() { Err(EndError::Broken) } else { Ok(()) }
+    if control.over.is_broken() {
+        return Err(EndError::Broken);
+    }
+    info!("the switch has ended");
+    Ok(())
 }
 
 /// What went wrong at the end.

@@ -185,6 +185,9 @@ impl fmt::Display for StartError {
             StartError::Read(error) => write!(f, "data: {error}"),
             StartError::Bind(error) => error.fmt(f),
             StartError::Console(error) => error.fmt(f),
+            StartError::Media(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                f.write_str("[media] ports: other programs have all of them; set another range")
+            }
             StartError::Media(error) => write!(f, "[media] ports: {error}"),
             StartError::Thread(error) => {
                 write!(f, "the system grants no thread ({error}); raise its limit (ulimit -u)")

@@ -50,17 +50,22 @@ impl Engine {
         }
     }
 
-    pub(super) fn unbound(&mut self, device: DeviceId, changes: Vec<Change>, gone: bool) {
+    pub(super) fn unbound(&mut self, at: At<'_>, device: DeviceId, changes: Vec<Change>, gone: bool) {
         self.write(changes);
         self.watch_binding(device);
         if gone {
-            self.device_turned(device, false);
+            self.device_turned(at, device, false);
         }
     }
 
     /// A device became reachable, or ceased to be.
-    pub(super) fn device_turned(&mut self, device: DeviceId, registered: bool) {
-        tracing::info!(device = device.0, registered, "a device came or went");
+    pub(super) fn device_turned(&mut self, at: At<'_>, device: DeviceId, registered: bool) {
+        let sip_user = match at.site.device(device).map(|device| &device.access) {
+            Some(Access::Digest { sip_user, .. }) => sip_user.as_str(),
+            _ => "",
+        };
+        let what = if registered { "a phone is registered" } else { "a phone is registered no more" };
+        tracing::info!(device = device.0, sip_user, "{what}");
         self.events.push_back(CallEvent::Device { device, registered });
     }
 }
