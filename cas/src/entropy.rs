@@ -21,4 +21,12 @@ impl dyn Entropy + '_ {
         self.fill(&mut raw);
         hex::encode(raw)
     }
+
+    /// A password or SIP secret: 80 bits in 16 letters and digits that are not mistaken for one another when typed into a phone.
+    pub fn secret(&mut self) -> String {
+        const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+        let mut bytes = [0; 16];
+        self.fill(&mut bytes);
+        bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
+    }
 }

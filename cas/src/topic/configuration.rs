@@ -20,8 +20,6 @@ use crate::wire::{Code, Failure, Fields, json};
 const ADMIN: &str = "admin";
 const MAX_NAME: usize = 100;
 const MAX_SECRET: usize = 128;
-/// Characters of a secret made here, 5 bits each.
-const PASSWORD_LENGTH: usize = 16;
 
 /// What `add-user` waits with while a helper hashes.
 pub(crate) struct NewUser {
@@ -281,17 +279,9 @@ fn given_or_made(
     if let Some(given) = given {
         return check(field, given).map(|()| given.to_owned());
     }
-    let made = random_secret(cx);
+    let made = cx.core.entropy.secret();
     reply.insert(field.to_owned(), made.as_str().into());
     Ok(made)
-}
-
-/// 80 bits in letters and digits that are not mistaken for one another when typed into a phone.
-fn random_secret(cx: &mut Context<'_>) -> String {
-    const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
-    let mut bytes = [0; PASSWORD_LENGTH];
-    cx.core.entropy.fill(&mut bytes);
-    bytes.iter().map(|byte| char::from(ALPHABET[usize::from(byte % 32)])).collect()
 }
 
 /// Any text that is not too long to be hashed.

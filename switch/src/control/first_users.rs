@@ -55,9 +55,6 @@ pub struct Seeded {
 const USERS: [(&str, &str, bool); 3] =
     [("admin", "Administrator", false), ("501", "Vanessa Kensington", true), ("502", "Austin Powers", true)];
 
-/// Random bytes of a password or SIP secret: 80 bits, and no longer than one likes to type into a phone.
-const SECRET: usize = 10;
-
 /// Tells their secrets, then makes them: a switch that is killed in between, or by halves, leaves no user whose secrets nobody knows.
 pub(super) async fn make(
     control: &Rc<Control>,
@@ -68,8 +65,8 @@ pub(super) async fn make(
     let users = USERS.map(|(login, name, has_phone)| FirstUser {
         login: login.to_owned(),
         name: name.to_owned(),
-        password: entropy.token(SECRET),
-        sip_secret: has_phone.then(|| entropy.token(SECRET)),
+        password: entropy.secret(),
+        sip_secret: has_phone.then(|| entropy.secret()),
     });
     let seeded = Seeded { users: users.into(), server: ready.address, cas: ready.http.first().copied() };
     tell(&seeded);
