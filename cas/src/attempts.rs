@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 /// Attempts that cost nothing.
 const FREE: u32 = 5;
 /// The longest delay.
-const LONGEST: Duration = Duration::from_secs(30);
+pub const LONGEST: Duration = Duration::from_secs(30);
 /// After so long without a failure all is forgotten.
 const MEMORY: Duration = Duration::from_secs(900);
 /// Late answers to one source's attempts on one user.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use cas::attempts::Attempts;
+use cas::attempts::{self, Attempts};
 use cas::site::{Access, Device, DeviceId, DigestPolicy, Site};
 use cas::time::Now;
 use hmac::{Hmac, KeyInit, Mac};
@@ -107,11 +107,12 @@ impl Authenticator {
             Judgement::Stale => Verdict::Challenge(self.challenge(now, site, default, request, true)),
             Judgement::Wrong => {
                 let delay = self.attempts.failed(now.mono, source, user);
-                if at_home && !delay.is_zero() {
-                    // Not kept waiting, but not asked again either: some phones try the same secret as often as they are challenged.
-                    return Verdict::Refused(request.response(Status(403)), Duration::ZERO);
-                }
-                Verdict::Refused(self.challenge(now, site, default, request, false), delay)
+                let response = match at_home {
+                    // Not kept waiting, but in the end not asked again either: some phones try the same secret as often as they are challenged.
+                    true if delay >= attempts::LONGEST => request.response(Status(403)),
+                    _ => self.challenge(now, site, default, request, false),
+                };
+                Verdict::Refused(response, if at_home { Duration::ZERO } else { delay })
             }
         }
     }
