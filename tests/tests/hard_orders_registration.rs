@@ -169,6 +169,24 @@ fn a_sixth_wrong_secret_waits_and_neither_the_telephone_at_home_nor_another_user
     assert_eq!(guesser.hear(&mut world).iter().map(Sip::status).collect::<Vec<_>>(), [401]);
 }
 
+#[test]
+fn at_home_a_wrong_secret_is_never_kept_waiting_and_told_403_in_the_end() {
+    let mut world = World::new(1);
+    let mut home = Template::new("501", 1);
+    home.register(&mut world);
+    let mut heard = Vec::new();
+    for _ in 0..12 {
+        let nonce = home.nonce(&mut world);
+        let number = home.fresh();
+        let authorization = home.authorization("REGISTER", "guess", &nonce, Some(1));
+        let request = home.register_request("guess", number, "", &authorization);
+        home.say(&mut world, &request);
+        heard.extend(home.hear(&mut world).iter().map(Sip::status));
+    }
+    assert_eq!(heard, [[401; 10].as_slice(), &[403; 2]].concat());
+    home.register(&mut world);
+}
+
 /// RFC 3261 §9.2: the INVITE waits for its answer like any other.
 #[test]
 fn a_cancel_of_an_invite_whose_401_is_held_back_is_487() {
