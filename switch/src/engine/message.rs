@@ -67,7 +67,7 @@ impl Engine {
             },
             Indication::Unanswered(owner, why) => self.unanswered(at, owner, why),
             Indication::NoAck(Owner::Invite(leg) | Owner::Reinvite(leg)) => self.unacknowledged(at, leg),
-            Indication::NoAck(_) => {}
+            Indication::NoAck(_) | Indication::NoPrack(_) => {}
         }
     }
 

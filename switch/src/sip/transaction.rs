@@ -22,7 +22,7 @@ use super::header::Name;
 use super::message::{Method, Request, Response, Status};
 use client_invite::ClientInvite;
 use client_other::ClientOther;
-use key::{MAGIC_COOKIE, ServerKey};
+use key::{MAGIC_COOKIE, Origin, ServerKey};
 use server_invite::ServerInvite;
 use server_other::ServerOther;
 
@@ -86,6 +86,8 @@ pub enum Indication<O> {
     Unanswered(O, Unanswered),
     /// The ACK of a 2xx did not come within 64·T1 (§13.3.1.4): the user ends the dialog.
     NoAck(O),
+    /// The PRACK of a reliable provisional response did not come within 64·T1 (RFC 3262 §3): the user refuses the INVITE.
+    NoPrack(O),
 }
 
 /// Why a request has no answer.
@@ -99,6 +101,8 @@ pub enum Unanswered {
 
 struct Server<O> {
     key: ServerKey,
+    /// Where a copy that came another way is looked for (§8.2.2.2); none within a dialog.
+    origin: Option<Origin>,
     flow: Flow,
     owner: O,
     machine: ServerMachine,
@@ -125,6 +129,8 @@ enum ClientMachine {
 pub struct Transactions<O> {
     servers: BTreeMap<ServerTx, Server<O>>,
     server_keys: BTreeMap<ServerKey, ServerTx>,
+    /// Requests outside of dialogs, by what their copies have in common.
+    origins: BTreeMap<Origin, ServerTx>,
     clients: BTreeMap<ClientTx, Client<O>>,
     /// By branch, and whether it is a CANCEL (which shares the branch of its INVITE).
     client_keys: BTreeMap<(String, bool), ClientTx>,
@@ -138,6 +144,7 @@ impl<O: Copy + Default> Transactions<O> {
         Transactions {
             servers: BTreeMap::new(),
             server_keys: BTreeMap::new(),
+            origins: BTreeMap::new(),
             clients: BTreeMap::new(),
             client_keys: BTreeMap::new(),
             next: 0,
@@ -178,11 +185,17 @@ impl<O: Copy + Default> Transactions<O> {
             io.send(flow.of_reply(&via), &response.encode());
             return None;
         }
-        let tx = self.open_server(flow.of_reply(&via), key, &request.method);
+        let origin = Origin::of(&request);
+        if origin.is_some_and(|origin| self.origins.contains_key(&origin)) {
+            // §8.2.2.2: a proxy on the way has forked it, and its copies meet here.
+            io.send(flow.of_reply(&via), &request.response(Status(482)).encode());
+            return None;
+        }
+        let tx = self.open_server(flow.of_reply(&via), key, origin, &request.method);
         Some(Indication::Request(tx, request))
     }
 
-    fn open_server(&mut self, flow: Flow, key: ServerKey, method: &Method) -> ServerTx {
+    fn open_server(&mut self, flow: Flow, key: ServerKey, origin: Option<Origin>, method: &Method) -> ServerTx {
         self.next += 1;
         let tx = ServerTx(self.next);
         let machine = match method {
@@ -190,13 +203,21 @@ impl<O: Copy + Default> Transactions<O> {
             _ => ServerMachine::Other(ServerOther::new()),
         };
         self.server_keys.insert(key.clone(), tx);
-        self.servers.insert(tx, Server { key, flow, owner: O::default(), machine });
+        self.origins.extend(origin.map(|origin| (origin, tx)));
+        self.servers.insert(tx, Server { key, origin, flow, owner: O::default(), machine });
         tx
     }
 
     fn has_succeeded(&self, tx: ServerTx) -> bool {
         match self.servers.get(&tx).map(|server| &server.machine) {
             Some(ServerMachine::Invite(machine)) => machine.has_succeeded(),
+            _ => false,
+        }
+    }
+
+    fn awaits_prack(&self, tx: ServerTx) -> bool {
+        match self.servers.get(&tx).map(|server| &server.machine) {
+            Some(ServerMachine::Invite(machine)) => machine.awaits_prack(),
             _ => false,
         }
     }
@@ -220,7 +241,7 @@ impl<O: Copy + Default> Transactions<O> {
             io.send(flow, &cancel.response(Status(481)).encode());
             return None;
         };
-        let tx = self.open_server(flow, key, &Method::Cancel);
+        let tx = self.open_server(flow, key, None, &Method::Cancel);
         self.respond(io, tx, &cancel.response(Status(200)));
         let server = self.servers.get(&invite)?;
         match &server.machine {
@@ -250,6 +271,25 @@ impl<O: Copy + Default> Transactions<O> {
         if let Some(server) = self.end_server(io, tx) {
             io.send(server.flow, &response.encode());
         }
+    }
+
+    /// Sends a provisional response to an INVITE until [`pracked`](Self::pracked) says that it has arrived (RFC 3262 §3).
+    pub fn respond_reliably(&mut self, io: &mut Io<'_>, tx: ServerTx, response: &Response) {
+        let bytes = response.encode();
+        self.with_server(tx, |flow, machine| match machine {
+            ServerMachine::Invite(machine) => {
+                Some(ServerMachine::Invite(machine.respond_reliably(io, tx, flow, bytes)))
+            }
+            other => Some(other),
+        });
+    }
+
+    /// The PRACK of a reliable provisional response came.
+    pub fn pracked(&mut self, io: &mut Io<'_>, tx: ServerTx) {
+        self.with_server(tx, |_, machine| match machine {
+            ServerMachine::Invite(machine) => Some(ServerMachine::Invite(machine.pracked(io, tx))),
+            other => Some(other),
+        });
     }
 
     /// Whose transaction it is: comes back with its indications.
@@ -373,6 +413,10 @@ impl<O: Copy + Default> Transactions<O> {
                 });
                 None
             }
+            Timer::ServerEnd(tx) if self.awaits_prack(tx) => {
+                self.pracked(io, tx);
+                self.servers.get(&tx).map(|server| Indication::NoPrack(server.owner))
+            }
             Timer::ServerEnd(tx) => {
                 let server = self.end_server(io, tx)?;
                 match server.machine {
@@ -411,9 +455,14 @@ impl<O: Copy + Default> Transactions<O> {
             Some(machine) => {
                 self.servers.insert(tx, Server { machine, ..server });
             }
-            None => {
-                self.server_keys.remove(&server.key);
-            }
+            None => self.forget_server(&server.key, server.origin),
+        }
+    }
+
+    fn forget_server(&mut self, key: &ServerKey, origin: Option<Origin>) {
+        self.server_keys.remove(key);
+        if let Some(origin) = origin {
+            self.origins.remove(&origin);
         }
     }
 
@@ -439,7 +488,7 @@ impl<O: Copy + Default> Transactions<O> {
 
     fn end_server(&mut self, io: &mut Io<'_>, tx: ServerTx) -> Option<Server<O>> {
         let server = self.servers.remove(&tx)?;
-        self.server_keys.remove(&server.key);
+        self.forget_server(&server.key, server.origin);
         io.alarms.cancel(Timer::ServerRetransmit(tx));
         io.alarms.cancel(Timer::ServerEnd(tx));
         Some(server)

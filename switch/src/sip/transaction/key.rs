@@ -1,5 +1,7 @@
 //! How a request is matched to its transaction on the server's side.
 
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+
 use crate::sip::header::Via;
 use crate::sip::message::{Method, Request};
 
@@ -42,6 +44,27 @@ impl ServerKey {
                 ServerKey { branch: format!("{call_id} {tag} {number} {via}"), sent_by, method }
             }
         }
+    }
+}
+
+/// What the copies of a request outside of a dialog have in common, whichever way they came: Call-ID, From tag, CSeq (RFC 3261 §8.2.2.2). A hash
+/// of 64 bits, since only who makes the Call-ID could bring about two that are alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Origin(u64);
+
+impl Origin {
+    /// `None` for a request within a dialog.
+    pub(super) fn of(request: &Request) -> Option<Origin> {
+        let headers = &request.headers;
+        if headers.to().ok()?.tag().is_some() {
+            return None;
+        }
+        let mut hasher = DefaultHasher::new();
+        headers.call_id().ok()?.hash(&mut hasher);
+        headers.from().ok()?.tag().hash(&mut hasher);
+        headers.cseq().ok()?.number.hash(&mut hasher);
+        request.method.hash(&mut hasher);
+        Some(Origin(hasher.finish()))
     }
 }
 

@@ -13,6 +13,8 @@ use crate::sip::timer::{T1, T2, T4, TIMEOUT};
 pub(super) enum ServerInvite {
     /// No final response yet; the last provisional one, for retransmitted INVITEs.
     Proceeding(Option<Bytes>),
+    /// A reliable provisional response waits for its PRACK: it is sent again, over streams too (RFC 3262 §3).
+    Unpracked { response: Bytes, interval: Duration },
     /// 3xx-6xx sent, ACK awaited: timers G and H.
     Completed { response: Bytes, interval: Duration },
     /// Its ACK came; further ones are absorbed until timer I.
@@ -29,11 +31,15 @@ impl ServerInvite {
     }
 
     pub(super) fn is_proceeding(&self) -> bool {
-        matches!(self, ServerInvite::Proceeding(_))
+        matches!(self, ServerInvite::Proceeding(_) | ServerInvite::Unpracked { .. })
     }
 
     pub(super) fn has_succeeded(&self) -> bool {
         matches!(self, ServerInvite::Accepted { .. } | ServerInvite::Acknowledged)
+    }
+
+    pub(super) fn awaits_prack(&self) -> bool {
+        matches!(self, ServerInvite::Unpracked { .. })
     }
 
     pub(super) fn awaits_ack_of_success(&self) -> bool {
@@ -48,7 +54,13 @@ impl ServerInvite {
         status: Status,
         response: Bytes,
     ) -> ServerInvite {
-        let ServerInvite::Proceeding(_) = self else { return self };
+        if !self.is_proceeding() {
+            return self;
+        }
+        if let ServerInvite::Unpracked { .. } = self {
+            io.alarms.cancel(Timer::ServerRetransmit(tx));
+            io.alarms.cancel(Timer::ServerEnd(tx));
+        }
         io.send(flow, &response);
         if status.is_provisional() {
             return ServerInvite::Proceeding(Some(response));
@@ -64,10 +76,31 @@ impl ServerInvite {
         ServerInvite::Completed { response, interval: T1 }
     }
 
+    /// RFC 3262 §3: a provisional response that is sent until its PRACK comes, for 64·T1 at most.
+    pub(super) fn respond_reliably(self, io: &mut Io<'_>, tx: ServerTx, flow: Flow, response: Bytes) -> ServerInvite {
+        if !self.is_proceeding() {
+            return self;
+        }
+        io.send(flow, &response);
+        io.alarms.set(Timer::ServerEnd(tx), io.now + TIMEOUT);
+        io.alarms.set(Timer::ServerRetransmit(tx), io.now + T1);
+        ServerInvite::Unpracked { response, interval: T1 }
+    }
+
+    /// The PRACK came, or will not come: the response is not sent again but for an INVITE that comes again.
+    pub(super) fn pracked(self, io: &mut Io<'_>, tx: ServerTx) -> ServerInvite {
+        let ServerInvite::Unpracked { response, .. } = self else { return self };
+        io.alarms.cancel(Timer::ServerRetransmit(tx));
+        io.alarms.cancel(Timer::ServerEnd(tx));
+        ServerInvite::Proceeding(Some(response))
+    }
+
     /// The INVITE came again.
     pub(super) fn retransmission(self, io: &mut Io<'_>, flow: Flow) -> ServerInvite {
         match &self {
-            ServerInvite::Proceeding(Some(response)) | ServerInvite::Completed { response, .. } => {
+            ServerInvite::Proceeding(Some(response))
+            | ServerInvite::Unpracked { response, .. }
+            | ServerInvite::Completed { response, .. } => {
                 io.send(flow, response);
             }
             ServerInvite::Proceeding(None)
@@ -97,9 +130,15 @@ impl ServerInvite {
         ServerInvite::Acknowledged
     }
 
-    /// Timer G, or the next turn of the 2xx.
+    /// Timer G, or the next turn of the 2xx or of a reliable provisional response (whose interval has no upper bound, RFC 3262 §3).
     pub(super) fn retransmit(self, io: &mut Io<'_>, tx: ServerTx, flow: Flow) -> ServerInvite {
         match self {
+            ServerInvite::Unpracked { response, interval } => {
+                io.send(flow, &response);
+                let interval = interval * 2;
+                io.alarms.set(Timer::ServerRetransmit(tx), io.now + interval);
+                ServerInvite::Unpracked { response, interval }
+            }
             ServerInvite::Completed { response, interval } => {
                 io.send(flow, &response);
                 let interval = (interval * 2).min(T2);

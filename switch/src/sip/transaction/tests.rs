@@ -289,7 +289,9 @@ fn section_9_2_a_cancel_of_nothing_is_a_481_and_keeps_nothing() {
 fn a_full_table_is_a_503_with_retry_after() {
     let mut bench = Bench::new(Channel::Udp);
     for n in 0..4 {
-        assert!(bench.receive(incoming(Method::Options, &format!("o{n}"))).is_some());
+        let mut options = incoming(Method::Options, &format!("o{n}"));
+        options.headers.set(Name::CallId, format!("call-{n}"));
+        assert!(bench.receive(options).is_some());
     }
     assert_eq!(bench.receive(incoming(Method::Options, "o5")), None);
     match bench.last_sent() {
@@ -316,4 +318,62 @@ fn rfc_3581_a_response_goes_where_the_request_came_from_if_asked_and_to_the_via_
     let via = request.headers.via().unwrap();
     assert_eq!((via.params.value("received"), via.params.value("rport")), (Some("192.0.2.2"), Some("5062")));
     assert_eq!(flow.of_reply(&via).peer, flow.peer);
+}
+
+#[test]
+fn section_8_2_2_2_a_copy_that_came_another_way_is_a_loop_and_a_request_within_a_dialog_is_none() {
+    let mut bench = Bench::new(Channel::Udp);
+    assert!(matches!(bench.receive(incoming(Method::Invite, "one")), Some(Indication::Request(..))));
+    assert_eq!(bench.receive(incoming(Method::Invite, "two")), None);
+    assert_eq!(bench.sent(), ["SIP/2.0 482"]);
+    let mut within = incoming(Method::Invite, "three");
+    within.headers.set(Name::To, "<sip:b@example.com>;tag=b");
+    assert!(matches!(bench.receive(within), Some(Indication::Request(..))));
+    let mut next = incoming(Method::Invite, "four");
+    next.headers.set(Name::CSeq, "2 INVITE");
+    assert!(matches!(bench.receive(next), Some(Indication::Request(..))), "another request of the same client");
+}
+
+#[test]
+fn section_8_2_2_2_only_an_ongoing_transaction_makes_a_copy_a_loop() {
+    let mut bench = Bench::new(Channel::Udp);
+    let Some(Indication::Request(tx, request)) = bench.receive(incoming(Method::Invite, "one")) else { panic!() };
+    bench.with(|transactions, io, _| transactions.refuse(io, tx, &request.response(Status(401))));
+    assert!(matches!(bench.receive(incoming(Method::Invite, "two")), Some(Indication::Request(..))));
+}
+
+#[test]
+fn rfc_3262_section_3_a_reliable_response_is_sent_until_its_prack_and_no_longer_than_64_t1() {
+    for channel in [Channel::Udp, Channel::Tcp(StreamId(1))] {
+        let mut bench = Bench::new(channel);
+        let Some(Indication::Request(tx, invite)) = bench.receive(incoming(Method::Invite, "one")) else { panic!() };
+        bench.with(|transactions, io, _| {
+            transactions.set_owner(tx, 9);
+            transactions.respond_reliably(io, tx, &invite.response(Status(183)));
+        });
+        assert!(bench.pass(Duration::from_secs(16)).is_empty());
+        assert_eq!(bench.sent().len(), 6, "at 0, 0.5, 1.5, 3.5, 7.5 and 15.5 s: no upper bound of the interval");
+        bench.with(|transactions, io, _| transactions.pracked(io, tx));
+        assert!(bench.pass(TIMEOUT * 2).is_empty());
+        assert!(bench.sent().is_empty());
+        bench.with(|transactions, io, _| transactions.respond_reliably(io, tx, &invite.response(Status(180))));
+        assert_eq!(bench.pass(TIMEOUT), [Indication::NoPrack(9)]);
+        bench.with(|transactions, io, _| transactions.respond(io, tx, &invite.response(Status(504))));
+        assert_eq!(bench.sent().last().map(String::as_str), Some("SIP/2.0 504"));
+    }
+}
+
+#[test]
+fn rfc_3262_section_3_a_final_response_ends_the_repeating_of_a_reliable_one() {
+    let mut bench = Bench::new(Channel::Udp);
+    let Some(Indication::Request(tx, invite)) = bench.receive(incoming(Method::Invite, "one")) else { panic!() };
+    bench.with(|transactions, io, _| {
+        transactions.respond_reliably(io, tx, &invite.response(Status(183)));
+        transactions.respond(io, tx, &invite.response(Status(486)));
+    });
+    assert!(bench.receive(incoming(Method::Ack, "one")).is_none());
+    bench.sent();
+    assert!(bench.pass(TIMEOUT).is_empty());
+    assert!(bench.sent().is_empty());
+    assert!(bench.transactions.is_empty());
 }
