@@ -3,6 +3,12 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use crate::stream::Leg;
+
+/// A media thread.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct WorkerId(pub u8);
+
 /// One telephone's end of a media stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LegId(pub u64);
@@ -12,7 +18,7 @@ pub struct LegId(pub u64);
 pub struct Port(pub u16);
 
 /// What a worker is asked to do. Commands for a leg that does not exist are ignored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Command {
     /// A leg begins at a bound port. Nothing is accepted before the first [`Command::Update`]; what waited in the socket is thrown away.
     /// A second leg of the same name is ignored; one at a port that another leg has is closed at once.
@@ -48,6 +54,12 @@ pub enum Command {
         /// Event numbers 0-15.
         digits: Vec<u8>,
     },
+    /// Takes a leg from this worker, with all that it is: answered by [`Event::Detached`]. Who was joined to it hears nothing any more. What comes to its
+    /// port from now on waits in the socket.
+    Detach(LegId),
+    /// A leg that was taken from another worker goes on here, as if it had always been here: its streams do not break, and what waited in its socket is
+    /// heard.
+    Attach(Box<Leg>),
     /// Ends a leg (with an RTCP BYE). Answered by [`Event::Closed`]; its port may be used again after that.
     Close(LegId),
 }
@@ -126,7 +138,7 @@ impl Codec {
 }
 
 /// What a worker tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 pub enum Event {
     /// The telephone sent a DTMF event: once for each, when it ends.
     Dtmf {
@@ -145,6 +157,8 @@ pub enum Event {
         /// For how long.
         quiet: Duration,
     },
+    /// A leg has left its worker. Whoever gets this has the only one there is, and owes it an [`Command::Attach`].
+    Detached(Box<Leg>),
     /// A leg is closed: its last event.
     Closed {
         /// The leg.

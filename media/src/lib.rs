@@ -19,8 +19,12 @@
 //!
 //! # Threads
 //!
-//! [`Worker`] is pure: time and network are handed in, so that tests drive it in virtual time. [`Plane`] is the thread around one, with real sockets
-//! ([`net::Sweep`]), the clock, and the queue of commands. The thread sleeps from tick to tick, and parks when it has no leg.
+//! [`Worker`] is pure: time and network are handed in, so that tests drive it in virtual time. [`Plane`] is one thread around each, with real sockets
+//! ([`net::Sweep`]), the clock, and its queue of commands. A thread sleeps from tick to tick, and parks when it has no leg.
+//!
+//! All legs of a bridge sit on one thread. Where two that are to be joined do not, the engine moves one: [`Command::Detach`] takes the whole [`Leg`] out
+//! of its worker, and [`Command::Attach`] puts it into another. There is only ever one of it, so that no packet is handled twice; what comes while it is
+//! under way waits in its socket, which every thread can reach. The threads share nothing else.
 
 pub mod codec;
 pub mod command;
@@ -32,6 +36,7 @@ mod clock;
 mod dtmf;
 mod egress;
 mod latch;
+mod lateness;
 mod legs;
 mod plane;
 mod reception;
@@ -41,5 +46,6 @@ mod stream;
 mod worker;
 
 pub use command::*;
+pub use lateness::{BOUNDS_US, Lateness};
 pub use plane::Plane;
 pub use worker::Worker;

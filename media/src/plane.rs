@@ -1,7 +1,9 @@
-//! The media thread and the handle to it: commands in, events out.
+//! The media threads and the handle to them: commands in, events out.
 
 use std::io;
+use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,7 +13,8 @@ use thread_priority::{
     thread_native_id,
 };
 
-use crate::command::{Command, Event, Port};
+use crate::command::{Command, Event, Port, WorkerId};
+use crate::lateness::{Counter, Lateness};
 use crate::net::Sweep;
 use crate::worker::Worker;
 
@@ -24,29 +27,57 @@ const QUEUE: usize = 16 * 1024;
 /// Any of the real-time priorities preempts everything ordinary; the kernel's own threads may be above.
 const PRIORITY: u8 = 10;
 
-/// A media thread that runs. Dropping it ends all its legs, each with its BYE and its [`Event::Closed`], and the thread.
+/// The media threads. Dropping it ends all their legs, each with its BYE and its [`Event::Closed`] (but for one that is on its way between two
+/// threads), and the threads.
 #[derive(Debug)]
 pub struct Plane {
-    ports: Vec<Port>,
+    ports: Vec<(WorkerId, Port)>,
     taken: usize,
     descriptors_left: u64,
-    /// `None` only while the plane is dropped: the thread ends when its queue has lost its producer.
-    commands: Option<Producer<Command>>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<Thread>,
+    lateness: Arc<Counter>,
+}
+
+/// A thread, and the way to it.
+#[derive(Debug)]
+struct Thread {
+    commands: Producer<Command>,
+    handle: JoinHandle<()>,
 }
 
 impl Plane {
-    /// Binds the ports of a range and starts the thread. `events` is called on it, and must not wait.
-    pub fn start(ports: &RangeInclusive<u16>, events: impl FnMut(Event) + Send + 'static) -> io::Result<Plane> {
+    /// Binds the ports of a range, divides them among so many threads (at least one) and starts these. `events` is called on them, one of it on each, and
+    /// must not wait.
+    pub fn start(
+        ports: &RangeInclusive<u16>,
+        threads: NonZeroU8,
+        events: impl FnMut(Event) + Send + Clone + 'static,
+    ) -> io::Result<Plane> {
         let net = Sweep::bind(ports)?;
-        let (ports, taken, descriptors_left) = (net.ports().collect(), net.taken(), net.descriptors_left());
-        let (producer, consumer) = RingBuffer::new(QUEUE);
-        let thread = thread::Builder::new().name("media".into()).spawn(move || run(net, consumer, events))?;
-        Ok(Plane { ports, taken, descriptors_left, commands: Some(producer), thread: Some(thread) })
+        let workers = (0..threads.get()).map(WorkerId);
+        let mut plane = Plane {
+            // In turn, so that each thread has its part of what was free.
+            ports: workers.clone().cycle().zip(net.ports()).collect(),
+            taken: net.taken(),
+            descriptors_left: net.descriptors_left(),
+            threads: Vec::new(),
+            lateness: Arc::default(),
+        };
+        // One beginning of time for all: legs go from one to another.
+        let (start, wall) = (Instant::now(), SystemTime::now());
+        for WorkerId(number) in workers {
+            let (producer, consumer) = RingBuffer::new(QUEUE);
+            let (net, events, lateness) = (net.clone(), events.clone(), Arc::clone(&plane.lateness));
+            let worker = Worker::new(start, wall);
+            let thread = thread::Builder::new().name(format!("media-{number}"));
+            let handle = thread.spawn(move || run(worker, net, consumer, &lateness, events))?;
+            plane.threads.push(Thread { commands: producer, handle });
+        }
+        Ok(plane)
     }
 
-    /// The ports bound.
-    pub fn ports(&self) -> &[Port] {
+    /// The ports bound, and whose each is when nobody is there.
+    pub fn ports(&self) -> &[(WorkerId, Port)] {
         &self.ports
     }
 
@@ -60,44 +91,62 @@ impl Plane {
         self.descriptors_left
     }
 
-    /// Gives a command, done within a tick. Commands are done in the order given, and none is ever dropped: if thousands wait because
+    /// How late the threads have turned.
+    pub fn lateness(&self) -> Lateness {
+        self.lateness.read()
+    }
+
+    /// Gives a thread a command, done within a tick. Commands are done in the order given, and none is ever dropped: if thousands wait because
     /// the thread is held up, this waits for room.
-    pub fn command(&mut self, command: Command) {
-        let (Some(commands), Some(thread)) = (&mut self.commands, &self.thread) else { return };
+    pub fn command(&mut self, worker: WorkerId, command: Command) {
+        let Some(Thread { commands, handle }) = self.threads.get_mut(usize::from(worker.0)) else {
+            tracing::error!(worker = worker.0, "there is no such media thread; a command is lost");
+            return;
+        };
         let mut rest = command;
         while let Err(PushError::Full(command)) = commands.push(rest) {
             if commands.is_abandoned() {
-                tracing::error!("the media thread has ended; a command is lost");
+                tracing::error!("a media thread has ended; a command is lost");
                 return;
             }
             rest = command;
             thread::sleep(Duration::from_millis(1));
         }
         // Costs an atomic swap unless the thread is parked.
-        thread.thread().unpark();
+        handle.thread().unpark();
     }
 }
 
 impl Drop for Plane {
     fn drop(&mut self) {
-        self.commands = None;
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                tracing::error!("the media thread panicked");
+        let end = |Thread { commands, handle }| {
+            drop(commands);
+            handle.thread().unpark();
+            handle
+        };
+        // All are told before the first is waited for.
+        let handles: Vec<JoinHandle<()>> = self.threads.drain(..).map(end).collect();
+        for handle in handles {
+            if handle.join().is_err() {
+                tracing::error!("a media thread panicked");
             }
         }
     }
 }
 
-fn run(mut net: Sweep, mut commands: Consumer<Command>, mut events: impl FnMut(Event)) {
+fn run(
+    mut worker: Worker,
+    mut net: Sweep,
+    mut commands: Consumer<Command>,
+    lateness: &Counter,
+    mut events: impl FnMut(Event),
+) {
     // Not permitted to everybody, and not needed on a machine that is not busy.
     let policy = ThreadSchedulePolicy::Realtime(RealtimeThreadSchedulePolicy::Fifo);
     let priority = PRIORITY.try_into().map_or(ThreadPriority::Min, ThreadPriority::Crossplatform);
     let real_time = set_thread_priority_and_policy(thread_native_id(), priority, policy).is_ok();
     tracing::debug!(real_time, "media thread started");
     let mut next = Instant::now();
-    let mut worker = Worker::new(next, SystemTime::now());
     loop {
         // Asked before the queue is emptied, so that the last commands are not missed.
         let ending = commands.is_abandoned();
@@ -119,6 +168,7 @@ fn run(mut net: Sweep, mut commands: Consumer<Command>, mut events: impl FnMut(E
         } else {
             next = next_tick(next, Instant::now());
             thread::sleep(next.saturating_duration_since(Instant::now()));
+            lateness.add(next.elapsed());
         }
     }
 }
@@ -137,19 +187,23 @@ mod tests {
     use super::*;
     use crate::command::{Codec, LegId, PayloadMap, Stream, StreamStart};
 
-    /// A plane on ports that were free.
-    fn plane() -> (Plane, Receiver<Event>) {
+    const FIRST: WorkerId = WorkerId(0);
+
+    /// A plane of so many threads on two ports that were free.
+    fn plane(threads: u8) -> (Plane, Receiver<Event>) {
+        let threads = NonZeroU8::new(threads).unwrap();
         (0..200u16)
             .map(|n| 41_000 + (std::process::id() as u16 % 89) * 200 + n * 4)
             .find_map(|port| {
                 let (sender, events) = mpsc::channel();
-                let plane = Plane::start(&(port..=port + 3), move |event| sender.send(event).unwrap_or(())).ok()?;
+                let tell = move |event| sender.send(event).unwrap_or(());
+                let plane = Plane::start(&(port..=port + 3), threads, tell).ok()?;
                 (plane.taken() == 0).then_some((plane, events))
             })
             .expect("some ports are free")
     }
 
-    fn open(plane: &mut Plane, leg: u64, port: Port, remote: SocketAddr) {
+    fn open(plane: &mut Plane, leg: u64, (worker, port): (WorkerId, Port), remote: SocketAddr) {
         let payloads = PayloadMap(vec![(0, Codec::Pcmu)]);
         let start = StreamStart { ssrc: leg as u32, sequence: 0, timestamp: 0 };
         let stream = Stream {
@@ -160,32 +214,70 @@ mod tests {
             incoming: payloads.clone(),
             outgoing: payloads,
         };
-        plane.command(Command::Open { leg: LegId(leg), port, start });
-        plane.command(Command::Update { leg: LegId(leg), stream });
+        plane.command(worker, Command::Open { leg: LegId(leg), port, start });
+        plane.command(worker, Command::Update { leg: LegId(leg), stream });
+    }
+
+    /// Two legs with their telephones, not joined.
+    fn two_legs(plane: &mut Plane) -> [UdpSocket; 2] {
+        let phones = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
+        for (leg, phone) in phones.iter().enumerate() {
+            phone.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+            let port = plane.ports()[leg];
+            open(plane, leg as u64, port, phone.local_addr().unwrap());
+        }
+        phones
+    }
+
+    /// What comes before the first turn is thrown away: each sends until the other hears something.
+    fn hear_each_other(plane: &Plane, phones: &[UdpSocket; 2], from: u8) {
+        let mut heard = [0; 64];
+        for (speaker, listener) in [(0, 1), (1, 0)] {
+            let length = (from..250)
+                .find_map(|n| {
+                    let packet = [0x80, 0, 0, n, 0, 0, 0, n, 9, 9, 9, 9, 42];
+                    phones[speaker].send_to(&packet, ("127.0.0.1", plane.ports()[speaker].1.0)).unwrap();
+                    phones[listener].recv(&mut heard).ok()
+                })
+                .expect("a packet arrives");
+            assert_eq!((length, heard[12], heard[11]), (13, 42, listener as u8));
+        }
     }
 
     #[test]
     fn two_phones_hear_each_other_over_real_sockets() {
-        let (mut plane, events) = plane();
-        let phones = [0, 1].map(|_| UdpSocket::bind("127.0.0.1:0").unwrap());
-        let ports = [plane.ports()[0], plane.ports()[1]];
-        for (leg, phone) in phones.iter().enumerate() {
-            phone.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-            open(&mut plane, leg as u64, ports[leg], phone.local_addr().unwrap());
-        }
-        plane.command(Command::Bridge { a: LegId(0), b: LegId(1) });
-        // What comes before the first turn is thrown away: send until something is heard.
-        let mut heard = [0; 64];
-        for (from, to) in [(0, 1), (1, 0)] {
-            phones[to].set_read_timeout(Some(Duration::from_millis(20))).unwrap();
-            let length = (0..250u8)
-                .find_map(|n| {
-                    let packet = [0x80, 0, 0, n, 0, 0, 0, n, 9, 9, 9, 9, 42];
-                    phones[from].send_to(&packet, ("127.0.0.1", ports[from].0)).unwrap();
-                    phones[to].recv(&mut heard).ok()
-                })
-                .expect("a packet arrives");
-            assert_eq!((length, heard[12], heard[11]), (13, 42, to as u8));
+        let (mut plane, events) = plane(1);
+        let phones = two_legs(&mut plane);
+        plane.command(FIRST, Command::Bridge { a: LegId(0), b: LegId(1) });
+        hear_each_other(&plane, &phones, 0);
+        assert!(plane.lateness().count() > 0);
+        drop(plane);
+        let closed: Vec<_> = events.try_iter().collect();
+        assert!(matches!(closed[..], [Event::Closed { .. }, Event::Closed { .. }]), "{closed:?}");
+    }
+
+    #[test]
+    fn a_leg_goes_from_thread_to_thread_with_its_socket() {
+        let (mut plane, events) = plane(2);
+        let phones = two_legs(&mut plane);
+        assert_eq!(plane.ports().iter().map(|(worker, _)| worker.0).collect::<Vec<_>>(), [0, 1]);
+        let mut at = WorkerId(1);
+        for round in 0..4 {
+            // The second leg to the first, then both of them back and forth.
+            let to = WorkerId(round % 2);
+            let movers = if round == 0 { vec![1] } else { vec![0, 1] };
+            for leg in &movers {
+                plane.command(at, Command::Detach(LegId(*leg)));
+            }
+            for _ in movers {
+                let Event::Detached(leg) = events.recv_timeout(Duration::from_secs(5)).unwrap() else {
+                    panic!("a leg is detached")
+                };
+                plane.command(to, Command::Attach(leg));
+            }
+            plane.command(to, Command::Bridge { a: LegId(0), b: LegId(1) });
+            hear_each_other(&plane, &phones, round * 50);
+            at = to;
         }
         drop(plane);
         let closed: Vec<_> = events.try_iter().collect();
@@ -194,11 +286,11 @@ mod tests {
 
     #[test]
     fn a_thread_without_legs_wakes_for_a_command() {
-        let (mut plane, events) = plane();
-        let port = plane.ports()[0];
+        let (mut plane, events) = plane(1);
+        let place = plane.ports()[0];
         for leg in 0..3 {
-            open(&mut plane, leg, port, SocketAddr::from(([127, 0, 0, 1], 9)));
-            plane.command(Command::Close(LegId(leg)));
+            open(&mut plane, leg, place, SocketAddr::from(([127, 0, 0, 1], 9)));
+            plane.command(FIRST, Command::Close(LegId(leg)));
             let event = events.recv_timeout(Duration::from_secs(5)).unwrap();
             assert!(matches!(event, Event::Closed { leg: LegId(closed), .. } if closed == leg));
         }

@@ -17,9 +17,12 @@ use crate::rtp::{self, Header};
 /// After each of these without RTP the engine is told.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// One telephone's end of a media stream.
+/// One telephone's end of a media stream: all that is known of it, so that it can go from one worker to another (see [`Command::Detach`]). From outside it
+/// is a name.
+///
+/// [`Command::Detach`]: crate::Command::Detach
 #[derive(Debug)]
-pub(crate) struct Leg {
+pub struct Leg {
     pub(crate) id: LegId,
     pub(crate) port: Port,
     /// Who hears it.
@@ -61,7 +64,21 @@ pub(crate) struct Packet {
     payload: usize,
 }
 
+/// There is one leg of a name, wherever it is.
+impl PartialEq for Leg {
+    fn eq(&self, other: &Leg) -> bool {
+        self.id == other.id
+    }
+}
+
+impl Eq for Leg {}
+
 impl Leg {
+    /// Its name.
+    pub fn id(&self) -> LegId {
+        self.id
+    }
+
     pub(crate) fn new(id: LegId, port: Port, start: StreamStart) -> Leg {
         Leg { id, port, joined: Joined::Nobody, phase: Phase::Opened(start), stats: LegStats::default() }
     }

@@ -28,6 +28,8 @@ pub struct Worker {
     legs: Legs,
     /// Opened since the last turn: what waits at their ports was not meant for them.
     opened: Vec<Slot>,
+    /// To be given away at the next turn.
+    leaving: Vec<LegId>,
     /// Closed since the last turn: they still have to say so.
     closed: Vec<Leg>,
     /// Legs that could not be opened.
@@ -37,12 +39,14 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// A worker without legs. `wall` is the time of day at `start`; reports to telephones tell it.
+    /// A worker without legs. `wall` is the time of day at `start`; reports to telephones tell it. Workers that give legs to one another have the same
+    /// `start` and `wall`.
     pub fn new(start: Instant, wall: SystemTime) -> Worker {
         Worker {
             clock: Clock::new(start, wall),
             legs: Legs::default(),
             opened: Vec::new(),
+            leaving: Vec::new(),
             closed: Vec::new(),
             refused: Vec::new(),
             turns: 0,
@@ -79,6 +83,8 @@ impl Worker {
                     leg.send_digits(&digits);
                 }
             }
+            Command::Detach(leg) => self.leaving.push(leg),
+            Command::Attach(leg) => self.attach(*leg),
             Command::Close(leg) => {
                 if let Some(slot) = self.legs.find(leg) {
                     bridge::part(&mut self.legs, slot);
@@ -107,6 +113,20 @@ impl Worker {
         }
     }
 
+    fn attach(&mut self, leg: Leg) {
+        if self.legs.find(leg.id).is_some() || self.legs.is_used(leg.port) {
+            tracing::error!(
+                leg = leg.id.0,
+                port = leg.port.0,
+                "a media leg was not taken over: another one has its name or port"
+            );
+            self.refused.push(leg.id);
+        } else {
+            // What waits at its port was meant for it.
+            self.legs.insert(leg);
+        }
+    }
+
     fn leg(&mut self, leg: LegId) -> Option<&mut Leg> {
         let slot = self.legs.find(leg)?;
         self.legs.get_mut(slot)
@@ -116,6 +136,7 @@ impl Worker {
     pub fn turn(&mut self, now: Instant, net: &mut impl Net, events: &mut impl FnMut(Event)) {
         self.close_closed(now, net, events);
         self.open_opened(net);
+        self.detach_leaving(events);
         for (index, slot) in self.legs.slots().enumerate() {
             let Some(leg) = self.legs.get(slot) else { continue };
             let port = leg.port;
@@ -147,6 +168,18 @@ impl Worker {
             let Some(leg) = self.legs.get(slot) else { continue };
             net.open(leg.port);
             drain(leg.port, net, &mut self.buffer[..]);
+        }
+    }
+
+    /// After [`open_opened`](Self::open_opened): one that opened a moment ago leaves nothing at its port that was not meant for it.
+    fn detach_leaving(&mut self, events: &mut impl FnMut(Event)) {
+        for id in self.leaving.drain(..) {
+            // One that was closed meanwhile tells so, and nothing else.
+            let Some(slot) = self.legs.find(id) else { continue };
+            bridge::part(&mut self.legs, slot);
+            if let Some(leg) = self.legs.remove(slot) {
+                events(Event::Detached(Box::new(leg)));
+            }
         }
     }
 

@@ -10,11 +10,12 @@ use crate::engine::{Engine, Life};
 
 impl Engine {
     /// `Err`: a timer that nothing waits for, or something that waits without its timer; a leg without its call, or a call without its leg; a
-    /// change that was not told.
+    /// leg without its media leg, or the other way round; two that talk and are not to hear each other; a change that was not told.
     pub fn audit(&self) -> Result<(), String> {
         self.audit_timers()?;
         self.audit_waiting()?;
         self.audit_legs()?;
+        self.audit_media()?;
         match self.touched.is_empty() && self.completions.is_empty() {
             true => Ok(()),
             false => Err(format!("changes were left untold: {:?} {:?}", self.touched, self.completions)),
@@ -25,6 +26,20 @@ impl Engine {
     pub fn bridges(&self) -> Vec<(LegId, LegId)> {
         let talking = self.table.calls().filter(|(_, call)| matches!(call.stage, Stage::Talking { .. }));
         talking.filter_map(|(_, call)| call.caller.leg().zip(call.callee.leg())).collect()
+    }
+
+    fn audit_media(&self) -> Result<(), String> {
+        let known = |leg: &LegId| self.table.leg(*leg).is_some() || self.table.is_closing(*leg);
+        if let Some(leg) = self.seats.legs().find(|leg| !known(leg)) {
+            return Err(format!("the media leg {leg:?} is nobody's"));
+        }
+        if let Some((leg, _)) = self.table.legs().find(|(leg, _)| self.seats.thread(*leg).is_none()) {
+            return Err(format!("{leg:?} has no media leg"));
+        }
+        match self.bridges().into_iter().find(|(a, b)| !self.seats.are_joined(*a, *b)) {
+            Some((a, b)) => Err(format!("{a:?} and {b:?} talk and are not to hear each other")),
+            None => Ok(()),
+        }
     }
 
     fn audit_timers(&self) -> Result<(), String> {

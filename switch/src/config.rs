@@ -10,6 +10,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
@@ -52,6 +53,8 @@ pub struct Media {
     pub address: Option<IpAddr>,
     /// RTP ports: whole pairs, the first even.
     pub ports: RangeInclusive<u16>,
+    /// Threads that relay it.
+    pub threads: NonZeroU8,
 }
 
 /// `[cas]`
@@ -92,6 +95,7 @@ const SETTINGS: &[Setting] = &[
     setting("sip", "digest", r#""md5""#, "md5, sha256 or both, the default of devices: some phones fail when offered SHA-256"),
     setting("media", "address", r#""auto""#, "what is written into SDP: auto, or an address"),
     setting("media", "ports", r#""20000-29999""#, "RTP and RTCP ports over UDP: a call uses four"),
+    setting("media", "threads", "1", "threads that relay it, each with its part of the ports: 1 to 32, no more than cores"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
     setting("log", "level", r#""info""#, "error, warn, info, debug or trace"),
 ];
@@ -141,6 +145,7 @@ impl Config {
             media: Media {
                 address: file.get("media", "address", read::media_address)?,
                 ports: file.get("media", "ports", read::ports)?,
+                threads: file.get("media", "threads", read::threads)?,
             },
             cas: CasSection { listen: file.get("cas", "listen", read::addresses)? },
             log: Log { level: file.get("log", "level", read::level)? },

@@ -159,7 +159,7 @@ impl Control {
             Output::Connect(id, peer) => self.tcp.connect(id, peer),
             Output::Close(id) => self.tcp.close(id),
             Output::Resolve(peer) => self.answer(Input::Resolved(peer, self.udp.local_for(peer))),
-            Output::Media(_, command) => self.media.borrow_mut().command(command),
+            Output::Media(worker, command) => self.media.borrow_mut().command(worker, command),
             Output::Store(user, id, request) => {
                 if let Err(((user, id), error)) = self.store.submit((user, id), request) {
                     self.answer(Input::Stored(user, id, Err(error)));

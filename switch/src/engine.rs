@@ -22,9 +22,10 @@ use crate::call::CallNo;
 use crate::call::cause::Failure;
 use crate::call::table::Table;
 use crate::endpoint::{Endpoint, Timer};
-use crate::node::{Output, Settings, StoreUser, WorkerId};
+use crate::node::{Output, Settings, StoreUser};
 use crate::ports::Ports;
 use crate::registrar::Registrar;
+use crate::seats::{Seats, Told};
 use crate::sip::flow::{Flow, StreamId};
 use crate::sip::message::Response;
 use crate::sip::timer::TIMEOUT;
@@ -94,6 +95,7 @@ pub struct Engine {
     pub(crate) registrar: Registrar,
     pub(crate) table: Table,
     pub(crate) ports: Ports,
+    pub(crate) seats: Seats,
     /// Gateways, and the address of ours that reaches each.
     pub(crate) gateways: BTreeMap<SocketAddr, Option<SocketAddr>>,
     /// Calls that changed in this step, and why.
@@ -129,6 +131,7 @@ impl Engine {
             registrar: Registrar::new(now, &snapshot.bindings, settings.max_bindings),
             table: Table::default(),
             ports: Ports::new(&settings.ports, random),
+            seats: Seats::default(),
             gateways: BTreeMap::new(),
             touched: BTreeMap::new(),
             events: VecDeque::new(),
@@ -194,11 +197,16 @@ impl Engine {
         }
     }
 
-    pub(crate) fn media_event(&mut self, at: At<'_>, event: &media::Event) {
+    pub(crate) fn media_event(&mut self, at: At<'_>, event: media::Event) {
         match event {
-            media::Event::Silent { leg, .. } => self.silent(at, *leg),
+            media::Event::Silent { leg, .. } => self.silent(at, leg),
+            media::Event::Detached(leg) => {
+                let told = self.seats.detached(leg);
+                self.media(told);
+            }
             media::Event::Closed { leg, stats } => {
-                if let Some((place, record)) = self.table.closed(*leg, stats) {
+                self.seats.closed(leg);
+                if let Some((place, record)) = self.table.closed(leg, &stats) {
                     self.ports.give_back(place);
                     if let Some(record) = record {
                         self.write_history(record);
@@ -338,8 +346,8 @@ impl Engine {
         self.completions.push(CallEvent::Completed(ticket, result));
     }
 
-    pub(crate) fn media(&mut self, worker: WorkerId, command: media::Command) {
-        self.outputs.push_back(Output::Media(worker, command));
+    pub(crate) fn media(&mut self, told: Told) {
+        self.outputs.extend(told.into_iter().map(|(worker, command)| Output::Media(worker, command)));
     }
 
     pub(crate) fn next_store(&mut self) -> store::RequestId {
@@ -384,6 +392,11 @@ impl Engine {
     /// Every timer that is armed.
     pub fn armed_timers(&self) -> impl Iterator<Item = Timer> {
         self.endpoint.timers.armed()
+    }
+
+    /// Whether a media leg is on its way from one thread to another.
+    pub fn is_moving(&self, leg: media::LegId) -> bool {
+        self.seats.is_moving(leg)
     }
 
     /// RTP ports that are free.

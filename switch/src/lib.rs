@@ -23,5 +23,6 @@ pub mod net;
 pub mod node;
 mod ports;
 mod registrar;
+mod seats;
 mod service;
 pub mod sip;

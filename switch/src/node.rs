@@ -13,6 +13,7 @@ use cas::time::Now;
 
 use crate::engine::{At, Engine};
 pub use crate::sip::flow::{Channel, Flow, StreamId};
+pub use media::WorkerId;
 
 /// Who asked the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,7 +33,7 @@ pub struct Settings {
     pub digest: cas::site::DigestPolicy,
     /// What is written into SDP; `None`: the address of ours that the phone speaks to.
     pub media_address: Option<std::net::IpAddr>,
-    /// The RTP ports that were bound, and whose they are.
+    /// The RTP ports that were bound, and the media thread that each belongs to when nobody is there.
     pub ports: Vec<(WorkerId, media::Port)>,
     /// Calls at a time; one more is a 503.
     pub max_calls: usize,
@@ -96,10 +97,6 @@ pub enum Output {
     Stopped,
 }
 
-/// A media thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct WorkerId(pub u8);
-
 /// The switch.
 pub struct Node {
     site: Site,
@@ -134,7 +131,7 @@ impl Node {
             Input::FlowOpened(flow) => self.engine.flow_opened(flow),
             Input::FlowClosed(stream) => self.engine.flow_closed(at, stream),
             Input::Resolved(peer, local) => self.engine.resolved(peer, local),
-            Input::Media(event) => self.engine.media_event(at, &event),
+            Input::Media(event) => self.engine.media_event(at, event),
             Input::Stored(StoreUser::Engine, id, result) => self.engine.stored(at, id, result),
             Input::Stop => self.engine.stop(at),
             Input::Timeout => {

@@ -6,7 +6,7 @@ use media::Port;
 
 use crate::node::WorkerId;
 
-/// A port and the media thread that owns its socket.
+/// A port and the media thread that a leg there begins on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) worker: WorkerId,
@@ -34,16 +34,19 @@ impl Ports {
 
     /// A port of the thread that has most of them free.
     pub(crate) fn take(&mut self) -> Option<Place> {
-        let worker = *self.free.iter().max_by_key(|(_, ports)| ports.len())?.0;
-        self.take_beside(worker)
+        let (worker, ports) = self.free.iter_mut().max_by_key(|(_, ports)| ports.len())?;
+        Some(Place { worker: *worker, port: ports.pop_front()? })
     }
 
-    /// A port of this thread: all legs of a bridge sit on one.
+    /// A port of this thread, as all legs of a bridge sit on one; of another where this one has none left: then the leg moves when it is joined.
     pub(crate) fn take_beside(&mut self, worker: WorkerId) -> Option<Place> {
-        let port = self.free.get_mut(&worker)?.pop_front()?;
-        Some(Place { worker, port })
+        match self.free.get_mut(&worker).and_then(VecDeque::pop_front) {
+            Some(port) => Some(Place { worker, port }),
+            None => self.take(),
+        }
     }
 
+    /// To the thread it came from, wherever its leg went meanwhile.
     pub(crate) fn give_back(&mut self, place: Place) {
         self.free.entry(place.worker).or_default().push_back(place.port);
     }

@@ -143,6 +143,14 @@ impl Switch {
         fs::write(self.config(), text).expect("the configuration file is written");
     }
 
+    /// Sets something in a section of the configuration file that has not set it yet.
+    pub fn set(&self, section: &str, setting: &str) {
+        let text = fs::read_to_string(self.config()).expect("there is a configuration file");
+        let head = format!("[{section}]\n");
+        let (before, after) = text.split_once(&head).unwrap_or((&text, ""));
+        self.configure(&format!("{before}{head}{setting}\n{after}"));
+    }
+
     /// The configuration file.
     pub fn config(&self) -> PathBuf {
         self.folder.path().join("switch.toml")

@@ -34,6 +34,7 @@ use switch::node::{Channel, Flow, Input, Node, Settings, StoreUser, StreamId};
 pub use self::cast::{Handset, PhoneId};
 pub use self::client::ClientId;
 pub use self::network::Weather;
+pub use self::site::ports;
 pub use switch::demo::phone::{Behaviour, Codec, Direction, End, Event, Status};
 
 use self::carry::Stream;
@@ -176,6 +177,11 @@ impl World {
         self.plane.open()
     }
 
+    /// How many legs have gone from one media worker to another, since the last restart.
+    pub fn moved_legs(&self) -> usize {
+        self.plane.moves()
+    }
+
     /// Whether the switch has ended after [`World::stop`].
     pub fn has_stopped(&self) -> bool {
         self.stops > 0
@@ -286,8 +292,18 @@ impl World {
             }
         }
         for event in events {
-            self.note(|| format!("media → switch  {event:?}"));
-            self.tell_node(Input::Media(event));
+            match event {
+                media::Event::Detached(leg) => {
+                    self.note(|| format!("media → switch  Detached({:?})", leg.id()));
+                    // The control thread may be long in hearing it, and much may happen to the leg meanwhile.
+                    let delay = Duration::from_millis(u64::from(below(&mut self.random, 40)));
+                    self.schedule(delay, Due::Node(Box::new(Input::Media(media::Event::Detached(leg)))));
+                }
+                event => {
+                    self.note(|| format!("media → switch  {event:?}"));
+                    self.tell_node(Input::Media(event));
+                }
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::world::{Behaviour, Codec, Direction, Event, Handset, PhoneId, World};
+use tests::world::{Behaviour, Codec, Direction, Event, Handset, PhoneId, World, ports};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -40,6 +40,54 @@ fn hold_and_resume_do_not_break_the_stream() {
             let ear = world.ear(phone);
             assert_eq!((ear.sources(), ear.lost, ear.timestamp_faults, ear.strange), (1, 0, 0, 0));
         }
+        world.quiesce();
+    }
+}
+
+/// Each port is another media thread's: no two legs begin on one.
+fn apart() -> World {
+    World::with(1, |settings| settings.ports = ports(24))
+}
+
+#[test]
+fn legs_on_different_threads_are_brought_together_and_nothing_is_lost() {
+    let mut world = apart();
+    let [a, b] = world.add_phones(["501", "502"]);
+    for _ in 0..3 {
+        world.connect_call(a, b);
+        world.run_for(secs(1));
+        assert!(world.hear_each_other(a, b));
+        assert!(world.dial_digits(a, "12#"));
+        world.run_for(secs(1));
+        assert!(world.hold(b));
+        world.run_for(secs(1));
+        assert!(world.resume(b));
+        world.run_for(secs(1));
+        assert!(world.hear_each_other(a, b));
+        for phone in [a, b] {
+            let ear = world.ear(phone);
+            assert_eq!((ear.sources(), ear.lost, ear.timestamp_faults, ear.strange), (1, 0, 0, 0));
+        }
+        assert_eq!(world.ear(b).digits(), "12#");
+        world.hang_up(a);
+        world.run_for(secs(1));
+    }
+    assert_eq!(world.moved_legs(), 3);
+    world.quiesce();
+}
+
+/// Whenever the caller hangs up: before the two were joined, while the callee's leg is on its way, or after.
+#[test]
+fn a_leg_on_its_way_is_closed_when_the_call_ends() {
+    for wait in 0..80 {
+        let mut world = apart();
+        let [a, b] = world.add_phones(["501", "502"]);
+        world.call(a, "502");
+        world.run_for(Duration::from_millis(wait));
+        world.hang_up(b);
+        world.hang_up(a);
+        world.run_for(secs(1));
+        assert_eq!(world.open_legs(), 0, "after {wait} ms");
         world.quiesce();
     }
 }

@@ -69,6 +69,31 @@ fn s59_two_telephones_talk_in_g722() {
     two_telephones_talk(|extension, tone| Model { codecs: "g722", rate: 16_000, ..Model::new(extension, tone) });
 }
 
+/// Two media threads, each with the port of one leg: every call's legs begin apart, and one of them goes to the other's thread.
+#[test]
+fn s59_two_telephones_talk_through_two_media_threads() {
+    let _turn = turn();
+    let mut switch = Switch::new();
+    let (first, last) = (*switch.rtp.start(), switch.rtp.start() + 3);
+    let all = format!("ports = \"{first}-{}\"", switch.rtp.end());
+    let config = std::fs::read_to_string(switch.config()).unwrap();
+    switch.configure(&config.replace(&all, &format!("ports = \"{first}-{last}\"")));
+    switch.set("media", "threads = 2");
+    switch.run();
+    switch.add_user("501", "Vanessa Kensington");
+    switch.add_user("502", "Austin Powers");
+    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
+    for _ in 0..2 {
+        vanessa.call(&mut austin);
+        vanessa.hears(1_000);
+        austin.hears(440);
+        austin.command("sndcode", Some("7"));
+        assert_eq!(vanessa.digits(1), "7");
+        vanessa.hang_up();
+        austin.closed();
+    }
+}
+
 /// S63, from the telephone: nothing is sent to it while it holds, and it hears again afterwards.
 #[test]
 fn s63_a_telephone_holds_and_resumes() {

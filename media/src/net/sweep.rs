@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
@@ -22,12 +23,13 @@ const USUAL_LIMIT: u64 = 1024;
 /// Those of a port: RTP and RTCP.
 const SOCKETS: u64 = 2;
 
-/// Sockets of a range of ports.
-#[derive(Debug)]
+/// Sockets of a range of ports. Clones share them: each media thread has one and asks at the ports of its own legs only, so that a leg that goes to
+/// another thread finds its socket there, with all that waits in it.
+#[derive(Clone, Debug)]
 pub struct Sweep {
     first: u16,
     /// By port, from `first`, in steps of two.
-    pairs: Vec<Option<Pair>>,
+    pairs: Arc<[Option<Pair>]>,
     family: Family,
     taken: usize,
     /// How many files the process may open, these sockets included.
@@ -59,8 +61,8 @@ impl Sweep {
         let first = ports.start().checked_next_multiple_of(2).unwrap_or(u16::MAX);
         let family = if open(Family::Both, 0).is_ok() { Family::Both } else { Family::V4 };
         let most = limit / 2 / SOCKETS;
-        let mut sweep = Sweep { first, pairs: Vec::new(), family, taken: 0, limit };
-        let mut bound = 0;
+        let mut pairs = Vec::new();
+        let (mut bound, mut taken) = (0, 0);
         let mut reason = None;
         for port in (first..*ports.end()).step_by(2) {
             if bound == most {
@@ -74,16 +76,16 @@ impl Sweep {
             let pair = Pair::bind(family, port);
             match &pair {
                 Ok(_) => bound += 1,
-                Err(_) => sweep.taken += 1,
+                Err(_) => taken += 1,
             }
-            sweep.pairs.push(pair.map_err(|error| reason = Some(error)).ok());
+            pairs.push(pair.map_err(|error| reason = Some(error)).ok());
         }
         if bound == 0 {
             return Err(
                 reason.unwrap_or_else(|| io::Error::other("the range holds no even port with the odd one above it"))
             );
         }
-        Ok(sweep)
+        Ok(Sweep { first, pairs: pairs.into(), family, taken, limit })
     }
 
     /// The ports bound.

@@ -20,6 +20,7 @@ enum Step {
     Digits(u8, Vec<u8>),
     Close(u8),
     Open(u8),
+    Travel(u8, bool),
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -34,7 +35,8 @@ fn step() -> impl Strategy<Value = Step> {
         1 => leg.clone().prop_map(Step::Echo),
         1 => (leg.clone(), proptest::collection::vec(0..20u8, 0..5)).prop_map(|(leg, digits)| Step::Digits(leg, digits)),
         1 => leg.clone().prop_map(Step::Close),
-        1 => leg.prop_map(Step::Open),
+        1 => leg.clone().prop_map(Step::Open),
+        2 => (leg, any::<bool>()).prop_map(|(leg, away)| Step::Travel(leg, away)),
     ]
 }
 
@@ -66,6 +68,7 @@ fn act(world: &mut World, step: Step) {
         Step::Digits(leg, digits) => world.command(Command::SendDigits { leg: LegId(leg.into()), digits }),
         Step::Close(leg) => world.command(Command::Close(LegId(leg.into()))),
         Step::Open(leg) => world.open(leg.into()),
+        Step::Travel(leg, away) => world.travel([leg.into()], away.into()),
     }
 }
 
@@ -87,11 +90,11 @@ proptest! {
             }
             act(&mut world, step);
         }
-        world.worker.close_all();
+        world.close_all();
         world.turn();
         let closed = world.events.iter().filter(|event| matches!(event, Event::Closed { .. })).count();
         prop_assert_eq!(closed, opened);
-        prop_assert_eq!(world.worker.legs(), 0);
+        prop_assert_eq!(world.legs(), [0, 0]);
         prop_assert!(world.net.open.is_empty());
     }
 

@@ -54,12 +54,12 @@ fn nothing_is_accepted_before_the_first_update() {
 fn every_leg_is_closed_once_and_its_port_and_name_may_be_used_again() {
     let mut world = World::call();
     world.talk(1, 0..3);
-    assert_eq!(world.worker.legs(), 2);
+    assert_eq!(world.legs(), [2, 0]);
     world.command(Command::Close(LegId(1)));
     world.command(Command::Close(LegId(1)));
     world.command(Command::Bridge { a: LegId(1), b: LegId(2) });
     world.turn();
-    assert_eq!(world.worker.legs(), 1);
+    assert_eq!(world.legs(), [1, 0]);
     let closed = world.events.iter().filter(|event| matches!(event, Event::Closed { leg: LegId(1), .. })).count();
     assert_eq!(closed, 1);
     world.events.clear();
@@ -73,7 +73,7 @@ fn every_leg_is_closed_once_and_its_port_and_name_may_be_used_again() {
 fn a_second_leg_at_a_port_is_closed_at_once_and_the_first_lives() {
     let mut world = World::call();
     world.command(Command::Open { leg: LegId(9), port: port(1), start: start(9) });
-    assert_eq!(world.worker.legs(), 3);
+    assert_eq!(world.legs(), [3, 0]);
     world.turn();
     assert!(matches!(world.events[..], [Event::Closed { leg: LegId(9), .. }]));
     world.talk(1, 0..1);
@@ -98,7 +98,7 @@ fn commands_for_legs_that_are_not_there_are_ignored() {
     world.command(Command::SendDigits { leg: LegId(5), digits: vec![1] });
     world.command(Command::Close(LegId(5)));
     world.turn();
-    assert_eq!((world.worker.legs(), world.events.len()), (0, 0));
+    assert_eq!((world.legs(), world.events.len()), ([0, 0], 0));
 }
 
 #[test]
@@ -159,7 +159,7 @@ fn the_account_of_a_leg_is_whole() {
 #[test]
 fn closing_all_says_so_for_each() {
     let mut world = World::call();
-    world.worker.close_all();
+    world.close_all();
     world.turn();
-    assert_eq!((world.worker.legs(), world.events.len()), (0, 2));
+    assert_eq!((world.legs(), world.events.len()), ([0, 0], 2));
 }

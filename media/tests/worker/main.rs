@@ -4,6 +4,7 @@ mod chaos;
 mod digits;
 mod guard;
 mod life;
+mod moves;
 mod relay;
 mod reports;
 mod world;

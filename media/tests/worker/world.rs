@@ -124,7 +124,10 @@ impl Net for Queues {
 }
 
 pub(crate) struct World {
-    pub(crate) worker: Worker,
+    /// Legs are at the first, unless they [`travel`](World::travel).
+    workers: [Worker; 2],
+    /// Those that have travelled.
+    elsewhere: BTreeMap<LegId, usize>,
     pub(crate) net: Queues,
     pub(crate) events: Vec<Event>,
     pub(crate) began: Instant,
@@ -134,8 +137,8 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> World {
         let began = Instant::now();
-        let worker = Worker::new(began, SystemTime::UNIX_EPOCH);
-        World { worker, net: Queues::default(), events: Vec::new(), began, now: began }
+        let workers = [(); 2].map(|()| Worker::new(began, SystemTime::UNIX_EPOCH));
+        World { workers, elsewhere: BTreeMap::new(), net: Queues::default(), events: Vec::new(), began, now: began }
     }
 
     /// Two telephones that talk: legs 1 and 2.
@@ -148,8 +151,55 @@ impl World {
         world
     }
 
+    /// Tells the worker that has the leg.
     pub(crate) fn command(&mut self, command: Command) {
-        self.worker.command(self.now, command);
+        let leg = match &command {
+            Command::Open { leg, .. }
+            | Command::Update { leg, .. }
+            | Command::Bridge { a: leg, .. }
+            | Command::SendDigits { leg, .. }
+            | Command::Echo(leg)
+            | Command::Detach(leg)
+            | Command::Close(leg) => *leg,
+            Command::Attach(leg) => leg.id(),
+        };
+        let at = self.at(leg);
+        self.workers[at].command(self.now, command);
+    }
+
+    fn at(&self, leg: LegId) -> usize {
+        self.elsewhere.get(&leg).copied().unwrap_or(0)
+    }
+
+    /// These legs go to a worker, in one turn.
+    pub(crate) fn travel(&mut self, legs: impl IntoIterator<Item = u64>, to: usize) {
+        for leg in legs {
+            self.command(Command::Detach(LegId(leg)));
+        }
+        self.turn();
+        self.arrive_at(to);
+    }
+
+    /// The legs that came out go to a worker.
+    pub(crate) fn arrive_at(&mut self, to: usize) {
+        for event in std::mem::take(&mut self.events) {
+            match event {
+                Event::Detached(leg) => {
+                    self.elsewhere.insert(leg.id(), to);
+                    self.command(Command::Attach(leg));
+                }
+                event => self.events.push(event),
+            }
+        }
+    }
+
+    /// How many legs each worker has.
+    pub(crate) fn legs(&self) -> [usize; 2] {
+        self.workers.each_ref().map(Worker::legs)
+    }
+
+    pub(crate) fn close_all(&mut self) {
+        self.workers.iter_mut().for_each(Worker::close_all);
     }
 
     /// Opens a leg and settles its stream.
@@ -166,7 +216,9 @@ impl World {
     }
 
     pub(crate) fn turn(&mut self) {
-        self.worker.turn(self.now, &mut self.net, &mut |event| self.events.push(event));
+        for worker in &mut self.workers {
+            worker.turn(self.now, &mut self.net, &mut |event| self.events.push(event));
+        }
         self.now += Duration::from_millis(5);
     }
 

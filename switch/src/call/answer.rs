@@ -1,7 +1,6 @@
 //! What phones answer to our INVITEs, and what comes of it.
 
 use cas::control::Cause;
-use media::Command;
 
 use super::cause::{self, Failure};
 use super::leg::{Exchange, Leaving, LeavingState, Leg, LegId, LegState, Outgoing, Reoffer, Up};
@@ -205,9 +204,7 @@ impl Engine {
             self.complete(ticket, Ok(Some(caller_id)));
         }
         if let (Some(a), Some(b)) = (caller, callee) {
-            if let Some(leg) = self.table.leg(a) {
-                self.media(leg.place.worker, Command::Bridge { a, b });
-            }
+            self.join_media(a, b);
             self.agree(at, no, a);
         }
         self.touch(no, None);

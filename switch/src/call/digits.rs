@@ -1,7 +1,7 @@
 //! DTMF. What a phone sends by RFC 4733 is relayed by the media plane; what a client sends is made there (S69).
 
 use cas::control::{Digit, Ticket};
-use media::{Codec, Command};
+use media::Codec;
 
 use super::leg::{LegId, LegState};
 use crate::engine::Engine;
@@ -10,10 +10,8 @@ impl Engine {
     /// Plays digits to the far phone; what may be done was asked before.
     pub(crate) fn send_digits(&mut self, far: LegId, digits: &[Digit]) -> Ticket {
         let ticket = self.ticket();
-        if let Some(leg) = self.table.leg(far) {
-            let digits = digits.iter().map(|digit| digit.event()).collect();
-            self.media(leg.place.worker, Command::SendDigits { leg: far, digits });
-        }
+        let told = self.seats.send_digits(far, digits.iter().map(|digit| digit.event()).collect());
+        self.media(told);
         self.complete(ticket, Ok(None));
         ticket
     }

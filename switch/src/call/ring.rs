@@ -21,7 +21,7 @@ impl Engine {
     pub(crate) fn ring(&mut self, at: At<'_>, no: CallNo, side: Side, contacts: Vec<Contact>, offer: &Offer) {
         let mut legs = Vec::new();
         let beside = self.table.call(no).and_then(|call| call.party(side.other()).legs().first().copied());
-        let beside = beside.and_then(|leg| self.table.leg(leg)).map(|leg| leg.place.worker);
+        let beside = beside.and_then(|leg| self.seats.thread(leg));
         for contact in contacts {
             let place = match beside {
                 Some(worker) => self.ports.take_beside(worker),

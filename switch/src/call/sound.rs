@@ -1,9 +1,9 @@
-//! A leg's sound in the media plane: opened, told what was agreed, closed.
+//! A leg's sound in the media plane: opened, told what was agreed, joined, closed.
 
 use std::net::SocketAddr;
 
 use cas::store::HistoryRecord;
-use media::{Command, Stream, StreamStart};
+use media::{Stream, StreamStart};
 
 use super::leg::{LegId, LegState};
 use super::offer::agreed;
@@ -20,7 +20,8 @@ impl Engine {
             sequence: (random >> 32) as u16 & 0x7fff,
             timestamp: self.endpoint.entropy.number() as u32,
         };
-        self.media(place.worker, Command::Open { leg, port: place.port, start });
+        let told = self.seats.open(leg, place, start);
+        self.media(told);
     }
 
     /// Tells the media plane what the last exchange of a leg has settled.
@@ -38,11 +39,19 @@ impl Engine {
             incoming: leg.sdp.payloads().clone(),
             outgoing: agreed(&up.audio, leg.sdp.payloads()),
         };
-        self.media(leg.place.worker, Command::Update { leg: id, stream });
+        let told = self.seats.update(id, stream);
+        self.media(told);
+    }
+
+    /// The two hear each other, once they sit on one thread.
+    pub(crate) fn join_media(&mut self, a: LegId, b: LegId) {
+        let told = self.seats.join(a, b);
+        self.media(told);
     }
 
     pub(crate) fn close_media(&mut self, id: LegId, place: Place, record: Option<HistoryRecord>) {
-        self.media(place.worker, Command::Close(id));
+        let told = self.seats.close(id);
+        self.media(told);
         self.table.close(id, Closing { place, record });
     }
 }

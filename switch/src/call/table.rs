@@ -142,6 +142,10 @@ impl Table {
         self.closing.insert(id, closing);
     }
 
+    pub(crate) fn is_closing(&self, id: LegId) -> bool {
+        self.closing.contains_key(&id)
+    }
+
     /// The media leg is closed: its place is free, and its record has its statistics.
     pub(crate) fn closed(&mut self, id: LegId, stats: &LegStats) -> Option<(Place, Option<HistoryRecord>)> {
         let Closing { place, record } = self.closing.remove(&id)?;

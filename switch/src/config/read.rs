@@ -1,6 +1,7 @@
 //! From a value of the file to what it means.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
@@ -10,6 +11,8 @@ use super::document::{Value, Wrong};
 
 /// A name of the DNS (RFC 1035 §3.1).
 const MAX_DOMAIN: usize = 253;
+/// More media threads than this help nobody: one relays some thousand streams.
+const MAX_THREADS: u8 = 32;
 
 pub(super) fn folder(value: &Value<'_>) -> Result<PathBuf, Wrong> {
     text(value, "the path of a folder", |text| (!text.is_empty()).then(|| PathBuf::from(text)))
@@ -59,6 +62,11 @@ pub(super) fn ports(value: &Value<'_>) -> Result<RangeInclusive<u16>, Wrong> {
         let (first, last) = text.split_once('-')?;
         Some(first.trim().parse().ok()?..=last.trim().parse().ok()?).filter(pairs).filter(|range| *range.start() > 1023)
     })
+}
+
+pub(super) fn threads(value: &Value<'_>) -> Result<NonZeroU8, Wrong> {
+    let threads = value.get_ref().as_integer().and_then(|number| number.as_str().parse::<NonZeroU8>().ok());
+    threads.filter(|threads| threads.get() <= MAX_THREADS).map_or_else(|| wrong(value, "a number from 1 to 32"), Ok)
 }
 
 pub(super) fn level(value: &Value<'_>) -> Result<String, Wrong> {

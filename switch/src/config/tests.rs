@@ -38,6 +38,7 @@ fn the_defaults() {
     assert_eq!(config.sip.udp, ["0.0.0.0:5060".parse().unwrap(), "[::]:5060".parse().unwrap()]);
     assert_eq!((config.sip.domain.as_str(), config.sip.digest), ("switch.local", DigestPolicy::Md5));
     assert_eq!((config.media.address, config.media.ports), (None, 20000..=29999));
+    assert_eq!(config.media.threads.get(), 1);
     assert_eq!(config.cas.listen, ["127.0.0.1:8080".parse().unwrap()]);
     assert_eq!(config.log.level, "info");
 }
@@ -97,6 +98,11 @@ fn port_ranges_are_whole_pairs_beside_sip() {
         error("[media]\nports = \"5000-5999\""),
         r#"switch.toml:2: ports = "5000-5999": expected a range without 5060, where SIP listens over UDP"#
     );
+    for bad in ["0", "-1", "33", "1.5", "\"two\""] {
+        let error = error(&format!("[media]\nthreads = {bad}"));
+        assert_eq!(error, format!("switch.toml:2: threads = {bad}: expected a number from 1 to 32"));
+    }
+    assert_eq!(Config::parse("switch.toml", "[media]\nthreads = 32").unwrap().media.threads.get(), 32);
     let apart = "[sip]\nudp = [\"127.0.0.1:6060\"]\n[media]\nports = \"5000-5999\"";
     assert_eq!(Config::parse("switch.toml", apart).unwrap().media.ports, 5000..=5999);
 }

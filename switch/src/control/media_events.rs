@@ -8,33 +8,30 @@ use tracing::warn;
 
 use super::over::Watch;
 use crate::config;
-use crate::node::WorkerId;
 
-/// The one media thread there is.
-pub(super) const WORKER: WorkerId = WorkerId(0);
-
-/// Events other than the last of a leg that may wait.
+/// Events that may wait, other than those that say where a leg has gone.
 const WAITING: usize = 4096;
 
 /// Starts the plane. What it tells waits in the receiver.
 pub(super) fn start(config: &config::Media, watch: Watch) -> io::Result<(Plane, mpsc::Receiver<Event>)> {
-    // No more legs than ports, and no port is used again before its leg's end was heard.
-    let legs = config.ports.len();
-    let (tell, events) = mpsc::channel(WAITING + legs);
-    let plane = Plane::start(&config.ports, teller(tell, legs, watch))?;
+    // No more legs than ports, and no port is used again before its leg's end was heard; nor is a leg closed before its move was. While one thread looks
+    // whether there is room, each of the others may take some.
+    let kept = config.ports.len() + usize::from(config.threads.get());
+    let (tell, events) = mpsc::channel(WAITING + kept);
+    let plane = Plane::start(&config.ports, config.threads, teller(tell, kept, watch))?;
     if plane.taken() > 0 {
         warn!(taken = plane.taken(), bound = plane.ports().len(), "other programs have some of the RTP ports");
     }
     Ok((plane, events))
 }
 
-/// Runs on the media thread, where nothing may wait. Room for the end of every leg is kept free; of a flood of anything else, the rest is
+/// Runs on a media thread, where nothing may wait. Room for the move or the end of every leg is kept free; of a flood of anything else, the rest is
 /// dropped and told.
-fn teller(tell: mpsc::Sender<Event>, legs: usize, watch: Watch) -> impl FnMut(Event) + Send + 'static {
+fn teller(tell: mpsc::Sender<Event>, kept: usize, watch: Watch) -> impl FnMut(Event) + Send + Clone + 'static {
     let mut dropped: u64 = 0;
     move |event| {
         let _watched = &watch;
-        if matches!(event, Event::Closed { .. }) || tell.capacity() > legs {
+        if matches!(event, Event::Closed { .. } | Event::Detached(_)) || tell.capacity() > kept {
             // At the end of the switch nobody listens any more.
             let _ = tell.try_send(event);
         } else {

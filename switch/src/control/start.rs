@@ -26,7 +26,7 @@ use crate::helpers::{self, Pool};
 use crate::net::BindError;
 use crate::net::tcp::{self, Listeners};
 use crate::net::udp::Udp;
-use crate::node::{Input, Node, Settings, StoreUser};
+use crate::node::{Input, Node, Settings, StoreUser, WorkerId};
 
 /// Answers of other threads that may wait; the store and the helpers wait when there are more.
 const ANSWERS: usize = 16 << 10;
@@ -118,14 +118,14 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     Ok(Opened { parts, told, http, http_limits, console, ready, empty: snapshot.users.is_empty() })
 }
 
-fn settings(config: &Config, ports: &[media::Port]) -> Settings {
+fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
     Settings {
         domain: config.sip.domain.clone(),
         digest: config.sip.digest,
         media_address: config.media.address,
         // A call has two legs, each with a port of its own.
         max_calls: ports.len() / 2,
-        ports: ports.iter().map(|&port| (media_events::WORKER, port)).collect(),
+        ports: ports.to_vec(),
         max_transactions: TRANSACTIONS,
         max_bindings: BINDINGS,
         cas: cas::cas::Settings::default(),

@@ -39,9 +39,12 @@ impl World {
                 let resolved = Input::Resolved(peer, Some(switch_address()));
                 self.schedule(Duration::from_millis(1), Due::Node(Box::new(resolved)));
             }
-            Output::Media(_, command) => {
-                self.note(|| format!("switch → media  {command:?}"));
-                if let Err(breach) = self.plane.command(self.now.mono, command) {
+            Output::Media(worker, command) => {
+                self.note(|| match &command {
+                    media::Command::Attach(leg) => format!("switch → media  {worker:?} Attach({:?})", leg.id()),
+                    command => format!("switch → media  {worker:?} {command:?}"),
+                });
+                if let Err(breach) = self.plane.command(self.now.mono, worker, command) {
                     self.fail(&breach);
                 }
             }

@@ -1,4 +1,5 @@
-//! The media worker of the world, on a network of its own, and a watch over its legs: each opened once, at a port that is free, and closed.
+//! The media workers of the world, on a network of their own, and a watch over their legs: each opened once, at a port that is free, at one worker at a
+//! time, and closed.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
@@ -6,10 +7,9 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use media::net::{Channel, Net};
-use media::{Command, Event, LegId, Port, Worker};
-use switch::node::WorkerId;
+use media::{Command, Event, LegId, Port, Worker, WorkerId};
 
-/// A turn of the worker.
+/// A turn of the workers.
 const TICK: Duration = Duration::from_millis(5);
 /// With nothing coming in it is enough to look this often; what is late by it is only silence told of and reports.
 const IDLE: Duration = Duration::from_millis(500);
@@ -20,10 +20,12 @@ const DIGIT: Duration = Duration::from_millis(160);
 /// The media plane of the world.
 #[derive(Debug)]
 pub(super) struct Plane {
-    worker: Worker,
+    workers: BTreeMap<WorkerId, Worker>,
     air: Air,
-    /// The ports of legs from their opening to the event that they are closed.
-    legs: BTreeMap<LegId, Port>,
+    /// Legs from their opening to the event that they are closed: their ports, and the worker that has each; none while it is on its way.
+    legs: BTreeMap<LegId, (Port, Option<WorkerId>)>,
+    /// Legs that went from one worker to another.
+    moves: usize,
     /// Legs that were joined, in the order they were named.
     joined: BTreeSet<(LegId, LegId)>,
     last_turn: Instant,
@@ -60,9 +62,10 @@ impl Net for Air {
 impl Plane {
     pub(super) fn new(ports: &[(WorkerId, Port)], now: Instant) -> Plane {
         Plane {
-            worker: Worker::new(now, SystemTime::UNIX_EPOCH),
+            workers: ports.iter().map(|(id, _)| (*id, Worker::new(now, SystemTime::UNIX_EPOCH))).collect(),
             air: Air { bound: ports.iter().map(|(_, port)| *port).collect(), ..Air::default() },
             legs: BTreeMap::new(),
+            moves: 0,
             joined: BTreeSet::new(),
             last_turn: now,
             busy_until: now,
@@ -76,41 +79,62 @@ impl Plane {
 
     /// Whether these two legs were joined.
     pub(super) fn joins(&self, a: LegId, b: LegId) -> bool {
-        self.joined.contains(&(a, b))
+        self.joined.contains(&(a, b)) || self.joined.contains(&(b, a))
+    }
+
+    /// How many legs have gone from one worker to another.
+    pub(super) fn moves(&self) -> usize {
+        self.moves
     }
 
     /// A command of the engine. `Err`: one that a sound engine does not give.
-    pub(super) fn command(&mut self, now: Instant, command: Command) -> Result<(), String> {
+    pub(super) fn command(&mut self, now: Instant, to: WorkerId, command: Command) -> Result<(), String> {
         self.busy_until = now + BUSY;
         match &command {
             Command::Open { leg, port, .. } => {
-                if !self.air.bound.contains(port) || self.legs.values().any(|used| used == port) {
+                if !self.air.bound.contains(port) || self.legs.values().any(|(used, _)| used == port) {
                     return Err(format!("a leg was opened at port {}, which is not free", port.0));
                 }
-                if self.legs.insert(*leg, *port).is_some() {
+                if self.legs.insert(*leg, (*port, Some(to))).is_some() {
                     return Err(format!("leg {} was opened twice", leg.0));
                 }
             }
-            Command::Update { leg, .. } | Command::Echo(leg) | Command::Close(leg) => self.must_be_open(*leg)?,
+            Command::Update { leg, .. } | Command::Echo(leg) | Command::Close(leg) => self.must_be_at(to, *leg)?,
+            Command::Detach(leg) => {
+                self.must_be_at(to, *leg)?;
+                if let Some((_, at)) = self.legs.get_mut(leg) {
+                    *at = None;
+                }
+            }
+            Command::Attach(leg) => match self.legs.get_mut(&leg.id()) {
+                Some((_, at @ None)) => {
+                    *at = Some(to);
+                    self.moves += 1;
+                }
+                _ => return Err(format!("leg {} was attached and had not been detached", leg.id().0)),
+            },
             Command::SendDigits { leg, digits } => {
-                self.must_be_open(*leg)?;
+                self.must_be_at(to, *leg)?;
                 self.busy_until = now + DIGIT * (digits.len() as u32 + 2);
             }
             Command::Bridge { a, b } => {
-                self.must_be_open(*a)?;
-                self.must_be_open(*b)?;
+                self.must_be_at(to, *a)?;
+                self.must_be_at(to, *b)?;
                 self.joined.insert((*a, *b));
             }
         }
-        self.worker.command(now, command);
+        let worker = self.workers.get_mut(&to).ok_or_else(|| format!("a command for {to:?}, which is not there"))?;
+        worker.command(now, command);
         Ok(())
     }
 
-    fn must_be_open(&self, leg: LegId) -> Result<(), String> {
-        self.legs
-            .contains_key(&leg)
-            .then_some(())
-            .ok_or_else(|| format!("a command for leg {}, which is not open", leg.0))
+    fn must_be_at(&self, worker: WorkerId, leg: LegId) -> Result<(), String> {
+        match self.legs.get(&leg) {
+            Some((_, Some(at))) if *at == worker => Ok(()),
+            Some((_, Some(at))) => Err(format!("a command to {worker:?} for leg {}, which is at {at:?}", leg.0)),
+            Some((_, None)) => Err(format!("a command for leg {}, which is on its way", leg.0)),
+            None => Err(format!("a command for leg {}, which is not open", leg.0)),
+        }
     }
 
     /// A packet reaches a port.
@@ -125,17 +149,19 @@ impl Plane {
         }
     }
 
-    /// When the worker turns next.
+    /// When the workers turn next.
     pub(super) fn next_turn(&self) -> Option<Instant> {
         let pause = if self.last_turn < self.busy_until { TICK } else { IDLE };
-        (self.worker.legs() > 0).then(|| self.last_turn + pause)
+        self.workers.values().any(|worker| worker.legs() > 0).then(|| self.last_turn + pause)
     }
 
     /// A turn: what it sends and tells.
     pub(super) fn turn(&mut self, now: Instant) -> (Vec<(Port, SocketAddr, Bytes)>, Vec<Event>) {
         self.last_turn = now;
         let mut events = Vec::new();
-        self.worker.turn(now, &mut self.air, &mut |event| events.push(event));
+        for worker in self.workers.values_mut() {
+            worker.turn(now, &mut self.air, &mut |event| events.push(event));
+        }
         for event in &events {
             if let Event::Closed { leg, .. } = event {
                 self.legs.remove(leg);

@@ -26,12 +26,17 @@ pub(super) fn secret(user: &str) -> String {
     format!("secret{user}")
 }
 
+/// RTP ports, divided among so many media workers.
+pub fn ports(workers: u8) -> Vec<(WorkerId, Port)> {
+    (0..24).map(|index: u16| (WorkerId(index as u8 % workers), Port(20_000 + 2 * index))).collect()
+}
+
 pub(super) fn settings() -> Settings {
     Settings {
         domain: DOMAIN.to_owned(),
         digest: DigestPolicy::Md5,
         media_address: None,
-        ports: (0..24).map(|index| (WorkerId(0), Port(20_000 + 2 * index))).collect(),
+        ports: ports(1),
         max_calls: 10,
         max_transactions: 500,
         max_bindings: 4,
