@@ -46,10 +46,14 @@ pub struct Snapshot {
 pub struct BindingRecord {
     /// The device.
     pub device: DeviceId,
-    /// The Contact URI as registered: names the binding within the device.
+    /// The Contact URI as registered: names the binding within the device, together with the next.
     pub contact: String,
+    /// The reg-id of an outbound flow (RFC 5626 §4.2), 0 where it is none.
+    pub reg_id: u32,
     /// `+sip.instance`, where the phone sent one.
     pub instance: Option<String>,
+    /// The Path values (RFC 3327), with commas between, as they came; empty where there were none.
+    pub path: String,
     /// q in thousandths, 1000 where the phone sent none.
     pub q: u16,
     /// The Call-ID of the REGISTER.
@@ -176,7 +180,7 @@ pub enum Change {
     PutNumber(Extension, Target),
     RemoveNumber(Extension),
     PutBinding(BindingRecord),
-    RemoveBinding { device: DeviceId, contact: String },
+    RemoveBinding { device: DeviceId, contact: String, reg_id: u32 },
     PutHistory(HistoryRecord),
     PutSubscription(SubscriptionRecord),
     RemoveSubscription(u64),
@@ -260,12 +264,12 @@ pub trait Configuration {
 
 /// Bindings of the registrar.
 pub trait Registrations {
-    /// All bindings, by device and contact.
+    /// All bindings, by device, contact and reg-id.
     fn bindings(&self) -> Result<Vec<BindingRecord>, StoreError>;
     /// [`Change::PutBinding`]
     fn put_binding(&mut self, binding: &BindingRecord) -> Result<(), StoreError>;
     /// [`Change::RemoveBinding`]
-    fn remove_binding(&mut self, device: DeviceId, contact: &str) -> Result<(), StoreError>;
+    fn remove_binding(&mut self, device: DeviceId, contact: &str, reg_id: u32) -> Result<(), StoreError>;
     /// Removes those that ended at this instant or before.
     fn remove_ended_bindings(&mut self, now: Wall) -> Result<(), StoreError>;
 }
@@ -369,7 +373,7 @@ fn apply(store: &mut dyn Store, change: &Change) -> Result<(), StoreError> {
         Change::PutNumber(number, target) => store.put_number(number, target),
         Change::RemoveNumber(number) => store.remove_number(number),
         Change::PutBinding(binding) => store.put_binding(binding),
-        Change::RemoveBinding { device, contact } => store.remove_binding(*device, contact),
+        Change::RemoveBinding { device, contact, reg_id } => store.remove_binding(*device, contact, *reg_id),
         Change::PutHistory(record) => store.put_record(record),
         Change::PutSubscription(subscription) => store.put_subscription(subscription),
         Change::RemoveSubscription(id) => store.remove_subscription(*id),

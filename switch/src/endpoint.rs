@@ -1,7 +1,7 @@
 //! The engine's hands: transactions, the timer table, what is to be sent, and the streams that are up. Call control and the registrar speak SIP
 //! through this and nothing else.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -10,8 +10,9 @@ use cas::entropy::Entropy;
 use cas::site::DeviceId;
 
 use crate::call::{CallNo, LegId};
+use crate::registrar::{Phone, gruu};
 use crate::sip::flow::{Channel, Flow, StreamId};
-use crate::sip::header::Name;
+use crate::sip::header::{Address, Name};
 use crate::sip::message::{Request, Response};
 use crate::sip::timer::Timers;
 use crate::sip::transaction::{self, Alarms, ClientTx, Indication, Io, ServerTx, Transactions};
@@ -57,6 +58,14 @@ pub enum Timer {
 struct Stream {
     flow: Flow,
     framer: Framer,
+    /// Who is registered over it.
+    devices: BTreeSet<DeviceId>,
+}
+
+impl Stream {
+    fn new(flow: Flow) -> Stream {
+        Stream { flow, framer: Framer::default(), devices: BTreeSet::new() }
+    }
 }
 
 /// SIP as the rest of the engine speaks it.
@@ -69,6 +78,8 @@ pub(crate) struct Endpoint {
     closes: VecDeque<StreamId>,
     streams: BTreeMap<StreamId, Stream>,
     next_stream: u64,
+    /// By SIP user.
+    phones: BTreeMap<String, Vec<Phone>>,
 }
 
 impl Alarms for Timers<Timer> {
@@ -92,6 +103,7 @@ impl Endpoint {
             closes: VecDeque::new(),
             streams: BTreeMap::new(),
             next_stream: 0,
+            phones: BTreeMap::new(),
         }
     }
 
@@ -112,9 +124,10 @@ impl Endpoint {
     }
 
     /// Sends a request as a transaction of its own.
-    pub(crate) fn request(&mut self, now: Instant, flow: Flow, request: Request, owner: Owner) -> ClientTx {
+    pub(crate) fn request(&mut self, now: Instant, flow: Flow, mut request: Request, owner: Owner) -> ClientTx {
         let branch = self.token();
-        let flow = self.reach(flow, &request.uri);
+        let flow = self.retarget(flow, &mut request);
+        let flow = self.reach(flow, &next_hop(&request));
         let (transactions, mut io) = self.io(now);
         transactions.request(&mut io, flow, request, &branch, owner)
     }
@@ -122,9 +135,45 @@ impl Endpoint {
     /// Sends the ACK of a 2xx: no transaction (RFC 3261 §13.2.2.4).
     pub(crate) fn ack(&mut self, flow: Flow, mut ack: Request) {
         let branch = format!("z9hG4bK{}", self.token());
-        let flow = self.reach(flow, &ack.uri);
+        let flow = self.retarget(flow, &mut ack);
+        let flow = self.reach(flow, &next_hop(&ack));
         ack.headers.push_front(Name::Via, flow.via(&branch));
         self.send(flow, ack.encode());
+    }
+
+    /// A request to a GRUU of ours goes to where that phone is registered now (RFC 5627 §5.4); to one that no longer is, the way of its dialog.
+    fn retarget(&self, flow: Flow, request: &mut Request) -> Flow {
+        let Some(gr) = gruu::instance(&request.uri) else { return flow };
+        let Some(phone) = request.uri.user.as_deref().and_then(|user| self.phone(user, gr)) else { return flow };
+        if request.headers.get(&Name::Route).is_some() {
+            request.uri = phone.uri.clone();
+            return flow;
+        }
+        let (uri, route, flow) = (phone.uri.clone(), phone.route.clone(), phone.flow);
+        request.uri = uri;
+        for hop in route {
+            request.headers.push(Name::Route, hop.to_string());
+        }
+        flow
+    }
+
+    /// Where the phones of a SIP user that have a GRUU are now.
+    pub(crate) fn set_phones(&mut self, sip_user: &str, phones: Vec<Phone>) {
+        if phones.is_empty() {
+            self.phones.remove(sip_user);
+        } else {
+            self.phones.insert(sip_user.to_owned(), phones);
+        }
+    }
+
+    /// Those of users that are no more are forgotten.
+    pub(crate) fn keep_phones(&mut self, is_there: impl Fn(&str) -> bool) {
+        self.phones.retain(|sip_user, _| is_there(sip_user));
+    }
+
+    /// The phone that a GRUU means, if it is registered.
+    pub(crate) fn phone(&self, sip_user: &str, gr: &str) -> Option<&Phone> {
+        self.phones.get(sip_user)?.iter().find(|phone| gruu::names(gr, &phone.instance))
     }
 
     pub(crate) fn cancel(&mut self, now: Instant, tx: ClientTx, reason: &str) {
@@ -154,8 +203,24 @@ impl Endpoint {
 
     pub(crate) fn flow_opened(&mut self, flow: Flow) {
         if let Channel::Tcp(stream) = flow.channel {
-            self.streams.insert(stream, Stream { flow, framer: Framer::default() });
+            self.streams.insert(stream, Stream::new(flow));
         }
+    }
+
+    /// A device has registered over a stream. Whether it is still up.
+    pub(crate) fn registered_over(&mut self, stream: StreamId, device: DeviceId) -> bool {
+        let stream = self.streams.get_mut(&stream);
+        stream.map(|stream| stream.devices.insert(device)).is_some()
+    }
+
+    /// The devices that have registered over a stream.
+    pub(crate) fn devices_over(&self, stream: StreamId) -> Vec<DeviceId> {
+        self.streams.get(&stream).into_iter().flat_map(|stream| stream.devices.iter().copied()).collect()
+    }
+
+    /// Whether a stream is up, or being opened.
+    pub(crate) fn is_up(&self, stream: StreamId) -> bool {
+        self.streams.contains_key(&stream)
     }
 
     /// Bytes of a stream; those of one that has ended are nobody's.
@@ -204,7 +269,7 @@ impl Endpoint {
                 let stream = StreamId(self.next_stream);
                 let flow = Flow { channel: Channel::Tcp(stream), local: flow.local, peer };
                 self.connects.push_back((stream, peer));
-                self.streams.insert(stream, Stream { flow, framer: Framer::default() });
+                self.streams.insert(stream, Stream::new(flow));
                 flow
             }
             _ => flow,
@@ -231,4 +296,10 @@ impl Endpoint {
     fn io(&mut self, now: Instant) -> (&mut Transactions<Owner>, Io<'_>) {
         (&mut self.transactions, Io { now, alarms: &mut self.timers, sends: &mut self.sends })
     }
+}
+
+/// Where a request goes first: to the top Route, else to its Request-URI (RFC 3261 §8.1.2).
+fn next_hop(request: &Request) -> Uri {
+    let route = request.headers.values(&Name::Route).next().and_then(|value| Address::parse(value).ok());
+    route.map_or_else(|| request.uri.clone(), |route| route.uri)
 }

@@ -34,6 +34,8 @@ use crate::sip::wire::{Frame, parse_datagram};
 
 /// What the switch takes (RFC 3261 §20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
+/// The extensions it knows: offered, and no reason to refuse a request that requires them (RFC 3261 §20.37).
+pub(crate) const SUPPORTED: [&str; 3] = ["gruu", "outbound", "path"];
 /// What it calls itself.
 pub(crate) const AGENT: &str = "switch";
 /// How long running calls go on after a stop was asked for.
@@ -146,7 +148,7 @@ impl Engine {
         };
         let devices: Vec<DeviceId> = engine.registrar.devices().collect();
         for device in devices {
-            engine.watch_binding(device);
+            engine.watch_binding(site, device);
         }
         engine.site_changed(At { now, site });
         engine
@@ -185,8 +187,12 @@ impl Engine {
     }
 
     pub(crate) fn flow_closed(&mut self, at: At<'_>, stream: StreamId) {
+        let devices = self.endpoint.devices_over(stream);
         for indication in self.endpoint.flow_closed(at.now.mono, stream) {
             self.indicated(at, indication, None);
+        }
+        for device in devices {
+            self.flow_failed(at, device, stream);
         }
         self.end_step(at);
     }
@@ -229,7 +235,8 @@ impl Engine {
         }
         if let Some(settled) = settled {
             self.endpoint.respond(at.now.mono, settled.tx, &settled.response);
-            self.watch_binding(settled.device);
+            self.watch_binding(at.site, settled.device);
+            self.registered_over(at, settled.device, settled.flow);
             if let Some(registered) = settled.turned {
                 self.device_turned(at, settled.device, registered);
             }
@@ -273,6 +280,7 @@ impl Engine {
             let (changes, gone) = self.registrar.remove(device);
             self.unbound(at, device, changes, gone);
         }
+        self.endpoint.keep_phones(|sip_user| at.site.device_by_sip_user(sip_user).is_some());
         let orphans: Vec<CallNo> = self
             .table
             .legs()

@@ -2,25 +2,37 @@
 //!
 //! What a phone is told is stored is stored: the 200 to a REGISTER that makes, moves or removes a binding waits for the store, and memory changes with
 //! it. A pure refresh is answered at once and written behind. While one REGISTER of a device waits, its next ones queue.
+//!
+//! A contact may come with a way to it (Path, RFC 3327), with the phone it belongs to (GRUU, RFC 5627), and as one of several flows of that phone
+//! (RFC 5626).
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::IpAddr;
+mod accepted;
+pub(crate) mod gruu;
+mod refusal;
+mod register;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use cas::control::RegistrationInfo;
 use cas::site::DeviceId;
 use cas::store::{BindingRecord, Change, RequestId};
-use cas::time::{Now, Wall};
+use cas::time::Now;
 
 use crate::sip::flow::{Channel, Flow, StreamId};
-use crate::sip::header::{Address, Contacts, Name};
-use crate::sip::message::{ParseError, Request, Response, Status};
+use crate::sip::header::{Address, Name};
+use crate::sip::message::{Request, Response, Status};
 use crate::sip::transaction::ServerTx;
-use crate::sip::uri::{Scheme, Uri};
+use crate::sip::uri::{Host, Uri};
+
+use self::register::Register;
 
 /// Shorter registrations are refused with 423, longer ones shortened, seconds.
 const MIN_EXPIRES: u32 = 60;
 const MAX_EXPIRES: u32 = 3600;
+/// A stream that is never up: what is to go over it is connected to anew.
+const NO_STREAM: StreamId = StreamId(0);
 /// REGISTERs of one device that may wait for the store.
 const QUEUE: usize = 8;
 
@@ -30,8 +42,50 @@ pub(crate) struct Binding {
     pub(crate) record: BindingRecord,
     /// The contact: the Request-URI of what is sent there.
     pub(crate) contact: Uri,
+    /// The Route set of what is sent there (RFC 3327 §5.3).
+    pub(crate) path: Vec<Address>,
+    /// How its REGISTER came.
     pub(crate) flow: Flow,
+    /// When it was last confirmed.
+    since: Instant,
     ends: Instant,
+}
+
+impl Binding {
+    /// How requests go to it: to the first proxy of its path, where that has an address; else back the way its REGISTER came.
+    pub(crate) fn way(&self) -> Flow {
+        let Some(Address { uri, .. }) = self.path.first() else { return self.flow };
+        let Some(Host::Ip(ip)) = uri.host else { return self.flow };
+        if ip.is_ipv4() != self.flow.local.is_ipv4() {
+            return self.flow;
+        }
+        let peer = SocketAddr::new(ip, uri.port.unwrap_or(5060));
+        let is_tcp = uri.params.value("transport").is_some_and(|transport| transport.eq_ignore_ascii_case("tcp"));
+        let channel = match self.flow.channel {
+            Channel::Tcp(_) if is_tcp && self.flow.peer.ip() == ip => return self.flow,
+            _ if is_tcp => Channel::Tcp(NO_STREAM),
+            _ => Channel::Udp,
+        };
+        Flow { channel, local: self.flow.local, peer }
+    }
+
+    /// Whether it is a flow that ended with its connection: the phone makes another, and none can be made from here (RFC 5626 §7).
+    fn has_failed(&self, is_up: impl Fn(StreamId) -> bool) -> bool {
+        match self.flow.channel {
+            Channel::Tcp(stream) => self.record.reg_id > 0 && self.path.is_empty() && !is_up(stream),
+            Channel::Udp => false,
+        }
+    }
+}
+
+/// A phone that can be meant by a GRUU.
+#[derive(Clone, Debug)]
+pub(crate) struct Phone {
+    pub(crate) instance: String,
+    pub(crate) uri: Uri,
+    pub(crate) route: Vec<Address>,
+    pub(crate) flow: Flow,
+    since: Instant,
 }
 
 /// What the engine is to do about a REGISTER.
@@ -51,12 +105,15 @@ struct Waiting {
     bindings: Vec<Binding>,
     response: Response,
     request: Request,
+    flow: Flow,
 }
 
 /// What a store reply brought about.
 pub(crate) struct Settled {
     pub(crate) device: DeviceId,
     pub(crate) tx: ServerTx,
+    /// How the REGISTER came.
+    pub(crate) flow: Flow,
     pub(crate) response: Response,
     /// The device became reachable, or ceased to be.
     pub(crate) turned: Option<bool>,
@@ -80,20 +137,38 @@ impl Registrar {
         for record in records {
             let left = Duration::from_millis(record.expires.0.saturating_sub(now.wall.0));
             let Ok(contact) = Uri::parse(&record.contact) else { continue };
-            // The connection did not outlive the restart: number 0 is never up, so that the phone is connected to anew.
-            let channel = if record.transport == "tcp" { Channel::Tcp(StreamId(0)) } else { Channel::Udp };
+            let Ok(path) = Address::parse_list(record.path.as_bytes()) else { continue };
+            // The connection did not outlive the restart.
+            let channel = if record.transport == "tcp" { Channel::Tcp(NO_STREAM) } else { Channel::Udp };
             let flow = Flow { channel, local: record.local, peer: record.source };
-            let binding = Binding { record: record.clone(), contact, flow, ends: now.mono + left };
+            let binding = Binding { record: record.clone(), contact, path, flow, since: now.mono, ends: now.mono + left };
             registrar.bindings.entry(record.device).or_default().push(binding);
         }
         registrar
     }
 
-    /// Where a device can be reached, the phone's preferred contact first.
-    pub(crate) fn bindings(&self, device: DeviceId) -> Vec<&Binding> {
-        let mut bindings: Vec<&Binding> = self.bindings.get(&device).into_iter().flatten().collect();
-        bindings.sort_by_key(|binding| std::cmp::Reverse(binding.record.q));
+    /// Where a device can be reached, the phone's preferred contact first: of several flows of one phone the youngest that is not known to have failed
+    /// (RFC 5626 §7).
+    pub(crate) fn bindings(&self, device: DeviceId, is_up: impl Fn(StreamId) -> bool) -> Vec<&Binding> {
+        let all = self.bindings.get(&device).into_iter().flatten();
+        let mut bindings: Vec<&Binding> = all.filter(|binding| !binding.has_failed(&is_up)).collect();
+        bindings.sort_by_key(|binding| std::cmp::Reverse((binding.record.q, binding.since)));
+        let mut phones = BTreeSet::new();
+        bindings.retain(|binding| binding.record.reg_id == 0 || phones.insert(&binding.record.instance));
         bindings
+    }
+
+    /// The phones of a device that have a GRUU, and how each is reached.
+    pub(crate) fn phones(&self, device: DeviceId, is_up: impl Fn(StreamId) -> bool) -> Vec<Phone> {
+        let phone = |binding: &Binding| {
+            let instance = binding.record.instance.clone()?;
+            let (uri, route) = (binding.contact.clone(), binding.path.clone());
+            Some(Phone { instance, uri, route, flow: binding.way(), since: binding.since })
+        };
+        let mut phones: Vec<Phone> = self.bindings(device, is_up).into_iter().filter_map(phone).collect();
+        // Of several contacts of one phone the youngest is meant (RFC 5627 §5.4).
+        phones.sort_by_key(|phone| std::cmp::Reverse(phone.since));
+        phones
     }
 
     pub(crate) fn is_registered(&self, device: DeviceId) -> bool {
@@ -151,12 +226,12 @@ impl Registrar {
             return Answer::Queued;
         }
         let before = self.bindings.get(&device).map(Vec::as_slice).unwrap_or_default();
-        let update =
-            match read(now, request, flow, device).and_then(|register| register.update(before, self.max_bindings)) {
-                Ok(update) => update,
-                Err(refusal) => return Answer::Now(refusal.response(request), Vec::new()),
-            };
-        let response = accepted(now, request, &update.bindings);
+        let update = Register::read(now, request, flow, device);
+        let update = match update.and_then(|register| register.update(before, self.max_bindings)) {
+            Ok(update) => update,
+            Err(refusal) => return Answer::Now(refusal.response(request), Vec::new()),
+        };
+        let response = accepted::response(now, request, &update.bindings);
         if update.is_refresh {
             self.bindings.insert(device, update.bindings);
             return Answer::Now(response, update.changes);
@@ -165,25 +240,25 @@ impl Registrar {
             return Answer::Now(response, Vec::new());
         }
         self.busy.insert(device, VecDeque::new());
-        let waiting = Waiting { device, tx, bindings: update.bindings, response, request: request.clone() };
+        let waiting = Waiting { device, tx, bindings: update.bindings, response, request: request.clone(), flow };
         self.waiting.insert(store, waiting);
         Answer::AfterStore(update.changes)
     }
 
     /// The store has answered. A failed write changed nothing, and the phone is told so. `None`: not a request of the registrar's.
     pub(crate) fn stored(&mut self, store: RequestId, written: bool) -> Option<Settled> {
-        let Waiting { device, tx, bindings, response, request } = self.waiting.remove(&store)?;
+        let Waiting { device, tx, bindings, response, request, flow } = self.waiting.remove(&store)?;
         let queued = self.busy.remove(&device).unwrap_or_default();
         if !written {
             let response = request.response(Status(500)).with(Name::RetryAfter, "5");
-            return Some(Settled { device, tx, response, turned: None, queued });
+            return Some(Settled { device, tx, flow, response, turned: None, queued });
         }
         let (was, is) = (self.is_registered(device), !bindings.is_empty());
         self.bindings.insert(device, bindings);
         if !is {
             self.bindings.remove(&device);
         }
-        Some(Settled { device, tx, response, turned: (was != is).then_some(is), queued })
+        Some(Settled { device, tx, flow, response, turned: (was != is).then_some(is), queued })
     }
 
     /// Ends the bindings whose time is over; whether the device is no longer reachable through it.
@@ -193,6 +268,15 @@ impl Registrar {
             return (Vec::new(), false);
         }
         self.retain(device, |binding| binding.ends > now.mono)
+    }
+
+    /// A connection has ended, and with it this device's flow over it (RFC 5626 §4.2.1: a flow is its connection).
+    pub(crate) fn flow_failed(&mut self, device: DeviceId, stream: StreamId) -> (Vec<Change>, bool) {
+        // What waits for the store was worked out from these bindings; it will replace them.
+        if self.busy.contains_key(&device) {
+            return (Vec::new(), false);
+        }
+        self.retain(device, |binding| !binding.has_failed(|up| up != stream))
     }
 
     /// A device is no more.
@@ -212,194 +296,11 @@ impl Registrar {
     }
 }
 
-/// What a REGISTER comes to.
-struct Update {
-    bindings: Vec<Binding>,
-    changes: Vec<Change>,
-    /// Nothing but later ends: the same contacts from the same place.
-    is_refresh: bool,
-}
-
-enum Refusal {
-    Malformed(ParseError),
-    TooBrief,
-    OutOfOrder,
-    TooMany,
-}
-
-impl From<ParseError> for Refusal {
-    fn from(error: ParseError) -> Refusal {
-        Refusal::Malformed(error)
-    }
-}
-
-impl Refusal {
-    fn response(self, request: &Request) -> Response {
-        match self {
-            Refusal::Malformed(error) => {
-                let mut response = request.response(error.status);
-                response.reason = error.text;
-                response
-            }
-            Refusal::TooBrief => request.response(Status(423)).with(Name::MinExpires, MIN_EXPIRES.to_string()),
-            Refusal::OutOfOrder => {
-                let mut response = request.response(Status(500));
-                response.reason = "CSeq out of order".to_owned();
-                response
-            }
-            Refusal::TooMany => {
-                let mut response = request.response(Status(403));
-                response.reason = "Too many contacts".to_owned();
-                response
-            }
-        }
-    }
-}
-
-/// A REGISTER being worked out, on a copy of the bindings.
-struct Register<'a> {
-    now: Now,
-    request: &'a Request,
-    flow: Flow,
-    device: DeviceId,
-    call_id: &'a str,
-    cseq: u32,
-}
-
-impl Register<'_> {
-    /// §10.3 steps 6 and 7.
-    fn update(&self, before: &[Binding], max_bindings: usize) -> Result<Update, Refusal> {
-        let headers = &self.request.headers;
-        let (alive, ended): (Vec<&Binding>, Vec<&Binding>) =
-            before.iter().partition(|binding| binding.ends > self.now.mono);
-        let mut update = Update {
-            bindings: alive.into_iter().cloned().collect(),
-            changes: ended.into_iter().map(removal).collect(),
-            is_refresh: true,
-        };
-        match headers.contacts()? {
-            Contacts::Star if headers.expires() != Some(0) => {
-                return Err(ParseError::bad("Contact: * needs Expires: 0").into());
-            }
-            Contacts::Star if !update.bindings.iter().all(|binding| self.is_after(binding)) => {
-                return Err(Refusal::OutOfOrder);
-            }
-            Contacts::Star => {
-                update.is_refresh = false;
-                update.changes.extend(update.bindings.drain(..).map(|binding| removal(&binding)));
-            }
-            Contacts::List(contacts) => {
-                update.is_refresh = !contacts.is_empty();
-                let mut fresh = Vec::new();
-                for contact in contacts {
-                    fresh.extend(self.take(contact, &mut update)?);
-                }
-                update.bindings.extend(fresh);
-            }
-        }
-        if update.bindings.len() > max_bindings {
-            return Err(Refusal::TooMany);
-        }
-        Ok(update)
-    }
-
-    /// One contact: what it replaces leaves the update, what it makes is returned.
-    fn take(&self, contact: Address, update: &mut Update) -> Result<Option<Binding>, Refusal> {
-        let expires = expires(self.request, &contact)?;
-        let instance = contact.params.value("+sip.instance").map(str::to_owned);
-        // A phone that comes back from elsewhere (another port, after a reboot) is told by its instance (RFC 5626 §4.1).
-        let same_uri = |binding: &Binding| binding.contact.same_as(&contact.uri);
-        let same_phone = |binding: &Binding| instance.is_some() && binding.record.instance == instance;
-        let known = update.bindings.iter().position(same_uri).or_else(|| update.bindings.iter().position(same_phone));
-        let old = known.map(|at| update.bindings.remove(at));
-        if old.as_ref().is_some_and(|old| !self.is_after(old)) {
-            return Err(Refusal::OutOfOrder);
-        }
-        if expires == 0 {
-            update.is_refresh = false;
-            update.changes.extend(old.map(|old| removal(&old)));
-            return Ok(None);
-        }
-        let record = self.record(&contact, instance, expires);
-        match old {
-            Some(old) if old.record.contact == record.contact && old.flow == self.flow => {}
-            Some(old) => {
-                update.is_refresh = false;
-                if old.record.contact != record.contact {
-                    update.changes.push(removal(&old));
-                }
-            }
-            None => update.is_refresh = false,
-        }
-        update.changes.push(Change::PutBinding(record.clone()));
-        let ends = self.now.mono + Duration::from_secs(expires.into());
-        Ok(Some(Binding { record, contact: contact.uri, flow: self.flow, ends }))
-    }
-
-    fn record(&self, contact: &Address, instance: Option<String>, expires: u32) -> BindingRecord {
-        let agent = self.request.headers.text(&Name::UserAgent).unwrap_or_default();
-        BindingRecord {
-            device: self.device,
-            contact: contact.uri.to_string(),
-            instance,
-            q: q_value(contact),
-            sip_call_id: self.call_id.to_owned(),
-            cseq: self.cseq,
-            agent: agent.chars().take(128).collect(),
-            transport: self.flow.transport().to_owned(),
-            local: self.flow.local,
-            source: self.flow.peer,
-            expires: Wall(self.now.wall.0 + u64::from(expires) * 1000),
-        }
-    }
-
-    /// Not an old request that was long under way.
-    fn is_after(&self, binding: &Binding) -> bool {
-        binding.record.sip_call_id != self.call_id || binding.record.cseq < self.cseq
-    }
-}
-
-fn read(now: Now, request: &Request, flow: Flow, device: DeviceId) -> Result<Register<'_>, Refusal> {
-    let (call_id, cseq) = (request.headers.call_id()?, request.headers.cseq()?.number);
-    Ok(Register { now, request, flow, device, call_id, cseq })
-}
-
-/// How long a contact is to live, in seconds; 0 removes it.
-fn expires(request: &Request, contact: &Address) -> Result<u32, Refusal> {
-    if !matches!(contact.uri.scheme, Scheme::Sip | Scheme::Sips) {
-        return Err(ParseError::bad("Contact is not a SIP URI").into());
-    }
-    let own = contact.params.value("expires").map(|text| text.parse().unwrap_or(MAX_EXPIRES));
-    match own.or_else(|| request.headers.expires()).unwrap_or(MAX_EXPIRES) {
-        0 => Ok(0),
-        brief if brief < MIN_EXPIRES => Err(Refusal::TooBrief),
-        enough => Ok(enough.min(MAX_EXPIRES)),
-    }
-}
-
-/// Thousandths; what cannot be read counts as absent.
-fn q_value(contact: &Address) -> u16 {
-    let q = contact.params.value("q").and_then(|text| text.parse::<f32>().ok()).filter(|q| (0.0..=1.0).contains(q));
-    (q.unwrap_or(1.0) * 1000.0) as u16
+/// Whether a phone says that it knows an extension.
+fn supports(request: &Request, tag: &str) -> bool {
+    request.headers.tokens(&Name::Supported).iter().any(|token| token == tag)
 }
 
 fn removal(binding: &Binding) -> Change {
-    Change::RemoveBinding { device: binding.record.device, contact: binding.record.contact.clone() }
-}
-
-/// §10.3 step 8.
-fn accepted(now: Now, request: &Request, bindings: &[Binding]) -> Response {
-    let mut response = request.response(Status(200));
-    for binding in bindings {
-        let mut contact = Address::new(binding.contact.clone());
-        let left = binding.ends.saturating_duration_since(now.mono).as_secs();
-        contact.params.set("expires", Some(left.to_string()));
-        if let Some(instance) = &binding.record.instance {
-            contact.params.set("+sip.instance", Some(instance.clone()));
-        }
-        response.headers.push(Name::Contact, contact.to_string());
-    }
-    let date = std::time::UNIX_EPOCH + Duration::from_millis(now.wall.0);
-    response.headers.push(Name::Date, httpdate::fmt_http_date(date));
-    response
+    Change::RemoveBinding { device: binding.record.device, contact: binding.record.contact.clone(), reg_id: binding.record.reg_id }
 }

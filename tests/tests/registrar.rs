@@ -174,6 +174,22 @@ fn options_is_answered_to_anybody() {
     assert!(answer.contains("Allow:"), "{answer}");
 }
 
+/// §11.2, and nobody learns from it which users there are.
+#[test]
+fn options_tells_what_the_switch_can_do_and_the_same_for_a_user_that_is_not_there() {
+    let mut told = Vec::new();
+    for uri in [format!("sip:{DOMAIN}"), format!("sip:501@{DOMAIN}"), format!("sip:nobody@{DOMAIN}")] {
+        let answer = answer(&mut World::new(1), request("OPTIONS", &uri, &[]));
+        assert_eq!(status(&answer), 200);
+        let headers = ["Allow:", "Accept:", "Accept-Encoding:", "Accept-Language:", "Supported:"];
+        let lines: Vec<String> =
+            answer.lines().filter(|line| headers.iter().any(|name| line.starts_with(name))).map(str::to_owned).collect();
+        assert_eq!(lines.len(), headers.len(), "{answer}");
+        told.push(lines);
+    }
+    assert!(told.iter().all(|lines| *lines == told[0]), "{told:?}");
+}
+
 #[test]
 fn max_forwards_0_is_483() {
     let answer = answer(&mut World::new(1), request("INVITE", &format!("sip:502@{DOMAIN}"), &["Max-Forwards: 0"]));

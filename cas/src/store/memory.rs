@@ -17,7 +17,7 @@ pub struct Memory {
     users: Table<UserId, User>,
     devices: Table<DeviceId, Device>,
     numbers: Table<Extension, Target>,
-    bindings: Table<(DeviceId, String), BindingRecord>,
+    bindings: Table<(DeviceId, String, u32), BindingRecord>,
     history: Table<u64, HistoryRecord>,
     subscriptions: Table<u64, SubscriptionRecord>,
     last_user: Table<(), UserId>,
@@ -153,12 +153,12 @@ impl Registrations for Memory {
 
     fn put_binding(&mut self, binding: &BindingRecord) -> Result<(), StoreError> {
         self.must_have_device(binding.device)?;
-        self.bindings.put((binding.device, binding.contact.clone()), binding.clone());
+        self.bindings.put((binding.device, binding.contact.clone(), binding.reg_id), binding.clone());
         Ok(())
     }
 
-    fn remove_binding(&mut self, device: DeviceId, contact: &str) -> Result<(), StoreError> {
-        self.bindings.remove(&(device, contact.to_owned()));
+    fn remove_binding(&mut self, device: DeviceId, contact: &str, reg_id: u32) -> Result<(), StoreError> {
+        self.bindings.remove(&(device, contact.to_owned(), reg_id));
         Ok(())
     }
 

@@ -45,7 +45,9 @@ pub(super) fn binding(device: u64, contact: &str, expires: u64) -> BindingRecord
     BindingRecord {
         device: DeviceId(device),
         contact: contact.to_owned(),
+        reg_id: 1,
         instance: Some("<urn:uuid:1>".to_owned()),
+        path: "<sip:edge.example;lr>".to_owned(),
         q: 500,
         sip_call_id: "1@phone".to_owned(),
         cseq: 4_000_000_000,
@@ -345,7 +347,7 @@ fn removing_what_is_not_there_is_no_error(mut store: Box<dyn Store>, _: Reopen<'
         Change::RemoveUser(UserId(1)),
         Change::RemoveDevice(DeviceId(1)),
         Change::RemoveNumber(Extension("501".to_owned())),
-        Change::RemoveBinding { device: DeviceId(1), contact: "sip:a@192.0.2.1".to_owned() },
+        Change::RemoveBinding { device: DeviceId(1), contact: "sip:a@192.0.2.1".to_owned(), reg_id: 1 },
         Change::RemoveSubscription(1),
     ];
     write(&mut *store, &changes).unwrap();

@@ -45,7 +45,7 @@ impl Engine {
         };
         let dialled = invite.uri.user.clone().unwrap_or_default();
         let served = self.serves(&invite.uri, &flow);
-        let destination = if served { route::destination(at.site, &dialled) } else { None };
+        let destination = if served { route::destination_of(at.site, &invite.uri) } else { None };
         let caller = route::caller_identity(at.site, device, &invite);
         let callee = route::identity(at.site, &dialled);
         let max_forwards = invite.headers.max_forwards().ok().flatten().map_or(70, |left| left.saturating_sub(1));
@@ -133,6 +133,13 @@ impl Engine {
     pub(crate) fn reach_destination(&mut self, at: At<'_>, no: CallNo, destination: &Destination) {
         match destination {
             Destination::Service(feature) => self.serve(at, no, *feature),
+            Destination::Phone(sip_user, instance) => {
+                let offer = self.offer_of(no, Side::Caller);
+                match self.phone_contact(at.site, sip_user, instance) {
+                    Some(contact) => self.ring(at, no, Side::Callee, vec![contact], &offer),
+                    None => self.end_call(at, no, Failure::new(Cause::NotRegistered), None),
+                }
+            }
             Destination::User(user) => {
                 let Some(call) = self.table.call(no) else { return };
                 let (own, offer) = (call.caller.device, self.offer_of(no, Side::Caller));

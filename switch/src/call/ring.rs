@@ -42,11 +42,14 @@ impl Engine {
     fn ring_one(&mut self, at: At<'_>, no: CallNo, side: Side, contact: Contact, offer: &Offer, place: Place) -> LegId {
         let leg = LegId(self.table.number(at.now));
         let tag = self.endpoint.token();
-        let flow = self.endpoint.reach(contact.flow, &contact.uri);
+        let flow = self.endpoint.reach(contact.flow, contact.next_hop());
         let mut sdp = self.session(&flow, place);
         let body = sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, Direction::SendRecv);
         self.open_media(leg, place);
-        let invite = self.invite(no, side, contact.uri, &flow, &tag).with_body("application/sdp", body);
+        let mut invite = self.invite(no, side, contact.uri, &flow, &tag).with_body("application/sdp", body);
+        for hop in &contact.route {
+            invite.headers.push(Name::Route, hop.to_string());
+        }
         let tx = self.endpoint.request(at.now.mono, flow, invite, Owner::Invite(leg));
         let state = LegState::Outgoing(Box::new(Outgoing { tx, flow }));
         self.table.insert_leg(leg, Leg { call: no, side, device: contact.device, tag, place, sdp, state });

@@ -4,7 +4,9 @@ use cas::site::{Access, DeviceId, Feature, Site, Target, UserId};
 
 use super::party::Identity;
 use crate::engine::Engine;
+use crate::registrar::{Binding, gruu};
 use crate::sip::flow::Flow;
+use crate::sip::header::{Address, Name};
 use crate::sip::message::Request;
 use crate::sip::uri::{Host, Scheme, Uri};
 
@@ -13,6 +15,8 @@ use crate::sip::uri::{Host, Scheme, Uri};
 pub(crate) enum Destination {
     /// A user's devices.
     User(UserId),
+    /// One phone, registered as this SIP user, by its instance (RFC 5627).
+    Phone(String, String),
     /// A service of the switch.
     Service(Feature),
 }
@@ -22,7 +26,16 @@ pub(crate) enum Destination {
 pub(crate) struct Contact {
     pub(crate) device: DeviceId,
     pub(crate) uri: Uri,
+    /// The proxies to go by (RFC 3327).
+    pub(crate) route: Vec<Address>,
     pub(crate) flow: Flow,
+}
+
+impl Contact {
+    /// Where the next hop listens.
+    pub(crate) fn next_hop(&self) -> &Uri {
+        self.route.first().map_or(&self.uri, |hop| &hop.uri)
+    }
 }
 
 /// Where a number leads.
@@ -31,6 +44,20 @@ pub(crate) fn destination(site: &Site, number: &str) -> Option<Destination> {
         Target::User(user) => Destination::User(*user),
         Target::Feature(feature) => Destination::Service(*feature),
     })
+}
+
+/// Where a Request-URI of ours leads.
+pub(crate) fn destination_of(site: &Site, uri: &Uri) -> Option<Destination> {
+    let user = uri.user.as_deref()?;
+    match gruu::instance(uri) {
+        None => destination(site, user),
+        // Temporary ones are not given out.
+        Some("") => None,
+        Some(instance) => {
+            site.device_by_sip_user(user)?;
+            Some(Destination::Phone(user.to_owned(), instance.to_owned()))
+        }
+    }
 }
 
 /// Who a number is, as others see it.
@@ -53,7 +80,6 @@ pub(crate) fn user_identity(site: &Site, id: UserId) -> Identity {
 
 /// Who calls: what the store says of the device, whatever the phone claims. A gateway speaks for those behind it.
 pub(crate) fn caller_identity(site: &Site, device: DeviceId, invite: &Request) -> Identity {
-    use crate::sip::header::{Address, Name};
     let device = site.device(device);
     let is_gateway = device.is_some_and(|device| matches!(device.access, Access::Address(_)));
     if !is_gateway {
@@ -86,6 +112,13 @@ impl Engine {
         site.devices_of(user).flat_map(|device| self.device_contacts(site, device.id)).collect()
     }
 
+    /// The phone a GRUU means, if it can be rung now.
+    pub(crate) fn phone_contact(&self, site: &Site, sip_user: &str, instance: &str) -> Option<Contact> {
+        let device = site.device_by_sip_user(sip_user)?.id;
+        let phone = self.endpoint.phone(sip_user, instance)?;
+        Some(Contact { device, uri: phone.uri.clone(), route: phone.route.clone(), flow: phone.flow })
+    }
+
     /// Where a device can be rung now.
     pub(crate) fn device_contacts(&self, site: &Site, device: DeviceId) -> Vec<Contact> {
         match site.device(device).map(|device| &device.access) {
@@ -96,13 +129,20 @@ impl Engine {
                 let contact = local.map(|local| Contact {
                     device,
                     uri: Uri::sip(number.map(|number| number.0.as_str()), *peer),
+                    route: Vec::new(),
                     flow: Flow { channel: crate::sip::flow::Channel::Udp, local, peer: *peer },
                 });
                 contact.into_iter().collect()
             }
             Some(Access::Digest { .. }) => {
-                let bindings = self.registrar.bindings(device).into_iter();
-                bindings.map(|binding| Contact { device, uri: binding.contact.clone(), flow: binding.flow }).collect()
+                let bindings = self.registrar.bindings(device, |stream| self.endpoint.is_up(stream)).into_iter();
+                let contact = |binding: &Binding| Contact {
+                    device,
+                    uri: binding.contact.clone(),
+                    route: binding.path.clone(),
+                    flow: binding.way(),
+                };
+                bindings.map(contact).collect()
             }
             None => Vec::new(),
         }

@@ -1,6 +1,6 @@
 //! From a message, or what the transaction layer makes of it, to whom it concerns: the registrar or a verb of call control.
 
-use super::{ALLOW, At, Engine};
+use super::{ALLOW, At, Engine, SUPPORTED};
 use crate::auth::Verdict;
 use crate::call::LegId;
 use crate::call::leg::{Exchange, LeavingState, LegState};
@@ -103,9 +103,8 @@ impl Engine {
         }
         match request.method {
             Method::Options => {
-                let mut response = request.response(Status(200)).with(Name::Allow, ALLOW);
-                response.headers.push(Name::Accept, "application/sdp");
-                self.endpoint.refuse(at.now.mono, tx, &response);
+                // Nothing is kept of it: phones ask every half minute, to keep their way through a NAT open.
+                self.endpoint.refuse(at.now.mono, tx, &capabilities(&request));
             }
             Method::Invite | Method::Register => self.authenticate(at, tx, request, flow),
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
@@ -192,8 +191,7 @@ impl Engine {
             Method::Invite => self.reinvited(at, tx, request, id),
             Method::Bye => self.hung_up(at, tx, request, id),
             Method::Options => {
-                let response = request.response(Status(200)).with(Name::Allow, ALLOW);
-                self.endpoint.respond(at.now.mono, tx, &response);
+                self.endpoint.respond(at.now.mono, tx, &capabilities(request));
             }
             Method::Other(_) => {
                 self.endpoint.respond(at.now.mono, tx, &request.response(Status(501)).with(Name::Allow, ALLOW));
@@ -223,6 +221,16 @@ impl Engine {
     }
 }
 
+/// §11.2: what the switch can do, the same to everybody and for every user, there or not: who there is, it tells only those who may call.
+fn capabilities(options: &Request) -> Response {
+    let mut response = options.response(Status(200)).with(Name::Allow, ALLOW);
+    response.headers.push(Name::Accept, "application/sdp");
+    response.headers.push(Name::AcceptEncoding, "identity");
+    response.headers.push(Name::AcceptLanguage, "en");
+    response.headers.push(Name::Supported, SUPPORTED.join(", "));
+    response
+}
+
 /// 416, 483, 420: before anybody asks who it is.
 fn refused_before_authentication(request: &Request) -> Option<Response> {
     if let Scheme::Other(_) = request.uri.scheme {
@@ -238,6 +246,7 @@ fn refused_before_authentication(request: &Request) -> Option<Response> {
         }
     }
     let mut required = request.headers.tokens(&Name::Require);
+    required.retain(|tag| !SUPPORTED.contains(&tag.as_str()));
     required.extend(request.headers.tokens(&Name::ProxyRequire));
     (!required.is_empty()).then(|| request.response(Status(420)).with(Name::Unsupported, required.join(", ")))
 }

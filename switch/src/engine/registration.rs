@@ -7,7 +7,7 @@ use cas::store::Change;
 use super::{At, Engine};
 use crate::endpoint::Timer;
 use crate::registrar::Answer;
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Channel, Flow, StreamId};
 use crate::sip::message::{Request, Status};
 use crate::sip::transaction::ServerTx;
 
@@ -21,29 +21,59 @@ impl Engine {
             Answer::Now(response, changes) => {
                 self.endpoint.respond(at.now.mono, tx, &response);
                 self.write(changes);
-                self.watch_binding(device);
+                self.watch_binding(at.site, device);
+                self.registered_over(at, device, flow);
             }
             Answer::AfterStore(changes) => {
                 self.write_as(id, changes);
-                self.watch_binding(device);
+                self.watch_binding(at.site, device);
             }
             Answer::Queued => {}
         }
     }
 
-    /// §10.3 steps 1, 4 and 5: the domain is ours, and a device registers itself and no other.
+    /// §10.3 steps 1, 4 and 5: the domain is ours, a device registers itself and no other, and what it registers is an address of ours.
     fn wrong_registration(&self, site: &Site, request: &Request, flow: &Flow, device: DeviceId) -> Option<Status> {
-        let to = request.headers.to().ok()?.uri;
-        match site.device(device).map(|device| &device.access) {
-            Some(Access::Digest { .. }) if !self.serves(&request.uri, flow) => Some(Status(404)),
-            Some(Access::Digest { sip_user, .. }) if to.user.as_deref() != Some(sip_user) => Some(Status(403)),
-            Some(Access::Digest { .. }) => None,
-            // A gateway is known by its address: there is nothing to register.
-            Some(Access::Address(_)) | None => Some(Status(403)),
+        let to = match request.headers.to() {
+            Ok(to) => to.uri,
+            Err(error) => return Some(error.status),
+        };
+        // A gateway is known by its address: there is nothing to register.
+        let Some(Access::Digest { sip_user, .. }) = site.device(device).map(|device| &device.access) else {
+            return Some(Status(403));
+        };
+        if !self.serves(&request.uri, flow) || !self.serves(&to, flow) {
+            return Some(Status(404));
+        }
+        match to.user.as_deref() {
+            Some(user) if user == sip_user => None,
+            Some(user) if site.device_by_sip_user(user).is_some() => Some(Status(403)),
+            _ => Some(Status(404)),
         }
     }
 
-    pub(super) fn watch_binding(&mut self, device: DeviceId) {
+    /// A device may have a binding over this flow: if that is a connection, the one may end with the other.
+    pub(super) fn registered_over(&mut self, at: At<'_>, device: DeviceId, flow: Flow) {
+        if let Channel::Tcp(stream) = flow.channel
+            && !self.endpoint.registered_over(stream, device)
+        {
+            // It ended while the answer waited for the store.
+            self.flow_failed(at, device, stream);
+        }
+    }
+
+    /// A connection has ended: the flows over it are no more.
+    pub(super) fn flow_failed(&mut self, at: At<'_>, device: DeviceId, stream: StreamId) {
+        let (changes, gone) = self.registrar.flow_failed(device, stream);
+        self.unbound(at, device, changes, gone);
+    }
+
+    /// The bindings of a device have changed: when the next one ends, and where its phones are now.
+    pub(super) fn watch_binding(&mut self, site: &Site, device: DeviceId) {
+        if let Some(Access::Digest { sip_user, .. }) = site.device(device).map(|device| &device.access) {
+            let phones = self.registrar.phones(device, |stream| self.endpoint.is_up(stream));
+            self.endpoint.set_phones(sip_user, phones);
+        }
         match self.registrar.next_end(device) {
             Some(end) => self.endpoint.timers.set(Timer::Binding(device), end),
             None => self.endpoint.timers.cancel(Timer::Binding(device)),
@@ -52,7 +82,7 @@ impl Engine {
 
     pub(super) fn unbound(&mut self, at: At<'_>, device: DeviceId, changes: Vec<Change>, gone: bool) {
         self.write(changes);
-        self.watch_binding(device);
+        self.watch_binding(at.site, device);
         if gone {
             self.device_turned(at, device, false);
         }

@@ -110,18 +110,20 @@ impl Configuration for Sqlite {
 
 impl Registrations for Sqlite {
     fn bindings(&self) -> Result<Vec<BindingRecord>, StoreError> {
-        self.rows("SELECT * FROM binding ORDER BY device, contact", [], binding)
+        self.rows("SELECT * FROM binding ORDER BY device, contact, reg_id", [], binding)
     }
 
     fn put_binding(&mut self, binding: &BindingRecord) -> Result<(), StoreError> {
         self.change(
             "REPLACE INTO binding
-                 (device, contact, instance, q, sip_call_id, cseq, agent, transport, local, source, expires)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+                 (device, contact, reg_id, instance, path, q, sip_call_id, cseq, agent, transport, local, source, expires)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
             params![
                 binding.device.0.cast_signed(),
                 binding.contact,
+                binding.reg_id,
                 binding.instance,
+                binding.path,
                 binding.q,
                 binding.sip_call_id,
                 binding.cseq,
@@ -134,8 +136,11 @@ impl Registrations for Sqlite {
         )
     }
 
-    fn remove_binding(&mut self, device: DeviceId, contact: &str) -> Result<(), StoreError> {
-        self.change("DELETE FROM binding WHERE device = ?1 AND contact = ?2", params![device.0.cast_signed(), contact])
+    fn remove_binding(&mut self, device: DeviceId, contact: &str, reg_id: u32) -> Result<(), StoreError> {
+        self.change(
+            "DELETE FROM binding WHERE device = ?1 AND contact = ?2 AND reg_id = ?3",
+            params![device.0.cast_signed(), contact, reg_id],
+        )
     }
 
     fn remove_ended_bindings(&mut self, now: Wall) -> Result<(), StoreError> {
@@ -270,7 +275,9 @@ fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRecord> {
     Ok(BindingRecord {
         device: DeviceId(unsigned(row, "device")?),
         contact: row.get("contact")?,
+        reg_id: row.get("reg_id")?,
         instance: row.get("instance")?,
+        path: row.get("path")?,
         q: row.get("q")?,
         sip_call_id: row.get("sip_call_id")?,
         cseq: row.get("cseq")?,

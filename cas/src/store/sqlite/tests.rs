@@ -142,6 +142,24 @@ fn every_version_comes_up_to_this_one() {
 }
 
 #[test]
+fn bindings_made_before_there_were_paths_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Connection::open(folder.path().join(FILE)).unwrap();
+    MIGRATIONS[..4].iter().for_each(|sql| old.execute_batch(sql).unwrap());
+    old.pragma_update(None, "user_version", 4).unwrap();
+    let local = "10.0.0.1:5060";
+    old.execute_batch(&format!(
+        "INSERT INTO device (id, address) VALUES (1, '192.0.2.1:5060');
+         INSERT INTO binding VALUES (1, 'sip:a@192.0.2.7', '<urn:uuid:1>', 500, 'c', 3, '', 'udp', '{local}', '{local}', 9)"
+    ))
+    .unwrap();
+    drop(old);
+    let [kept] = &everything(&mut open(folder.path())).bindings[..] else { panic!("one binding") };
+    let told = (kept.contact.as_str(), kept.reg_id, kept.path.as_str(), kept.q, kept.cseq);
+    assert_eq!(told, ("sip:a@192.0.2.7", 0, "", 500, 3));
+}
+
+#[test]
 fn a_file_that_is_no_database_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(FILE), "no database at all, ".repeat(1000)).unwrap();

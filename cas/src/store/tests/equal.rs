@@ -20,7 +20,7 @@ fn change() -> impl Strategy<Value = Change> {
         1 => name().prop_map(|number| Change::PutNumber(Extension(number), Target::Feature(Feature::Echo))),
         1 => name().prop_map(|number| Change::RemoveNumber(Extension(number))),
         3 => (id(), name(), any::<u32>()).prop_map(|(id, contact, at)| Change::PutBinding(binding(id, &contact, at.into()))),
-        1 => (id(), name()).prop_map(|(id, contact)| Change::RemoveBinding { device: DeviceId(id), contact }),
+        1 => (id(), name()).prop_map(|(id, contact)| Change::RemoveBinding { device: DeviceId(id), contact, reg_id: 1 }),
         3 => (any::<u64>(), id(), 0_u64..9, kind, any::<String>()).prop_map(|(call, owner, at, kind, name)| {
             Change::PutHistory(HistoryRecord { kind, name, ..record(call, owner, at) })
         }),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use memchr::{memchr, memchr3};
 
-use super::super::lex::{Scan, is_control, is_space, is_token_byte, number, trim};
+use super::super::lex::{Scan, Values, is_control, is_space, is_token_byte, number, trim};
 use super::super::message::{Method, ParseError};
 use super::super::uri::{Host, Params, Uri, host_port, write_quoted};
 
@@ -107,6 +107,11 @@ impl Address {
             return Err(ParseError::bad("Malformed address"));
         }
         Ok(Address { display, uri, params })
+    }
+
+    /// Any number of values with commas between.
+    pub fn parse_list(text: &[u8]) -> Result<Vec<Address>, ParseError> {
+        Values::new(text).map(Address::parse).collect()
     }
 
     /// The tag parameter.
