@@ -141,7 +141,8 @@ impl Registrar {
             // The connection did not outlive the restart.
             let channel = if record.transport == "tcp" { Channel::Tcp(NO_STREAM) } else { Channel::Udp };
             let flow = Flow { channel, local: record.local, peer: record.source };
-            let binding = Binding { record: record.clone(), contact, path, flow, since: now.mono, ends: now.mono + left };
+            let binding =
+                Binding { record: record.clone(), contact, path, flow, since: now.mono, ends: now.mono + left };
             registrar.bindings.entry(record.device).or_default().push(binding);
         }
         registrar
@@ -302,5 +303,9 @@ fn supports(request: &Request, tag: &str) -> bool {
 }
 
 fn removal(binding: &Binding) -> Change {
-    Change::RemoveBinding { device: binding.record.device, contact: binding.record.contact.clone(), reg_id: binding.record.reg_id }
+    Change::RemoveBinding {
+        device: binding.record.device,
+        contact: binding.record.contact.clone(),
+        reg_id: binding.record.reg_id,
+    }
 }

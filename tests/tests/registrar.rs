@@ -182,8 +182,11 @@ fn options_tells_what_the_switch_can_do_and_the_same_for_a_user_that_is_not_ther
         let answer = answer(&mut World::new(1), request("OPTIONS", &uri, &[]));
         assert_eq!(status(&answer), 200);
         let headers = ["Allow:", "Accept:", "Accept-Encoding:", "Accept-Language:", "Supported:"];
-        let lines: Vec<String> =
-            answer.lines().filter(|line| headers.iter().any(|name| line.starts_with(name))).map(str::to_owned).collect();
+        let lines: Vec<String> = answer
+            .lines()
+            .filter(|line| headers.iter().any(|name| line.starts_with(name)))
+            .map(str::to_owned)
+            .collect();
         assert_eq!(lines.len(), headers.len(), "{answer}");
         told.push(lines);
     }

@@ -69,7 +69,8 @@ fn all(message: &Sip, name: &str) -> Vec<String> {
 #[test]
 fn step_1_another_domain_in_the_request_uri_is_404() {
     let mut office = Office::new();
-    let refused = office.register_at("sip:example.com", &format!("sip:501@{DOMAIN}"), "a", 1, "Contact: <sip:a@10.0.2.1>\r\n");
+    let refused =
+        office.register_at("sip:example.com", &format!("sip:501@{DOMAIN}"), "a", 1, "Contact: <sip:a@10.0.2.1>\r\n");
     assert_eq!((refused.status(), office.stored().len()), (404, 0));
 }
 
@@ -247,13 +248,18 @@ fn step_7_an_old_request_of_the_same_call_id_changes_nothing_of_all_it_asks() {
     let mut office = Office::new();
     office.register("a", 5, "Contact: <sip:a@10.0.2.1>;expires=300\r\n");
     for number in [4, 5] {
-        for lines in ["Contact: <sip:new@10.0.2.1>, <sip:a@10.0.2.1>;expires=600\r\n", "Contact: <sip:a@10.0.2.1>;expires=0\r\n"] {
+        for lines in
+            ["Contact: <sip:new@10.0.2.1>, <sip:a@10.0.2.1>;expires=600\r\n", "Contact: <sip:a@10.0.2.1>;expires=0\r\n"]
+        {
             assert_eq!(office.register("a", number, lines).status(), 500, "{number} {lines}");
         }
     }
     assert_eq!(office.stored(), ["sip:a@10.0.2.1"]);
     // Another Call-ID is another registration of the same contact, whatever its number.
-    assert_eq!(contacts(&office.register("b", 1, "Contact: <sip:a@10.0.2.1>;expires=600\r\n")), ["<sip:a@10.0.2.1>;expires=600"]);
+    assert_eq!(
+        contacts(&office.register("b", 1, "Contact: <sip:a@10.0.2.1>;expires=600\r\n")),
+        ["<sip:a@10.0.2.1>;expires=600"]
+    );
     assert_eq!(contacts(&office.register("a", 1, "Contact: <sip:a@10.0.2.1>;expires=0\r\n")), Vec::<String>::new());
 }
 

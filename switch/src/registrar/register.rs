@@ -44,12 +44,7 @@ pub(super) struct Register<'a> {
 }
 
 impl<'a> Register<'a> {
-    pub(super) fn read(
-        now: Now,
-        request: &'a Request,
-        flow: Flow,
-        device: DeviceId,
-    ) -> Result<Register<'a>, Refusal> {
+    pub(super) fn read(now: Now, request: &'a Request, flow: Flow, device: DeviceId) -> Result<Register<'a>, Refusal> {
         let headers = &request.headers;
         let (call_id, cseq, path) = (headers.call_id()?, headers.cseq()?.number, headers.addresses(&Name::Path)?);
         if !path.is_empty() && !supports(request, "path") {
@@ -140,7 +135,9 @@ impl<'a> Register<'a> {
             update.changes.extend(old.map(|old| removal(&old)));
             return Ok(None);
         }
-        let is_same = |old: &Binding| old.has_key_of(&binding) && old.flow == binding.flow && old.record.path == binding.record.path;
+        let is_same = |old: &Binding| {
+            old.has_key_of(&binding) && old.flow == binding.flow && old.record.path == binding.record.path
+        };
         update.is_refresh &= old.as_ref().is_some_and(is_same);
         update.changes.extend(old.filter(|old| !old.has_key_of(&binding)).map(|old| removal(&old)));
         update.changes.push(Change::PutBinding(binding.record.clone()));
