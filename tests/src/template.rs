@@ -16,6 +16,8 @@ pub struct Template {
     user: &'static str,
     address: SocketAddr,
     stream: Option<StreamId>,
+    /// What it says it can be reached at, where that is not its address.
+    contact: Option<String>,
     used: u32,
     heard: Vec<Sip>,
 }
@@ -94,19 +96,26 @@ pub fn sdp(address: SocketAddr, port: u16, formats: &str) -> String {
 impl Template {
     /// A telephone of this user at 10.0.2.`host`.
     pub fn new(user: &'static str, host: u8) -> Template {
-        Template { user, address: SocketAddr::from(([10, 0, 2, host], 5060)), stream: None, used: 0, heard: Vec::new() }
+        let address = SocketAddr::from(([10, 0, 2, host], 5060));
+        Template { user, address, stream: None, contact: None, used: 0, heard: Vec::new() }
     }
 
     /// The same at another port, with a memory of its own.
     pub fn at_port(&self, port: u16) -> Template {
         let address = SocketAddr::new(self.address.ip(), port);
-        Template { user: self.user, address, stream: None, used: u32::from(port) * 10, heard: Vec::new() }
+        let used = u32::from(port) * 10;
+        Template { user: self.user, address, stream: None, contact: None, used, heard: Vec::new() }
     }
 
     /// Over a connection of its own.
     pub fn over_tcp(mut self, world: &mut World) -> Template {
         self.stream = Some(world.open_stream(self.address));
         self
+    }
+
+    /// It says that it can be reached at this URI.
+    pub fn claim(&mut self, contact: &str) {
+        self.contact = Some(contact.to_owned());
     }
 
     /// Its connection.
@@ -131,11 +140,14 @@ impl Template {
 
     /// The Call-ID of its registrations.
     pub fn call_id(&self) -> String {
-        format!("registration{}", self.address.port())
+        format!("registration{}", self.address)
     }
 
     /// The URI it can be reached at.
     pub fn uri(&self) -> String {
+        if let Some(contact) = &self.contact {
+            return contact.clone();
+        }
         let transport = if self.stream.is_some() { ";transport=tcp" } else { "" };
         format!("sip:{}@{}{transport}", self.user, self.address)
     }
@@ -273,15 +285,20 @@ impl Template {
     /// Calls a number, its challenge answered: the INVITE that was accepted for processing.
     #[track_caller]
     pub fn call(&mut self, world: &mut World, number: &str, body: &str) -> Sip {
+        self.call_uri(world, &format!("sip:{number}@{DOMAIN}"), number, body)
+    }
+
+    /// The same to this URI, which is written differently in To.
+    #[track_caller]
+    pub fn call_uri(&mut self, world: &mut World, uri: &str, number: &str, body: &str) -> Sip {
         let lines = self.invite_lines(number);
-        let uri = format!("sip:{number}@{DOMAIN}");
-        let first = self.request("INVITE", &uri, &format!("{lines}CSeq: 1 INVITE\r\n"), body);
+        let first = self.request("INVITE", uri, &format!("{lines}CSeq: 1 INVITE\r\n"), body);
         self.say(world, &first);
         let challenge = self.wait_status(world, "INVITE", 401);
         self.acknowledge_refusal(world, &Sip(first), &challenge);
         let nonce = challenge.quoted("WWW-Authenticate", "nonce").to_owned();
         let authorization = self.authorization("INVITE", &self.secret(), &nonce, Some(1));
-        let second = self.request("INVITE", &uri, &format!("{lines}CSeq: 2 INVITE\r\n{authorization}"), body);
+        let second = self.request("INVITE", uri, &format!("{lines}CSeq: 2 INVITE\r\n{authorization}"), body);
         self.say(world, &second);
         Sip(second)
     }

@@ -5,10 +5,11 @@
 use std::time::Duration;
 
 use cas::store::Registrations;
-use tests::template::{Sip, Template};
+use tests::template::{Dialog, Sip, Template};
 use tests::world::{DOMAIN, World};
 
 const INSTANCE: &str = "+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000a95a0e128>\"";
+const GRUU: &str = "sip:501@switch.local;gr=urn:uuid:00000000-0000-1000-8000-000a95a0e128";
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -152,6 +153,8 @@ fn step_6_star_removes_all_unless_one_is_of_a_later_request() {
     office.register("a", 5, "Contact: <sip:a@10.0.2.1>\r\n");
     office.register("b", 1, "Contact: <sip:b@10.0.2.1>\r\n");
     for number in [4, 5] {
+        // Not beside the request with the same number, which would be the same merged (§8.2.2.2).
+        office.world.run_for(secs(33));
         let late = office.register("a", number, "Contact: *\r\nExpires: 0\r\n");
         assert_eq!((late.status(), office.stored().len()), (500, 2), "all or none");
     }
@@ -251,6 +254,8 @@ fn step_7_an_old_request_of_the_same_call_id_changes_nothing_of_all_it_asks() {
         for lines in
             ["Contact: <sip:new@10.0.2.1>, <sip:a@10.0.2.1>;expires=600\r\n", "Contact: <sip:a@10.0.2.1>;expires=0\r\n"]
         {
+            // Not beside the request with the same number, which would be the same merged (§8.2.2.2).
+            office.world.run_for(secs(33));
             assert_eq!(office.register("a", number, lines).status(), 500, "{number} {lines}");
         }
     }
@@ -327,4 +332,173 @@ fn a_path_that_the_phone_does_not_know_is_420_and_one_without_lr_400() {
     let strict = format!("Supported: path\r\nPath: <sip:p1.example.com>\r\n{contact}");
     assert_eq!(office.register("a", 2, &strict).status(), 400);
     assert_eq!(office.stored().len(), 0);
+}
+
+/// Registers a phone of 501's with an instance, at this port.
+fn register_phone(world: &mut World, phone: &mut Template, lines: &str) -> Sip {
+    let contact = format!("Supported: gruu, outbound, path\r\nContact: <{}>;{INSTANCE}{lines}\r\n", phone.uri());
+    phone.ask_to_register(world, &contact);
+    phone.wait(world, |sip| sip.status() > 0 && sip.status() != 401 && sip.method() == "REGISTER")
+}
+
+/// RFC 5627 §5.3.
+#[test]
+fn a_gruu_is_given_to_a_phone_that_knows_them_and_has_an_instance() {
+    let mut office = Office::new();
+    let contact = format!("Contact: <sip:a@10.0.2.1>;{INSTANCE}\r\n");
+    let taken = office.register("a", 1, &format!("Supported: gruu\r\n{contact}"));
+    assert!(taken.header("Contact").ends_with(&format!(";{INSTANCE};pub-gruu=\"{GRUU}\"")), "{}", taken.0);
+    assert!(!office.register("a", 2, &contact).0.contains("pub-gruu"), "it does not know them");
+    let plain = office.register("b", 1, "Supported: gruu\r\nContact: <sip:b@10.0.2.1>\r\n");
+    assert_eq!(plain.0.matches("pub-gruu").count(), 1, "b has no instance");
+}
+
+/// RFC 5627 §5.4: the phone it means, wherever that is, and no other of the user's.
+#[test]
+fn a_call_to_a_gruu_rings_that_phone_alone() {
+    let mut world = World::new(1);
+    let mut desk = Template::new("501", 1);
+    let mut soft = desk.at_port(5070);
+    desk.register(&mut world);
+    register_phone(&mut world, &mut soft, "");
+    let mut caller = Template::new("502", 2);
+    let body = caller.sdp();
+    caller.call_uri(&mut world, GRUU, "501", &body);
+    let rung = soft.wait_request(&mut world, "INVITE");
+    assert!(rung.0.starts_with(&format!("INVITE {} ", soft.uri())), "{}", rung.0);
+    world.run_for(secs(1));
+    assert_eq!(desk.hear(&mut world).iter().filter(|sip| sip.is("INVITE")).count(), 0);
+}
+
+#[test]
+fn a_gruu_without_a_binding_is_480_and_one_that_never_was_404() {
+    let mut world = World::new(1);
+    let mut phone = Template::new("501", 1);
+    register_phone(&mut world, &mut phone, "");
+    phone.ask_to_register(&mut world, "Contact: *\r\nExpires: 0\r\n");
+    phone.wait_status(&mut world, "REGISTER", 200);
+    let mut caller = Template::new("502", 2);
+    let body = caller.sdp();
+    for (uri, status) in
+        [(GRUU, 480), ("sip:999@switch.local;gr=urn:uuid:1", 404), ("sip:501@switch.local;gr", 404)]
+    {
+        let invite = caller.call_uri(&mut world, uri, "501", &body);
+        let refused = caller.wait(&mut world, |sip| sip.status() >= 300 && sip.number() == 2);
+        caller.acknowledge_refusal(&mut world, &invite, &refused);
+        assert_eq!(refused.status(), status, "{uri}");
+    }
+}
+
+/// Linphone: given a GRUU, it writes nothing else into its Contact. What is sent there in the call finds it, even where it has moved to meanwhile.
+#[test]
+fn a_phone_whose_contact_is_its_gruu_is_reached_in_its_calls() {
+    let mut world = World::new(1);
+    let mut phone = Template::new("501", 1);
+    register_phone(&mut world, &mut phone, "");
+    let at = phone.uri();
+    phone.claim(GRUU);
+    let mut other = Template::new("502", 2);
+    other.register(&mut world);
+    let body = phone.sdp();
+    phone.call(&mut world, "502", &body);
+    let invite = other.wait_request(&mut world, "INVITE");
+    let answer = other.sdp();
+    other.respond(&mut world, &invite, 200, "b", &answer);
+    other.wait_request(&mut world, "ACK");
+    let answered = phone.wait_status(&mut world, "INVITE", 200);
+    phone.say_within(&mut world, &Dialog::of_caller(&answered), "ACK", 2, "");
+    // A re-INVITE from the other side: hold.
+    let dialog = Dialog::of_callee(&invite, "b");
+    let held = other.sdp().replace("m=audio", "a=inactive\r\nm=audio");
+    other.say_within(&mut world, &dialog, "INVITE", 1, &held);
+    other.wait_status(&mut world, "INVITE", 200);
+    other.say_within(&mut world, &dialog, "ACK", 1, "");
+    // Then it comes back from another port.
+    let mut moved = phone.at_port(5070);
+    register_phone(&mut world, &mut moved, "");
+    other.say_within(&mut world, &dialog, "BYE", 2, "");
+    let bye = moved.wait_request(&mut world, "BYE");
+    assert!(bye.0.starts_with(&format!("BYE {} SIP/2.0", moved.uri())), "{}", bye.0);
+    assert_ne!(at, moved.uri());
+    moved.respond(&mut world, &bye, 200, "", "");
+    world.run_for(secs(1));
+    assert!(world.is_quiet());
+}
+
+/// RFC 5626 §6: one contact for each flow, each flow one contact.
+#[test]
+fn a_flow_takes_the_place_of_the_one_with_its_reg_id() {
+    let mut world = World::new(1);
+    let mut phone = Template::new("501", 1);
+    let taken = register_phone(&mut world, &mut phone, ";reg-id=1");
+    assert_eq!((taken.status(), taken.header("Require")), (200, "outbound"));
+    assert!(taken.header("Contact").ends_with(";reg-id=1"), "{}", taken.0);
+    let mut moved = phone.at_port(5070);
+    let taken = register_phone(&mut world, &mut moved, ";reg-id=1");
+    assert_eq!(all(&taken, "Contact").len(), 1, "{}", taken.0);
+    let second = register_phone(&mut world, &mut moved, ";reg-id=2");
+    assert_eq!(all(&second, "Contact").len(), 2, "the same contact over another flow");
+    assert_eq!(world.store().bindings().unwrap().len(), 2);
+    world.restart();
+    moved.ask_to_register(&mut world, "");
+    assert_eq!(all(&moved.wait_status(&mut world, "REGISTER", 200), "Contact").len(), 2);
+}
+
+/// RFC 5626 §7: of several flows of a phone one is tried, the youngest first.
+#[test]
+fn a_phone_with_two_flows_rings_once_and_over_the_other_when_one_has_failed() {
+    let mut world = World::new(1);
+    let mut first = Template::new("501", 1).over_tcp(&mut world);
+    let mut second = first.at_port(5070).over_tcp(&mut world);
+    register_phone(&mut world, &mut first, ";reg-id=1");
+    world.run_for(secs(1));
+    register_phone(&mut world, &mut second, ";reg-id=2");
+    let mut caller = Template::new("502", 2);
+    let body = caller.sdp();
+    let invite = caller.call(&mut world, "501", &body);
+    second.wait_request(&mut world, "INVITE");
+    world.run_for(secs(1));
+    assert_eq!(first.hear(&mut world).iter().filter(|sip| sip.is("INVITE")).count(), 0);
+    caller.cancel(&mut world, &invite);
+    world.close_stream(second.stream().unwrap());
+    world.run_for(secs(1));
+    assert_eq!(world.registrations(), 1, "the flow ended with its connection");
+    caller.call(&mut world, "501", &body);
+    first.wait_request(&mut world, "INVITE");
+    world.close_stream(first.stream().unwrap());
+    world.run_for(secs(1));
+    assert_eq!((world.registrations(), world.store().bindings().unwrap().len()), (0, 0));
+}
+
+#[test]
+fn a_flow_whose_first_proxy_keeps_none_is_439_and_one_with_ob_is_taken() {
+    let mut office = Office::new();
+    let lines = |path: &str| {
+        format!("Supported: path, outbound\r\n{path}Contact: <sip:a@192.168.0.9>;{INSTANCE};reg-id=1\r\n")
+    };
+    let hop = "Via: SIP/2.0/UDP 192.168.0.9;branch=z9hG4bKx\r\n";
+    for (number, (path, status)) in (1..).zip([
+        (hop.to_owned(), 439),
+        (format!("{hop}Path: <sip:edge.example;lr>\r\n"), 439),
+        (format!("{hop}Path: <sip:core.example;lr;ob>, <sip:edge.example;lr>\r\n"), 439),
+        (format!("{hop}Path: <sip:core.example;lr>, <sip:token@edge.example;lr;ob>\r\n"), 200),
+        (String::new(), 200),
+    ]) {
+        assert_eq!(office.register("a", number, &lines(&path)).status(), status, "{path}");
+    }
+}
+
+#[test]
+fn a_reg_id_counts_with_an_instance_and_outbound_alone() {
+    let mut office = Office::new();
+    let without_instance = "Supported: outbound\r\nContact: <sip:a@10.0.2.1>;reg-id=1\r\n";
+    let without_outbound = format!("Contact: <sip:b@10.0.2.1>;{INSTANCE};reg-id=1\r\n");
+    for (number, lines) in (1..).zip([without_instance, &without_outbound]) {
+        let taken = office.register("a", number, lines);
+        assert_eq!((taken.header("Require"), taken.0.matches("reg-id").count()), ("", 0), "{lines}");
+    }
+    let two = format!(
+        "Supported: outbound\r\nContact: <sip:a@10.0.2.1>;{INSTANCE};reg-id=1, <sip:c@10.0.2.1>;{INSTANCE};reg-id=2\r\n"
+    );
+    assert_eq!(office.register("a", 3, &two).status(), 400, "one flow in each request");
 }
