@@ -379,9 +379,7 @@ fn a_gruu_without_a_binding_is_480_and_one_that_never_was_404() {
     phone.wait_status(&mut world, "REGISTER", 200);
     let mut caller = Template::new("502", 2);
     let body = caller.sdp();
-    for (uri, status) in
-        [(GRUU, 480), ("sip:999@switch.local;gr=urn:uuid:1", 404), ("sip:501@switch.local;gr", 404)]
-    {
+    for (uri, status) in [(GRUU, 480), ("sip:999@switch.local;gr=urn:uuid:1", 404), ("sip:501@switch.local;gr", 404)] {
         let invite = caller.call_uri(&mut world, uri, "501", &body);
         let refused = caller.wait(&mut world, |sip| sip.status() >= 300 && sip.number() == 2);
         caller.acknowledge_refusal(&mut world, &invite, &refused);
@@ -473,9 +471,8 @@ fn a_phone_with_two_flows_rings_once_and_over_the_other_when_one_has_failed() {
 #[test]
 fn a_flow_whose_first_proxy_keeps_none_is_439_and_one_with_ob_is_taken() {
     let mut office = Office::new();
-    let lines = |path: &str| {
-        format!("Supported: path, outbound\r\n{path}Contact: <sip:a@192.168.0.9>;{INSTANCE};reg-id=1\r\n")
-    };
+    let lines =
+        |path: &str| format!("Supported: path, outbound\r\n{path}Contact: <sip:a@192.168.0.9>;{INSTANCE};reg-id=1\r\n");
     let hop = "Via: SIP/2.0/UDP 192.168.0.9;branch=z9hG4bKx\r\n";
     for (number, (path, status)) in (1..).zip([
         (hop.to_owned(), 439),
