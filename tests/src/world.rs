@@ -35,7 +35,9 @@ pub use self::cast::{Handset, PhoneId};
 pub use self::client::ClientId;
 pub use self::network::Weather;
 pub use self::site::ports;
-pub use switch::demo::phone::{Behaviour, Codec, Direction, End, Event, Status};
+pub use switch::demo::phone::{
+    Answers, Ask, Behaviour, Codec, Deaf, Digits, End, Event, Hold, Manners, Reliable, SessionTimer, Status,
+};
 
 use self::carry::Stream;
 use self::cast::Line;
@@ -343,6 +345,9 @@ impl World {
         let done = below(&mut self.random, queue.len() as u32 + 1) as usize;
         store::run(&mut self.store, queue.iter().take(done).map(|(.., request)| request));
         self.check_bindings_are_stored();
+        for (.., request) in queue.iter().skip(done) {
+            self.lose_refresh(request);
+        }
         self.queue.retain(|_, due| match due {
             Due::Node(input) => matches!(**input, Input::Datagram(..)),
             _ => true,
@@ -362,6 +367,18 @@ impl World {
         let entropy = self.random.next_u64();
         self.node = site::node(self.now, &self.settings, &mut self.store, &self.key, entropy);
         self.drain();
+    }
+
+    /// A refresh is written behind, and is lost where the power fails before: the binding may end sooner than the telephone was told.
+    fn lose_refresh(&mut self, request: &store::Request) {
+        let store::Request::Write(changes) = request else { return };
+        for line in &mut self.phones {
+            let contact = line.phone.config().sip.to_string();
+            let lost = |change: &store::Change| matches!(change, store::Change::PutBinding(record) if record.contact.contains(&contact));
+            if changes.iter().any(lost) {
+                line.confirmed = None;
+            }
+        }
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {

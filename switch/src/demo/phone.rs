@@ -5,14 +5,20 @@
 //! out of [`Phone::poll_output`]; the keys a person would press are methods. It speaks IPv4 only (`rsip` does).
 
 mod answers;
+mod ask;
 mod audio;
 mod call;
+mod change;
 mod ear;
+mod early;
+mod fork;
 mod incoming;
 mod keys;
+mod manners;
 mod message;
 mod registration;
 mod sdp;
+mod session;
 mod stream;
 mod transaction;
 
@@ -26,11 +32,13 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 use rsip::{Method, SipMessage};
 
 pub use self::ear::Ear;
+pub use self::manners::{Answers, Ask, Deaf, Digits, Hold, Manners, Reliable, SessionTimer};
 pub use self::sdp::{Codec, Direction};
 pub use self::stream::Talk;
 
-use self::call::Call;
-use self::message::{Essentials, Framer};
+use self::call::{Agreement, Call};
+use self::fork::Ghost;
+use self::message::{Body, Essentials, Framer};
 use self::registration::Registration;
 use self::transaction::{Client, Elapsed, Purpose, Server, Verdict};
 
@@ -61,10 +69,12 @@ pub struct Config {
     pub behaviour: Behaviour,
     /// Answers at once where the caller asks for it (Call-Info: answer-after=0, Alert-Info: auto-answer).
     pub auto_answer: bool,
-    /// How it puts a call on hold: `SendOnly` (RFC 3264 §8.4) or `Inactive`.
-    pub hold: Direction,
+    /// How it puts a call on hold.
+    pub hold: Hold,
     /// The registration asked for, in seconds.
     pub expires: u32,
+    /// What it knows beyond plain calls, and where it is contrary.
+    pub manners: Manners,
 }
 
 /// How a telephone sends SIP.
@@ -136,8 +146,10 @@ pub enum Event {
     Ended(End),
     /// A digit was heard.
     Digit(char),
-    /// An OPTIONS of this telephone was answered.
-    OptionsAnswered(u16),
+    /// What this telephone asked was answered.
+    Answer(Ask, u16),
+    /// A second answer of this telephone was never hung up.
+    LeftAlone,
     /// A message came that `rsip` cannot read, or that lacks what it must have.
     Malformed(String),
 }
@@ -153,6 +165,8 @@ pub enum End {
     Refused(u16),
     /// The answer was never acknowledged, or the dialog was lost.
     Lost,
+    /// Nobody refreshed the session (RFC 4028).
+    Expired,
 }
 
 /// What the telephone's display would show.
@@ -185,6 +199,9 @@ pub struct Phone {
     ear: Ear,
     clients: BTreeMap<String, Client>,
     servers: BTreeMap<(String, MethodName), Server>,
+    /// re-INVITEs that are still thought about.
+    asked: Vec<(Instant, (String, MethodName))>,
+    ghosts: Vec<Ghost>,
     framer: Framer,
     outputs: VecDeque<PhoneOutput>,
 }
@@ -204,6 +221,8 @@ impl Phone {
             ear: Ear::default(),
             clients: BTreeMap::new(),
             servers: BTreeMap::new(),
+            asked: Vec::new(),
+            ghosts: Vec::new(),
             framer: Framer::default(),
             outputs: VecDeque::new(),
         }
@@ -217,6 +236,21 @@ impl Phone {
     /// Changes what it does when called.
     pub fn behave(&mut self, behaviour: Behaviour) {
         self.config.behaviour = behaviour;
+    }
+
+    /// Changes its manners.
+    pub fn teach(&mut self, manners: Manners) {
+        self.config.manners = manners;
+    }
+
+    /// Whether both sides have described their sound, and so may be heard.
+    pub fn is_settled(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.agreement == Agreement::Settled && !call.is_changing())
+    }
+
+    /// The tag that the other side gave the call, once it has: it names its dialog there.
+    pub fn remote_tag(&self) -> Option<&str> {
+        self.call.as_ref()?.dialog.remote_tag.as_deref()
     }
 
     /// What it hears, since its last call began.
@@ -244,6 +278,7 @@ impl Phone {
         self.call.is_none()
             && !self.clients.values().any(Client::is_open)
             && !self.servers.values().any(|s| !s.is_answered())
+            && self.ghosts.is_empty()
     }
 
     /// The plug is pulled: calls and transactions are forgotten without a word, and nothing is heard or answered any more.
@@ -253,6 +288,8 @@ impl Phone {
         self.call = None;
         self.clients.clear();
         self.servers.clear();
+        self.asked.clear();
+        self.ghosts.clear();
         self.framer = Framer::default();
         self.outputs.clear();
     }
@@ -306,20 +343,9 @@ impl Phone {
             .chain(self.servers.values().filter_map(Server::next_timeout))
             .chain(self.registration.next_timeout())
             .chain(self.call.as_ref().and_then(Call::next_timeout))
+            .chain(self.asked.iter().map(|(at, _)| *at))
+            .chain(self.ghosts.iter().map(Ghost::next_timeout))
             .min()
-    }
-
-    /// Asks the switch what it can do.
-    pub fn options(&mut self, now: Instant) {
-        if !self.on {
-            return;
-        }
-        let target = message::uri(None, rsip::Host::from(self.config.domain.as_str()).into());
-        let (call_id, tag) = (self.token(), self.token());
-        let to = format!("<{target}>");
-        let head = Head { target, from: self.identity(&tag), to, call_id, cseq: 1, route: Vec::new() };
-        let request = self.request(Method::Options, head, Vec::new(), None);
-        self.send_request(now, request, Purpose::Options, false);
     }
 
     fn hear(&mut self, packet: &[u8], from: SocketAddr) {
@@ -361,6 +387,11 @@ impl Phone {
         else {
             return;
         };
+        if let (Method::Invite, 200..300, Some(tag)) = (essentials.method, status, &essentials.to_tag)
+            && client.is_fork(tag)
+        {
+            return self.answered_by_another(now, &key, response, tag.clone());
+        }
         match client.receive(now, status) {
             Verdict::Repeated => return,
             Verdict::Acknowledge(ack) => return self.send(ack, self.config.registrar),
@@ -376,16 +407,18 @@ impl Phone {
         match purpose {
             Purpose::Register { expires } => self.register_answered(now, expires, response),
             Purpose::Invite => self.invite_answered(now, &essentials.branch, response),
-            Purpose::Reinvite => self.reinvite_answered(now, &essentials.branch, response),
-            Purpose::Options if status >= 200 => self.tell(Event::OptionsAnswered(status)),
-            Purpose::Options | Purpose::Bye | Purpose::Cancel => {}
+            Purpose::Reinvite => self.change_answered(now, &essentials.branch, response, true),
+            Purpose::Update => self.change_answered(now, &essentials.branch, response, false),
+            Purpose::Ask(ask) if status >= 200 => self.tell(Event::Answer(ask, status)),
+            Purpose::Digit if status >= 200 => self.digit_answered(now, status),
+            Purpose::Ask(_) | Purpose::Digit | Purpose::Within | Purpose::Bye | Purpose::Cancel => {}
         }
     }
 
     /// RFC 3261 §17.1.1.3.
     fn acknowledge_failure(&mut self, branch: &str, request: &rsip::Request, response: &rsip::Response) {
         use rsip::message::HeadersExt;
-        let ack = message::encode(message::companion(request, Method::Ack, response.to_header().ok()));
+        let ack = message::encode(message::companion(request, Method::Ack, response.to_header().ok(), None));
         if let Some(client) = self.clients.get_mut(branch) {
             client.acknowledge_with(ack.clone());
         }
@@ -402,16 +435,22 @@ impl Phone {
     ) -> bool {
         let Some(challenge) = message::Challenge::of(response) else { return false };
         let (branch, cnonce) = (self.branch(), self.token());
-        let again = challenge.answered(request, &self.config.user, &self.config.secret, &branch, &cnonce);
-        match purpose {
-            Purpose::Register { .. } => self.registration.cseq += 1,
-            Purpose::Invite | Purpose::Reinvite => {
-                if let Some(call) = &mut self.call {
-                    call.challenged(&branch);
-                }
+        let number = Essentials::of(request).map_or(1, |essentials| essentials.cseq + 1);
+        let number = match (purpose, &mut self.call) {
+            (Purpose::Register { .. }, _) => {
+                self.registration.cseq += 1;
+                self.registration.cseq
             }
-            Purpose::Bye | Purpose::Cancel | Purpose::Options => {}
-        }
+            (_, Some(call)) if message::is_of(request, &call.dialog.call_id) => {
+                call.dialog.cseq = number.max(call.dialog.cseq + 1);
+                let old = Essentials::of(request).map_or_else(|_| String::new(), |essentials| essentials.branch);
+                call.challenged(&old, &branch);
+                call.dialog.cseq
+            }
+            _ => number,
+        };
+        let (user, secret) = (self.config.user.as_str(), self.config.secret.as_str());
+        let again = challenge.answered(request, (user, secret), number, (&branch, &cnonce));
         self.send_request(now, again, purpose, true);
         true
     }
@@ -437,6 +476,8 @@ impl Phone {
             }
         }
         self.elapse_registration(now);
+        self.elapse_asked(now);
+        self.elapse_ghosts(now);
         self.elapse_call(now);
     }
 
@@ -444,9 +485,11 @@ impl Phone {
         let Some(client) = self.clients.remove(branch) else { return };
         match client.purpose {
             Purpose::Register { .. } => self.register_failed(now, 408),
-            Purpose::Invite | Purpose::Reinvite => self.invite_unanswered(now, branch),
-            Purpose::Options => self.tell(Event::OptionsAnswered(408)),
-            Purpose::Bye | Purpose::Cancel => {}
+            Purpose::Invite => self.invite_unanswered(branch),
+            Purpose::Reinvite | Purpose::Update => self.change_unanswered(now, branch),
+            Purpose::Ask(ask) => self.tell(Event::Answer(ask, 408)),
+            Purpose::Digit => self.digit_answered(now, 408),
+            Purpose::Bye | Purpose::Cancel | Purpose::Within => {}
         }
     }
 
@@ -497,7 +540,7 @@ impl Phone {
     }
 
     /// A request with a fresh branch.
-    fn request(&mut self, method: Method, head: Head, extra: Vec<rsip::Header>, body: Option<String>) -> rsip::Request {
+    fn request(&mut self, method: Method, head: Head, extra: Vec<rsip::Header>, body: Option<Body>) -> rsip::Request {
         use rsip::Header;
         let transport = if self.is_reliable() { "TCP" } else { "UDP" };
         let branch = self.branch();

@@ -13,7 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::TONES;
 use super::ladder::{Ladder, Way};
-use super::phone::{Behaviour, Codec, Config, Direction, Event, Phone, PhoneInput, PhoneOutput, Talk, Transport};
+use super::phone::{Behaviour, Codec, Config, Event, Hold, Manners, Phone, PhoneInput, PhoneOutput, Talk, Transport};
 
 /// A telephone that acts by itself; dropped, it falls silent.
 pub(super) struct Handset {
@@ -55,8 +55,9 @@ impl Handset {
             talk: Talk::Always,
             behaviour,
             auto_answer: true,
-            hold: Direction::Inactive,
+            hold: Hold::Inactive,
             expires: 300,
+            manners: Manners::default(),
         };
         let shared = Rc::new(Shared {
             phone: RefCell::new(Phone::new(config, index as u64)),

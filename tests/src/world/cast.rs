@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use switch::demo::phone::{Behaviour, Codec, Config, Direction, Ear, End, Event, Phone, Status, Talk, Transport};
+use switch::demo::phone::{Behaviour, Codec, Config, Ear, End, Event, Hold, Manners, Phone, Status, Talk, Transport};
 use switch::node::StreamId;
 
 use super::{DOMAIN, World, site, switch_address};
@@ -31,11 +31,13 @@ pub struct Handset {
     /// Whether it speaks as a real one, or little.
     pub talk: Talk,
     /// How it puts a call on hold.
-    pub hold: Direction,
+    pub hold: Hold,
     /// The registration it asks for, in seconds.
     pub expires: u32,
     /// Whether it knows auto-answer headers.
     pub auto_answer: bool,
+    /// What it knows beyond plain calls, and where it is contrary.
+    pub manners: Manners,
 }
 
 impl Handset {
@@ -48,9 +50,10 @@ impl Handset {
             codecs: vec![Codec::Pcmu, Codec::Pcma, Codec::Event],
             behaviour: Behaviour::Answer(Duration::from_secs(1)),
             talk: Talk::Always,
-            hold: Direction::SendOnly,
+            hold: Hold::SendOnly,
             expires: 3600,
             auto_answer: true,
+            manners: Manners::default(),
         }
     }
 }
@@ -107,6 +110,7 @@ impl World {
             auto_answer: handset.auto_answer,
             hold: handset.hold,
             expires: handset.expires,
+            manners: handset.manners,
         };
         let seed = self.seed.wrapping_mul(31).wrapping_add(index as u64);
         let phone = Phone::new(config, seed);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switch::demo::phone::{Behaviour, Codec, Direction, Phone, Status, Talk, Transport};
+use switch::demo::phone::{Ask, Behaviour, Codec, Hold, Status, Talk, Transport};
 use switch::node::StreamId;
 
 use super::client::ClientId;
@@ -33,7 +33,7 @@ impl World {
                 },
                 behaviour: world.behaviour(),
                 talk: Talk::Sparse,
-                hold: if world.chance(50) { Direction::SendOnly } else { Direction::Inactive },
+                hold: if world.chance(50) { Hold::SendOnly } else { Hold::Inactive },
                 expires: 60 + below(&mut world.random, 600),
                 auto_answer: world.chance(60),
                 ..Handset::of(user)
@@ -128,7 +128,9 @@ impl World {
                 self.behave(phone, behaviour);
             }
             (Status::Idle, 7) => self.unregister(phone),
-            (Status::Idle, 8) => self.press(phone, Phone::options),
+            (Status::Idle, 8) => {
+                self.press(phone, |phone, now| phone.ask(now, Ask::Options, false));
+            }
             (Status::Idle, _) => self.register(phone),
             (Status::Ringing, 0..6) => {
                 self.answer(phone);

@@ -1,5 +1,6 @@
 //! The telephone's one call: where it stands, its dialog (RFC 3261 §12), its offers and answers (RFC 3264).
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -8,7 +9,10 @@ use rsip::Request;
 use rsip::headers::{Header, UntypedHeader};
 use rsip::message::HasHeaders;
 
+use super::early::Provisional;
+use super::message;
 use super::sdp::{Description, Origin};
+use super::session::Session;
 use super::stream::Stream;
 use super::transaction::Resend;
 use super::{Head, Status};
@@ -27,6 +31,50 @@ pub(super) struct Call {
     /// What this side last wrote.
     pub(super) local: Description,
     pub(super) remote: Origin,
+    pub(super) agreement: Agreement,
+    /// What the other side can do.
+    pub(super) peer: Peer,
+    /// As a caller: the last reliable provisional answer of each early dialog (RFC 3262 §4).
+    pub(super) rseqs: BTreeMap<String, u32>,
+    /// As a callee: the one whose PRACK is awaited.
+    pub(super) provisional: Option<Provisional>,
+    /// The session timer, once it runs.
+    pub(super) session_timer: Option<Session>,
+    /// The shortest interval the other side takes.
+    pub(super) min_expires: u32,
+    /// Digits that wait for the INFO before them to be answered.
+    pub(super) digits: std::collections::VecDeque<char>,
+}
+
+/// Where the first offer and its answer stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Agreement {
+    /// There is no offer yet.
+    Open,
+    /// This side has made it; the answer is not there for good.
+    Offered,
+    /// The other side has made it, and has no answer for good.
+    Owed(Description),
+    /// Both are exchanged.
+    Settled,
+}
+
+/// What the other side has said it can do.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Peer {
+    pub(super) reliable: bool,
+    pub(super) timer: bool,
+    pub(super) update: bool,
+}
+
+impl Peer {
+    /// What a message adds to what is known.
+    pub(super) fn learn(&mut self, message: &impl HasHeaders) {
+        let can = |option| ["Supported", "k", "Require"].iter().any(|name| message::lists(message, name, option));
+        self.reliable |= can("100rel");
+        self.timer |= can("timer");
+        self.update |= message::lists(message, "Allow", "UPDATE");
+    }
 }
 
 /// Both ends of the dialog, as headers.
@@ -55,7 +103,7 @@ pub(super) enum Phase {
         giving_up: bool,
     },
     /// It rings here.
-    Ringing { key: (String, String), request: Box<Request>, offer: Option<Description>, answer_at: Option<Instant> },
+    Ringing { key: (String, String), request: Box<Request>, answer_at: Option<Instant> },
     /// Up; a 2xx of this side may still wait for its ACK.
     Talking(Option<Unacknowledged>),
 }
@@ -76,18 +124,33 @@ pub(super) struct Unacknowledged {
     pub(super) leaving: bool,
 }
 
-/// A re-INVITE of this side.
+/// A change that this side asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Want {
+    /// Hold, or its end.
+    Hold(bool),
+    /// Other codecs, or another place.
+    Sound,
+    /// Nothing new: the session goes on (RFC 4028).
+    Refresh,
+    /// The other side is to make the offer.
+    Unsaid,
+}
+
+/// A change of this side.
 #[derive(Debug)]
 pub(super) enum Change {
     None,
+    /// The re-INVITE or UPDATE is out; `offers` where it has a session description.
     Pending {
         branch: String,
-        hold: bool,
+        want: Want,
+        offers: bool,
     },
     /// It met one of the other side (491) and is tried again (RFC 3261 §14.1).
     Again {
         at: Instant,
-        hold: bool,
+        want: Want,
     },
 }
 
@@ -100,17 +163,30 @@ impl Call {
         }
     }
 
-    /// A request of this dialog was challenged: it goes again under the next number.
-    pub(super) fn challenged(&mut self, new_branch: &str) {
-        self.dialog.cseq += 1;
-        match (&mut self.phase, &mut self.change) {
-            (Phase::Calling { branch, .. }, _) | (_, Change::Pending { branch, .. }) => new_branch.clone_into(branch),
-            _ => {}
+    /// A request of this dialog was challenged: it goes again under another branch.
+    pub(super) fn challenged(&mut self, old_branch: &str, new_branch: &str) {
+        if let Phase::Calling { branch, .. } = &mut self.phase
+            && branch == old_branch
+        {
+            new_branch.clone_into(branch);
+        }
+        if let Change::Pending { branch, .. } = &mut self.change
+            && branch == old_branch
+        {
+            new_branch.clone_into(branch);
         }
     }
 
     pub(super) fn is_changing(&self) -> bool {
         matches!(self.change, Change::Pending { .. })
+    }
+
+    /// Whether an offer of this side is out, so that one of the other side must wait (RFC 3261 §14.2, RFC 3311 §5.2).
+    pub(super) fn is_offering(&self) -> bool {
+        let unanswered = matches!(&self.phase, Phase::Talking(Some(waiting)) if waiting.offered);
+        matches!(self.change, Change::Pending { offers: true, .. })
+            || self.agreement == Agreement::Offered
+            || unanswered
     }
 
     pub(super) fn next_timeout(&self) -> Option<Instant> {
@@ -123,7 +199,9 @@ impl Call {
             Change::Again { at, .. } => Some(at),
             _ => None,
         };
-        phase.into_iter().chain(again).chain(self.stream.next_timeout()).min()
+        let provisional = self.provisional.as_ref().map(Provisional::next_timeout);
+        let session = self.session_timer.map(|session| session.due);
+        [phase, again, provisional, session, self.stream.next_timeout()].into_iter().flatten().min()
     }
 
     /// Writes a description of this side; the version rises when it differs from the last (RFC 3264 §8).

@@ -56,7 +56,7 @@ impl Ear {
         self.tone().is_some_and(|heard| heard.abs_diff(hz) <= TOLERANCE)
     }
 
-    /// The digits heard by RFC 4733.
+    /// The digits heard, by RFC 4733 or INFO.
     pub fn digits(&self) -> &str {
         &self.digits
     }
@@ -69,6 +69,13 @@ impl Ear {
     /// Forgets the sound heard so far: the next judgement is of what comes now.
     pub fn forget_sound(&mut self) {
         self.samples.clear();
+    }
+
+    /// A digit came by INFO.
+    pub(super) fn told(&mut self, digit: char) {
+        if self.digits.len() < MOST {
+            self.digits.push(digit);
+        }
     }
 
     /// Takes a packet; tells the digit that began with it, if one did.

@@ -8,9 +8,9 @@ use rsip::headers::{Header, UntypedHeader};
 use rsip::message::{HasHeaders, HeadersExt};
 use rsip::{Method, Request};
 
-use super::call::{Dialog, Phase, record_route};
-use super::message::{self, ALLOW, Essentials};
-use super::sdp::Description;
+use super::call::{Agreement, Dialog, Phase, record_route};
+use super::manners::{Digits, Reliable};
+use super::message::{self, Body, Essentials};
 use super::transaction::Server;
 use super::{Behaviour, End, Event, Phone};
 
@@ -36,42 +36,99 @@ impl Phone {
             return;
         }
         self.servers.insert(key.clone(), Server::begin(request.clone(), from, self.is_reliable()));
-        let in_dialog = essentials.to_tag.is_some();
-        let known = in_dialog && self.is_ours(essentials);
+        if essentials.to_tag.is_some() && request.method != Method::Cancel {
+            return match self.place(essentials) {
+                _ if self.is_for_ghost(now, request.method, essentials) => {}
+                Place::Unknown => self.refuse(now, &key, 481),
+                // RFC 3261 §12.2.2.
+                Place::Late => self.refuse(now, &key, 500),
+                Place::Ours => self.receive_within(now, &key, &request, essentials),
+            };
+        }
         match request.method {
             Method::Cancel => self.receive_cancel(now, &key),
-            _ if in_dialog && !known => self.refuse(now, &key, 481),
-            Method::Invite if known => self.receive_reinvite(now, &key, &request, essentials),
             Method::Invite => self.receive_invite(now, &key, request, essentials),
-            Method::Bye if known => {
-                self.refuse(now, &key, 200);
-                self.end(End::There);
-            }
-            Method::Bye => self.refuse(now, &key, 481),
+            Method::Bye | Method::Update | Method::PRack | Method::Info => self.refuse(now, &key, 481),
             Method::Options => {
-                let status = if self.call.is_some() && !known { 486 } else { 200 };
-                self.respond(now, &key, status, vec![Header::Allow(ALLOW.into()), self.contact()], None);
+                let status = if self.call.is_some() { 486 } else { 200 };
+                self.respond(now, &key, status, self.abilities_of_answer(), None);
             }
             Method::Notify => self.refuse(now, &key, 200),
-            _ => {
-                self.respond(now, &key, 405, vec![Header::Allow(ALLOW.into())], None);
+            Method::Subscribe => self.refuse(now, &key, 489),
+            _ => self.not_allowed(now, &key),
+        }
+    }
+
+    fn receive_within(&mut self, now: Instant, key: &Key, request: &Request, essentials: &Essentials) {
+        self.note_number(essentials);
+        let manners = &self.config.manners;
+        match request.method {
+            Method::Invite if manners.slow.is_zero() => self.receive_reinvite(now, key, request),
+            Method::Invite => self.asked.push((now + manners.slow, key.clone())),
+            Method::Bye => {
+                self.refuse(now, key, 200);
+                self.end(End::There);
+            }
+            Method::PRack if manners.reliable != Reliable::Never => self.receive_prack(now, key, request),
+            Method::Update if manners.update => self.receive_update(now, key, request),
+            Method::Info if manners.digits != Digits::Rtp => self.receive_info(now, key, request),
+            Method::Options => {
+                self.respond(now, key, 200, self.abilities_of_answer(), None);
+            }
+            Method::Notify => self.refuse(now, key, 200),
+            Method::Refer => self.refuse(now, key, 603),
+            Method::Subscribe => self.refuse(now, key, 489),
+            _ => self.not_allowed(now, key),
+        }
+    }
+
+    fn not_allowed(&mut self, now: Instant, key: &Key) {
+        self.respond(now, key, 405, vec![Header::Allow(self.allow().into())], None);
+    }
+
+    /// The methods it answers.
+    pub(super) fn allow(&self) -> String {
+        let manners = &self.config.manners;
+        let more = [
+            (manners.reliable != Reliable::Never, ", PRACK"),
+            (manners.update, ", UPDATE"),
+            (manners.digits != Digits::Rtp, ", INFO"),
+        ];
+        let more: String = more.into_iter().filter(|(known, _)| *known).map(|(_, method)| method).collect();
+        format!("INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY{more}")
+    }
+
+    /// re-INVITEs that were thought about for long enough. One whose call has ended meanwhile is 487 (RFC 3261 §15.1.2).
+    pub(super) fn elapse_asked(&mut self, now: Instant) {
+        let (due, later) = std::mem::take(&mut self.asked).into_iter().partition(|(at, _)| *at <= now);
+        self.asked = later;
+        let due: Vec<(Instant, Key)> = due;
+        for (_, key) in due {
+            let Some(server) = self.servers.get(&key).filter(|server| !server.is_answered()) else { continue };
+            let request = server.request.clone();
+            let known = Essentials::of(&request).is_ok_and(|essentials| self.place(&essentials) != Place::Unknown);
+            match known {
+                true => self.receive_reinvite(now, &key, &request),
+                false => self.refuse(now, &key, 487),
             }
         }
     }
 
-    /// Whether a request belongs to the dialog at hand; a lower number than before does not (RFC 3261 §12.2.2).
-    fn is_ours(&self, essentials: &Essentials) -> bool {
-        self.call.as_ref().is_some_and(|call| {
-            let dialog = &call.dialog;
-            dialog.call_id == essentials.call_id
-                && essentials.to_tag.as_ref() == Some(&dialog.local_tag)
-                && dialog.remote_tag.as_ref() == Some(&essentials.from_tag)
-                && essentials.cseq >= dialog.remote_cseq
-        })
+    /// Where a request with a To tag belongs.
+    fn place(&self, essentials: &Essentials) -> Place {
+        let Some(dialog) = self.call.as_ref().map(|call| &call.dialog) else { return Place::Unknown };
+        let ours = dialog.call_id == essentials.call_id
+            && essentials.to_tag.as_ref() == Some(&dialog.local_tag)
+            && dialog.remote_tag.as_ref() == Some(&essentials.from_tag);
+        match ours {
+            true if essentials.cseq >= dialog.remote_cseq => Place::Ours,
+            true => Place::Late,
+            false => Place::Unknown,
+        }
     }
 
     /// A final answer with nothing in it.
-    fn refuse(&mut self, now: Instant, key: &Key, status: u16) {
+    pub(super) fn refuse(&mut self, now: Instant, key: &Key, status: u16) {
         self.respond(now, key, status, Vec::new(), None);
     }
 
@@ -82,8 +139,9 @@ impl Phone {
         key: &Key,
         status: u16,
         extra: Vec<Header>,
-        body: Option<String>,
+        body: Option<Body>,
     ) -> Option<(Bytes, SocketAddr)> {
+        let slow = self.config.manners.slow;
         let tag = match &self.call {
             Some(call) if matches!(&call.phase, Phase::Ringing { key: own, .. } if own == key) => {
                 call.dialog.local_tag.clone()
@@ -93,8 +151,12 @@ impl Phone {
         };
         let server = self.servers.get_mut(key)?;
         let answer = message::encode(message::response(&server.request, status, &tag, extra, body));
-        server.respond(now, status, answer.clone());
         let to = server.to();
+        if !slow.is_zero() && !matches!(server.request.method, Method::Invite | Method::Cancel) {
+            server.respond_slowly(now + slow, status, answer.clone());
+            return Some((answer, to));
+        }
+        server.respond(now, status, answer.clone());
         self.send(answer.clone(), to);
         Some((answer, to))
     }
@@ -102,6 +164,9 @@ impl Phone {
     fn receive_ack(&mut self, now: Instant, request: &Request, essentials: &Essentials) {
         if let Some(server) = self.servers.get_mut(&(essentials.branch.clone(), Method::Invite.to_string())) {
             return server.acknowledged(now);
+        }
+        if self.is_for_ghost(now, Method::Ack, essentials) {
+            return;
         }
         if self.call.as_ref().is_some_and(|call| call.dialog.call_id == essentials.call_id) {
             self.acknowledged(now, essentials.cseq, &request.body);
@@ -116,8 +181,11 @@ impl Phone {
             Some(answered) => {
                 self.refuse(now, key, 200);
                 if !answered {
+                    let first = matches!(self.call.as_ref().map(|call| &call.phase), Some(Phase::Ringing { key, .. }) if *key == invite);
                     self.refuse(now, &invite, 487);
-                    self.end(End::There);
+                    if first {
+                        self.end(End::There);
+                    }
                 }
             }
         }
@@ -128,7 +196,20 @@ impl Phone {
             return self.refuse(now, key, 486);
         }
         if let Behaviour::Reject(status) = self.config.behaviour {
-            return self.refuse(now, key, status);
+            let elsewhere = self.config.manners.elsewhere.iter().filter(|_| (300..400).contains(&status));
+            let contact = |number| Header::Contact(format!("<sip:{number}@{}>", self.config.domain).into());
+            let contacts = elsewhere.map(contact).collect();
+            self.respond(now, key, status, contacts, None);
+            return;
+        }
+        if self.config.manners.reliable == Reliable::Never && message::lists(&request, "Require", "100rel") {
+            let unknown = message::extra("Unsupported", "100rel");
+            self.respond(now, key, 420, vec![unknown], None);
+            return;
+        }
+        if let Some(minimum) = self.too_brief(&request) {
+            self.respond(now, key, 422, vec![minimum], None);
+            return;
         }
         let (Some(target), Ok(from), Ok(to)) = (message::contact(&request), request.from_header(), request.to_header())
         else {
@@ -153,56 +234,27 @@ impl Phone {
             Behaviour::Answer(after) => Some(now + after),
             Behaviour::Ring | Behaviour::Reject(_) => None,
         };
-        let (call, _) = self.new_call(dialog);
+        let mut call = self.new_call(dialog);
+        call.peer.learn(&request);
         self.call = Some(call);
         let offer = self.read(&request.body);
         let Some(call) = &mut self.call else { return };
-        call.phase = Phase::Ringing { key: key.clone(), request: Box::new(request), offer, answer_at };
-        self.respond(now, key, 180, vec![self.contact()], None);
-        self.tell(Event::Incoming(caller));
+        call.agreement = offer.map_or(Agreement::Open, Agreement::Owed);
+        call.phase = Phase::Ringing { key: key.clone(), request: Box::new(request), answer_at };
+        self.announce(now, key, essentials.cseq);
+        if self.call.is_some() {
+            self.tell(Event::Incoming(caller));
+        }
     }
+}
 
-    /// A change to the session by the other side (RFC 3261 §14.2).
-    fn receive_reinvite(&mut self, now: Instant, key: &Key, request: &Request, essentials: &Essentials) {
-        let offer = self.read(&request.body);
-        let Some(call) = &mut self.call else { return };
-        call.dialog.remote_cseq = essentials.cseq;
-        if call.is_changing() {
-            return self.refuse(now, key, 491);
-        }
-        if !matches!(call.phase, Phase::Talking(None)) {
-            let retry = Header::RetryAfter("1".into());
-            self.respond(now, key, 500, vec![retry], None);
-            return;
-        }
-        let offered = offer.is_none();
-        let (sends, receives) = self.wants(self.call.as_ref().is_some_and(|call| call.held));
-        let description = match &offer {
-            Some(offer) => Description::answer(offer, self.config.rtp, &self.config.codecs, sends, receives),
-            None => {
-                let direction = super::Direction::of(sends, receives);
-                Some(Description::offer(self.config.rtp, &self.config.codecs, direction))
-            }
-        };
-        let (Some(description), Some(call)) = (description, &mut self.call) else {
-            return self.refuse(now, key, 488);
-        };
-        if let Some(target) = message::contact(request) {
-            call.dialog.target = target;
-        }
-        let body = call.write(description);
-        let mut held = None;
-        if let Some(offer) = &offer {
-            call.settle(now, offer);
-            let on_hold = !offer.direction.receives() || offer.address.ip().is_unspecified();
-            held = (call.held_by_other != on_hold).then_some(on_hold);
-            call.held_by_other = on_hold;
-        }
-        self.accept(now, key, request, body, offered, false);
-        if let Some(held) = held {
-            self.tell(Event::HeldByOther(held));
-        }
-    }
+/// Where a request with a To tag belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Unknown,
+    /// To the call; its number is lower than one before.
+    Late,
+    Ours,
 }
 
 /// Who calls: the asserted identity (RFC 3325), else From.

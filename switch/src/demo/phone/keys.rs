@@ -1,14 +1,17 @@
 //! The keys a person presses, and what each sends.
 
+use std::net::SocketAddr;
 use std::time::Instant;
 
+use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
 use rsip::headers::Header;
 use rsip::{Method, Request};
 
-use super::call::{Call, Change, Dialog, Phase, Unacknowledged, cancel_key, head};
-use super::message::{self, ALLOW};
-use super::sdp::{Description, Direction, Origin};
+use super::call::{Agreement, Call, Change, Dialog, Peer, Phase, Unacknowledged, cancel_key, head};
+use super::manners::{Answers, Digits, Reliable};
+use super::message::{self, Body};
+use super::sdp::Origin;
 use super::stream::Stream;
 use super::transaction::{Client, PATIENCE, Purpose, Resend};
 use super::{Ear, End, Event, Phone};
@@ -32,23 +35,37 @@ impl Phone {
             cseq: 1,
             remote_cseq: 0,
         };
-        let (mut call, body) = self.new_call(dialog);
-        let request = self.invite(&call.dialog, body);
-        let branch = self.send_request(now, request, Purpose::Invite, false);
-        call.phase = Phase::Calling { branch, ringing: false, giving_up: false };
+        let mut call = self.new_call(dialog);
+        let offer = (!self.config.manners.late_offer).then(|| self.offer(false));
+        call.agreement = if offer.is_some() { Agreement::Offered } else { Agreement::Open };
+        let body = offer.map(|offer| call.write(offer));
         self.call = Some(call);
+        self.invite(now, body);
         true
     }
 
-    /// A call with everything of its own, and the offer it begins with.
-    pub(super) fn new_call(&mut self, dialog: Dialog) -> (Call, String) {
+    /// Sends the INVITE of the call that begins, or sends it again under the next number.
+    pub(super) fn invite(&mut self, now: Instant, body: Option<String>) {
+        let Some(call) = &self.call else { return };
+        let head = head(&call.dialog);
+        let mut extra = self.abilities();
+        if self.config.manners.reliable == Reliable::Required {
+            extra.push(Header::Require("100rel".into()));
+        }
+        let request = self.request(Method::Invite, head, extra, body.map(Body::sdp));
+        let branch = self.send_request(now, request, Purpose::Invite, false);
+        if let Some(call) = &mut self.call {
+            call.phase = Phase::Calling { branch, ringing: false, giving_up: false };
+        }
+    }
+
+    /// A call with everything of its own.
+    pub(super) fn new_call(&mut self, dialog: Dialog) -> Call {
         self.ear = Ear::default();
         let (ssrc, start) = (self.random.next_u32(), self.random.next_u32());
         let stream = Stream::new(self.config.talk, self.config.tone_hz, ssrc, start as u16, self.random.next_u32());
-        let local = Description::offer(self.config.rtp, &self.config.codecs, Direction::SendRecv);
         let session = u64::from(self.random.next_u32());
-        let body = local.write(session, 1);
-        let call = Call {
+        Call {
             dialog,
             phase: Phase::Talking(None),
             stream,
@@ -57,62 +74,92 @@ impl Phone {
             change: Change::None,
             session,
             version: 1,
-            local,
+            local: self.offer(false),
             remote: Origin::default(),
-        };
-        (call, body)
+            agreement: Agreement::Open,
+            peer: Peer::default(),
+            rseqs: std::collections::BTreeMap::new(),
+            provisional: None,
+            session_timer: None,
+            min_expires: 0,
+            digits: std::collections::VecDeque::new(),
+        }
     }
 
-    fn invite(&mut self, dialog: &Dialog, body: String) -> Request {
-        let extra = vec![self.contact(), Header::Allow(ALLOW.into())];
-        self.request(Method::Invite, head(dialog), extra, Some(body))
+    /// What a request says of this telephone: where it is, what it can do, how long the session is to last.
+    pub(super) fn abilities(&self) -> Vec<Header> {
+        let mut headers = self.abilities_of_answer();
+        headers.extend(self.session_headers());
+        headers
+    }
+
+    /// The same of an answer.
+    pub(super) fn abilities_of_answer(&self) -> Vec<Header> {
+        let manners = &self.config.manners;
+        let options = [(manners.reliable != Reliable::Never, "100rel"), (manners.timer.is_some(), "timer")];
+        let known: Vec<&str> = options.into_iter().filter(|(known, _)| *known).map(|(_, option)| option).collect();
+        let mut headers = vec![self.contact(), Header::Allow(self.allow().into())];
+        if !known.is_empty() {
+            headers.push(Header::Supported(known.join(", ").into()));
+        }
+        headers
     }
 
     /// Picks up. False where it does not ring.
     pub fn answer(&mut self, now: Instant) -> bool {
-        let Some(mut call) = self.call.take_if(|call| matches!(call.phase, Phase::Ringing { .. })) else {
+        let Some(Phase::Ringing { key, request, .. }) = self.call.as_ref().map(|call| &call.phase) else {
             return false;
         };
-        let Phase::Ringing { key, request, offer, .. } = std::mem::replace(&mut call.phase, Phase::Talking(None))
-        else {
-            unreachable!("taken because it rings")
-        };
-        let offered = offer.is_none();
-        let body = match offer {
-            None => call.write(call.local.clone()),
-            Some(offer) => match Description::answer(&offer, self.config.rtp, &self.config.codecs, true, true) {
-                Some(answer) => {
-                    let body = call.write(answer);
-                    call.settle(now, &offer);
-                    body
-                }
+        let (key, request) = (key.clone(), request.clone());
+        if self.must_wait() {
+            return true;
+        }
+        let mut extra = self.session_asked(now, &request);
+        let agreement = self.call.as_ref().map_or(Agreement::Open, |call| call.agreement.clone());
+        let body = match agreement {
+            Agreement::Settled => None,
+            _ => match self.describe(now, true) {
+                Some(body) => Some(body),
                 None => {
-                    self.call = Some(call);
                     self.respond(now, &key, 488, Vec::new(), None);
                     self.end(End::Here);
                     return true;
                 }
             },
         };
-        self.call = Some(call);
-        self.accept(now, &key, &request, body, offered, true);
+        extra.extend(self.abilities_of_answer());
+        if let Some(call) = &mut self.call {
+            call.provisional = None;
+        }
+        let sent = self.accept(now, &key, &request, extra, body, agreement == Agreement::Open, true);
+        let offer = match &agreement {
+            Agreement::Owed(offer) => Some(offer),
+            _ => None,
+        };
+        match (self.config.manners.answers, sent) {
+            (Answers::Twice, Some((answer, to))) => self.send(answer, to),
+            (Answers::Forked, Some((_, to))) => self.answer_as_another(now, &request, offer, to),
+            _ => {}
+        }
         true
     }
 
     /// Sends the 200 to an INVITE and repeats it until its ACK comes.
+    #[allow(clippy::too_many_arguments, reason = "what a 200 to an INVITE is made of")]
     pub(super) fn accept(
         &mut self,
         now: Instant,
         key: &(String, String),
         request: &Request,
-        body: String,
+        extra: Vec<Header>,
+        body: Option<String>,
         offered: bool,
         first: bool,
-    ) {
-        let extra = vec![self.contact(), Header::Allow(ALLOW.into())];
-        let Some((answer, to)) = self.respond(now, key, 200, extra, Some(body)) else { return };
+    ) -> Option<(Bytes, SocketAddr)> {
+        let (answer, to) = self.respond(now, key, 200, extra, body.map(Body::sdp))?;
         let cseq = message::Essentials::of(request).map_or(0, |essentials| essentials.cseq);
         let (resend, until) = (Resend::begin(now), now + PATIENCE);
+        let sent = (answer.clone(), to);
         if let Some(call) = &mut self.call {
             call.phase = Phase::Talking(Some(Unacknowledged {
                 cseq,
@@ -125,6 +172,7 @@ impl Phone {
                 leaving: false,
             }));
         }
+        Some(sent)
     }
 
     /// Declines a call that rings.
@@ -164,7 +212,7 @@ impl Phone {
     pub(super) fn cancel(&mut self, now: Instant, branch: &str) {
         let Some(client) = self.clients.get_mut(branch).filter(|client| client.is_proceeding()) else { return };
         client.cancelled(now);
-        let request = message::companion(&client.request, Method::Cancel, None);
+        let request = message::companion(&client.request, Method::Cancel, None, None);
         self.send(message::encode(request.clone()), self.config.registrar);
         let client = Client::begin(now, request, Purpose::Cancel, true, self.is_reliable());
         // It shares the INVITE's branch; a second key keeps them apart, the CSeq method tells whose an answer is.
@@ -186,42 +234,24 @@ impl Phone {
         }
     }
 
-    /// Puts the other side on hold. False where this is not possible now.
-    pub fn hold(&mut self, now: Instant) -> bool {
-        self.change(now, true)
-    }
-
-    /// Takes it off hold. False where this is not possible now.
-    pub fn resume(&mut self, now: Instant) -> bool {
-        self.change(now, false)
-    }
-
-    pub(super) fn change(&mut self, now: Instant, hold: bool) -> bool {
-        let wanted = self.wants(hold);
-        let Some(call) = &mut self.call else { return false };
-        if !matches!(call.phase, Phase::Talking(None)) || call.is_changing() || call.held == hold {
-            return false;
-        }
-        call.dialog.cseq += 1;
-        let offer = Description::offer(self.config.rtp, &self.config.codecs, Direction::of(wanted.0, wanted.1));
-        let body = call.write(offer);
-        let dialog = call.dialog.clone();
-        let request = self.invite(&dialog, body);
-        let branch = self.send_request(now, request, Purpose::Reinvite, false);
-        if let Some(call) = &mut self.call {
-            call.change = Change::Pending { branch, hold };
-        }
-        true
-    }
-
-    /// Whether this side speaks and listens, on hold or not.
-    pub(super) fn wants(&self, held: bool) -> (bool, bool) {
-        if held { (self.config.hold.sends(), false) } else { (true, true) }
-    }
-
     /// Presses keys. False where no digits can be sent now.
     pub fn press(&mut self, now: Instant, digits: &str) -> bool {
+        let Some(call) = self.call.as_mut().filter(|call| matches!(call.phase, Phase::Talking(_))) else {
+            return false;
+        };
+        if self.config.manners.digits != Digits::Rtp {
+            call.digits.extend(digits.chars().filter(|digit| "0123456789*#ABCD".contains(*digit)));
+            self.next_digit(now);
+            return true;
+        }
         let events = digits.chars().filter_map(|digit| "0123456789*#ABCD".find(digit)).map(|event| event as u8);
-        self.call.as_mut().is_some_and(|call| matches!(call.phase, Phase::Talking(_)) && call.stream.press(now, events))
+        call.stream.press(now, events)
+    }
+
+    /// Says something now, where it speaks little.
+    pub fn speak_up(&mut self, now: Instant) {
+        if let Some(call) = &mut self.call {
+            call.stream.speak_up(now);
+        }
     }
 }

@@ -8,8 +8,21 @@ use rsip::message::{HasHeaders, HeadersExt};
 use rsip::services::DigestGenerator;
 use rsip::{Method, Request, Response, typed};
 
-/// The methods a telephone answers.
-pub(super) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, NOTIFY";
+/// What is under a message.
+pub(super) struct Body {
+    kind: &'static str,
+    text: String,
+}
+
+impl Body {
+    pub(super) fn new(kind: &'static str, text: impl Into<String>) -> Body {
+        Body { kind, text: text.into() }
+    }
+
+    pub(super) fn sdp(text: String) -> Body {
+        Body { kind: "application/sdp", text }
+    }
+}
 
 /// `sip:user@address`.
 pub(super) fn uri(user: Option<&str>, host: rsip::HostWithPort) -> rsip::Uri {
@@ -27,6 +40,33 @@ pub(super) fn other<'a>(message: &'a impl HasHeaders, name: &str) -> Option<&'a 
         Header::Other(n, value) if n.eq_ignore_ascii_case(name) => Some(value.as_str()),
         _ => None,
     })
+}
+
+/// A header that `rsip` has no name for.
+pub(super) fn extra(name: &str, value: &(impl ToString + ?Sized)) -> Header {
+    Header::Other(name.to_owned(), value.to_string())
+}
+
+/// Whether a header that lists tokens lists this one.
+pub(super) fn lists(message: &impl HasHeaders, name: &str, token: &str) -> bool {
+    message.headers().iter().any(|header| {
+        let text = header.to_string();
+        let Some((key, value)) = text.split_once(':') else { return false };
+        key.trim().eq_ignore_ascii_case(name)
+            && value.split(',').any(|listed| listed.trim().eq_ignore_ascii_case(token))
+    })
+}
+
+/// Whether a request has this Call-ID.
+pub(super) fn is_of(request: &Request, call_id: &str) -> bool {
+    request.call_id_header().is_ok_and(|header| header.value() == call_id)
+}
+
+/// A header's number, and one of its parameters where it is there: `1800;refresher=uac`.
+pub(super) fn number<'a>(message: &'a impl HasHeaders, name: &str, parameter: &str) -> Option<(u32, Option<&'a str>)> {
+    let mut words = other(message, name)?.split(';').map(str::trim);
+    let number = words.next()?.parse().ok()?;
+    Some((number, words.find_map(|word| word.strip_prefix(parameter)?.strip_prefix('='))))
 }
 
 /// What a message must have to be of use (RFC 3261 §8.1.1).
@@ -75,22 +115,16 @@ pub(super) fn contact(message: &impl HeadersExt) -> Option<rsip::Uri> {
 }
 
 /// Puts a body and its length under a message.
-pub(super) fn with_body(headers: &mut Headers, slot: &mut Vec<u8>, body: Option<String>) {
-    if body.is_some() {
-        headers.push(Header::ContentType("application/sdp".into()));
+pub(super) fn with_body(headers: &mut Headers, slot: &mut Vec<u8>, body: Option<Body>) {
+    if let Some(body) = body {
+        headers.push(Header::ContentType(body.kind.into()));
+        *slot = body.text.into_bytes();
     }
-    *slot = body.unwrap_or_default().into_bytes();
     headers.push(Header::ContentLength((slot.len() as u32).into()));
 }
 
 /// A response to this request (RFC 3261 §8.2.6.2).
-pub(super) fn response(
-    request: &Request,
-    status: u16,
-    tag: &str,
-    extra: Vec<Header>,
-    body: Option<String>,
-) -> Response {
+pub(super) fn response(request: &Request, status: u16, tag: &str, extra: Vec<Header>, body: Option<Body>) -> Response {
     let mut headers = Headers::default();
     for header in request.headers().iter() {
         match header {
@@ -114,7 +148,12 @@ pub(super) fn encode(message: impl Into<rsip::SipMessage>) -> Bytes {
 }
 
 /// CANCEL or the ACK of a failure: the request's own Via, URI, From, Call-ID, Route and number (RFC 3261 §9.1, §17.1.1.3).
-pub(super) fn companion(request: &Request, method: Method, to: Option<&rsip::headers::To>) -> Request {
+pub(super) fn companion(
+    request: &Request,
+    method: Method,
+    to: Option<&rsip::headers::To>,
+    body: Option<Body>,
+) -> Request {
     let mut headers = Headers::default();
     for header in request.headers().iter() {
         match header {
@@ -129,8 +168,10 @@ pub(super) fn companion(request: &Request, method: Method, to: Option<&rsip::hea
             _ => {}
         }
     }
-    headers.push(Header::ContentLength(0.into()));
-    Request { method, uri: request.uri.clone(), version: rsip::Version::V2, headers, body: Vec::new() }
+    let mut companion =
+        Request { method, uri: request.uri.clone(), version: rsip::Version::V2, headers, body: Vec::new() };
+    with_body(&mut companion.headers, &mut companion.body, body);
+    companion
 }
 
 /// A challenge, as a registrar or a proxy puts it.
@@ -153,8 +194,14 @@ impl Challenge {
         })
     }
 
-    /// The request again, answering the challenge under the next number and a new branch (RFC 3261 §22.2).
-    pub(super) fn answered(&self, request: &Request, user: &str, secret: &str, branch: &str, cnonce: &str) -> Request {
+    /// The request again, answering the challenge under this number and a new branch (RFC 3261 §22.2).
+    pub(super) fn answered(
+        &self,
+        request: &Request,
+        (user, secret): (&str, &str),
+        number: u32,
+        (branch, cnonce): (&str, &str),
+    ) -> Request {
         let mut again = request.clone();
         let qop = self.values.qop.as_ref().map(|_| auth::AuthQop::Auth { cnonce: cnonce.to_owned(), nc: 1 });
         let answer = DigestGenerator {
@@ -182,10 +229,7 @@ impl Challenge {
         for header in again.headers.iter_mut() {
             match header {
                 Header::Via(via) => via.replace(with_branch(via.value(), branch)),
-                Header::CSeq(cseq) => {
-                    let next = cseq.typed().map_or(1, |cseq| cseq.seq + 1);
-                    cseq.replace(format!("{next} {}", request.method));
-                }
+                Header::CSeq(cseq) => cseq.replace(format!("{number} {}", request.method)),
                 _ => {}
             }
         }
@@ -251,7 +295,8 @@ mod tests {
         };
         let values =
             typed::WwwAuthenticate { realm: "biloxi.com".into(), nonce: "dcd98b71".into(), ..Default::default() };
-        let again = Challenge { values, by_proxy: false }.answered(&request, "bob", "zanzibar", "z9hG4bKb", "0a4f");
+        let again =
+            Challenge { values, by_proxy: false }.answered(&request, ("bob", "zanzibar"), 8, ("z9hG4bKb", "0a4f"));
         let text = again.to_string();
         // md5(md5("bob:biloxi.com:zanzibar"):dcd98b71:md5("INVITE:sip:bob@biloxi.com"))
         assert!(text.contains("response=\"c178477f832a64804f0ee4ad83a8e8eb\""), "{text}");

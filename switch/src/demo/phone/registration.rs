@@ -89,7 +89,12 @@ impl Phone {
             cseq: self.registration.cseq,
             route: Vec::new(),
         };
-        let extra = vec![self.contact(), Header::Expires(expires.into())];
+        let mut extra = vec![self.contact(), Header::Expires(expires.into())];
+        if let Some(port) = self.config.manners.second_contact {
+            let address = std::net::SocketAddr::new(self.config.sip.ip(), port);
+            let uri = message::uri(Some(&self.config.user), address.into());
+            extra.push(Header::Contact(format!("<{uri}>;q=0.5").into()));
+        }
         let request = self.request(Method::Register, head, extra, None);
         self.send_request(now, request, Purpose::Register { expires }, false);
     }

@@ -2,6 +2,9 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+/// What is usual, in milliseconds.
+pub(super) const PTIME: u16 = 20;
+
 /// What a telephone speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Codec {
@@ -124,13 +127,27 @@ pub(super) struct Description {
     pub(super) address: SocketAddr,
     pub(super) direction: Direction,
     pub(super) payloads: Vec<(u8, Codec)>,
+    /// How much the writer wants to hear at a time, in milliseconds.
+    pub(super) ptime: u16,
 }
 
 impl Description {
     /// An offer of all these codecs.
     pub(super) fn offer(address: SocketAddr, codecs: &[Codec], direction: Direction) -> Description {
         let payloads = codecs.iter().map(|codec| (codec.payload_type(), *codec)).collect();
-        Description { address, direction, payloads }
+        Description { address, direction, payloads, ptime: PTIME }
+    }
+
+    /// The same, heard so much at a time; 0 changes nothing.
+    pub(super) fn with_ptime(mut self, ptime: u16) -> Description {
+        self.ptime = if ptime == 0 { self.ptime } else { ptime };
+        self
+    }
+
+    /// The refusal of an offer of which nothing can be taken (RFC 3264 §6).
+    pub(super) fn refusal(offer: &Description, own: SocketAddr) -> Description {
+        let payloads = offer.payloads.first().map_or(vec![(0, Codec::Pcmu)], |first| vec![*first]);
+        Description { address: SocketAddr::new(own.ip(), 0), direction: Direction::Inactive, payloads, ptime: PTIME }
     }
 
     /// The answer to an offer: what is common, under the offer's payload types, in its order (RFC 3264 §6.1). `None`: nothing is.
@@ -143,13 +160,18 @@ impl Description {
     ) -> Option<Description> {
         let payloads: Vec<_> = offer.payloads.iter().filter(|(_, codec)| codecs.contains(codec)).copied().collect();
         let direction = Direction::of(sends && offer.direction.receives(), receives && offer.direction.sends());
-        payloads.iter().any(|(_, codec)| *codec != Codec::Event).then_some(Description { address, direction, payloads })
+        payloads.iter().any(|(_, codec)| *codec != Codec::Event).then_some(Description {
+            address,
+            direction,
+            payloads,
+            ptime: PTIME,
+        })
     }
 
     /// Reads the first audio stream.
     pub(super) fn parse(body: &[u8]) -> Option<Description> {
         let text = std::str::from_utf8(body).ok()?;
-        let (mut ip, mut port, mut direction) = (None, None, Direction::SendRecv);
+        let (mut ip, mut port, mut direction, mut ptime) = (None, None, Direction::SendRecv, PTIME);
         let (mut formats, mut maps) = (Vec::new(), Vec::new());
         let mut sections = 0;
         for line in text.lines() {
@@ -170,6 +192,7 @@ impl Description {
                         let (format, encoding) = map.split_once(' ')?;
                         maps.push((format.parse::<u8>().ok()?, Codec::from_encoding(encoding)));
                     }
+                    Some(("ptime", given)) => ptime = given.trim().parse().unwrap_or(ptime),
                     _ => {
                         direction =
                             [Direction::SendRecv, Direction::SendOnly, Direction::RecvOnly, Direction::Inactive]
@@ -186,7 +209,7 @@ impl Description {
             None => [Codec::Pcmu, Codec::Pcma, Codec::G722].into_iter().find(|codec| codec.payload_type() == format),
         };
         let payloads = formats.into_iter().filter_map(|format| codec(format).map(|codec| (format, codec))).collect();
-        Some(Description { address: SocketAddr::new(ip?, port?), direction, payloads })
+        Some(Description { address: SocketAddr::new(ip?, port?), direction, payloads, ptime })
     }
 
     /// Writes it.
@@ -203,7 +226,7 @@ impl Description {
                 text.push_str(&format!("a=fmtp:{format} 0-15\r\n"));
             }
         }
-        text.push_str(&format!("a=ptime:20\r\na={}\r\n", self.direction.name()));
+        text.push_str(&format!("a=ptime:{}\r\na={}\r\n", self.ptime, self.direction.name()));
         text
     }
 }

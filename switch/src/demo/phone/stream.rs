@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rtp_rs::RtpPacketBuilder;
 
 use super::audio::Mouth;
-use super::sdp::{Codec, Description};
+use super::sdp::{Codec, Description, PTIME};
 
 const FRAME: Duration = Duration::from_millis(20);
 /// How long an event packet says the key was down, in ticks of 8000 Hz (RFC 4733 §2.3.5).
@@ -54,6 +54,8 @@ struct Settled {
     event: Option<u8>,
     payloads: Vec<(u8, Codec)>,
     sends: bool,
+    /// Frames in a packet, as the other side wants them.
+    frames: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -78,7 +80,9 @@ impl Stream {
         };
         let Some(codec) = find(false) else { return };
         let usable = remote.address.port() != 0 && !remote.address.ip().is_unspecified();
+        let joinable = matches!(codec.1, Codec::Pcmu | Codec::Pcma) && remote.ptime.is_multiple_of(PTIME);
         self.settled = Some(Settled {
+            frames: if joinable { u32::from(remote.ptime / PTIME).clamp(1, 3) } else { 1 },
             to: remote.address,
             codec,
             event: find(true).map(|(format, _)| format),
@@ -87,6 +91,12 @@ impl Stream {
         });
         self.spurt = SPURT;
         self.due = Some(now + FRAME);
+    }
+
+    /// Speaks up for a moment, where it speaks little.
+    pub(super) fn speak_up(&mut self, now: Instant) {
+        self.spurt = SPURT;
+        self.due = self.due.map(|due| due.min(now + FRAME));
     }
 
     /// Stops for good.
@@ -138,11 +148,15 @@ impl Stream {
             (Speaking::Digit { event, packet, began }, Some(format)) => {
                 self.digit(format, settled.codec.1.ticks(), event, packet, began)
             }
-            _ => self.sound(settled.codec),
+            _ => self.sound(settled.codec, settled.frames),
         };
         self.spurt = self.spurt.saturating_sub(1);
         let idle = self.digits.is_empty() && matches!(self.speaking, Speaking::Tone { pause: 0 });
-        let pause = if self.talk == Talk::Sparse && self.spurt == 0 && idle { SPARSE } else { FRAME };
+        let pause = match idle {
+            true if self.talk == Talk::Sparse && self.spurt == 0 => SPARSE,
+            true => FRAME * settled.frames,
+            false => FRAME,
+        };
         // What could not be said in time is not said later.
         let next = if due + pause + FRAME < now { now + pause } else { due + pause };
         let frames = (next - due).as_millis() as u32 / 20;
@@ -153,11 +167,11 @@ impl Stream {
         Some((packet, settled.to))
     }
 
-    fn sound(&mut self, (format, codec): (u8, Codec)) -> Vec<u8> {
+    fn sound(&mut self, (format, codec): (u8, Codec), frames: u32) -> Vec<u8> {
         if let Speaking::Tone { pause } = &mut self.speaking {
             *pause = pause.saturating_sub(1);
         }
-        let payload = self.mouth.frame(codec);
+        let payload: Vec<u8> = (0..frames).flat_map(|_| self.mouth.frame(codec)).collect();
         self.packet(format, false, self.timestamp, &payload)
     }
 

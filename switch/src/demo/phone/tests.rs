@@ -2,6 +2,8 @@
 
 use super::*;
 
+mod manners;
+
 /// Two telephones that take each other for the registrar.
 struct Pair {
     now: Instant,
@@ -12,6 +14,8 @@ struct Pair {
     /// Of so many SIP messages, the first is lost.
     lose: Option<u32>,
     sent: u32,
+    /// Every SIP message sent, with who sent it.
+    said: Vec<(usize, String)>,
 }
 
 fn address(port: u16) -> SocketAddr {
@@ -32,15 +36,24 @@ fn config(index: u16) -> Config {
         talk: Talk::Always,
         behaviour: Behaviour::Answer(Duration::from_millis(200)),
         auto_answer: false,
-        hold: Direction::SendOnly,
+        hold: Hold::SendOnly,
         expires: 60,
+        manners: Manners::default(),
     }
 }
 
 impl Pair {
     fn new() -> Pair {
-        let phones = [Phone::new(config(0), 1), Phone::new(config(1), 2)];
-        Pair { now: Instant::now(), phones, wire: Vec::new(), events: [Vec::new(), Vec::new()], lose: None, sent: 0 }
+        Pair::with([Manners::default(), Manners::default()])
+    }
+
+    fn with(manners: [Manners; 2]) -> Pair {
+        let mut phones = [Phone::new(config(0), 1), Phone::new(config(1), 2)];
+        for (phone, manners) in phones.iter_mut().zip(manners) {
+            phone.teach(manners);
+        }
+        let (wire, events, said) = (Vec::new(), [Vec::new(), Vec::new()], Vec::new());
+        Pair { now: Instant::now(), phones, wire, events, lose: None, sent: 0, said }
     }
 
     fn flush(&mut self) {
@@ -57,6 +70,8 @@ impl Pair {
                     }
                     PhoneOutput::Sip(bytes, _) => {
                         self.sent += 1;
+                        let text = String::from_utf8_lossy(&bytes);
+                        self.said.push((index, text.clone().into_owned()));
                         if self.lose.is_some_and(|every| self.sent % every == 1) {
                             continue;
                         }
@@ -98,13 +113,34 @@ impl Pair {
         self.events[index].iter().filter(|e| *e == event).count()
     }
 
+    /// How many messages of one of them begin so, repetitions among them.
+    fn said(&self, index: usize, start: &str) -> usize {
+        self.said.iter().filter(|(by, text)| *by == index && text.starts_with(start)).count()
+    }
+
+    fn press<T>(&mut self, index: usize, key: impl FnOnce(&mut Phone, Instant) -> T) -> T {
+        key(&mut self.phones[index], self.now)
+    }
+
+    /// Whether each hears the other's tone, of what comes from now on.
+    fn hear_each_other(&mut self) -> bool {
+        self.phones.iter_mut().for_each(Phone::listen_anew);
+        self.seconds(1);
+        self.phones[0].ear().hears(640) && self.phones[1].ear().hears(440)
+    }
+
     /// A call from the first to the second, up.
     fn connected() -> Pair {
-        let mut pair = Pair::new();
+        Pair::connected_with([Manners::default(), Manners::default()])
+    }
+
+    fn connected_with(manners: [Manners; 2]) -> Pair {
+        let mut pair = Pair::with(manners);
         let now = pair.now;
         assert!(pair.phones[0].call(now, "502"));
         pair.seconds(2);
-        assert_eq!((pair.told(0, &Event::Connected), pair.told(1, &Event::Connected)), (1, 1));
+        let told = (pair.told(0, &Event::Connected), pair.told(1, &Event::Connected));
+        assert_eq!(told, (1, 1), "{:?} {:?}", pair.events, pair.said);
         pair
     }
 }

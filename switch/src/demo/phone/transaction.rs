@@ -1,11 +1,13 @@
 //! The telephone's transactions (RFC 3261 §17), small and its own.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use rsip::{Method, Request};
 
+use super::manners::{Ask, Deaf};
 use super::message;
 
 pub(super) const T1: Duration = Duration::from_millis(500);
@@ -44,12 +46,19 @@ impl Resend {
 /// What a client transaction was begun for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Purpose {
-    Register { expires: u32 },
+    Register {
+        expires: u32,
+    },
     Invite,
     Reinvite,
+    Update,
     Bye,
     Cancel,
-    Options,
+    /// A digit by INFO.
+    Digit,
+    /// A PRACK: nobody minds what becomes of it.
+    Within,
+    Ask(Ask),
 }
 
 /// A request of ours, until its last answer is past.
@@ -60,6 +69,11 @@ pub(super) struct Client {
     /// Sent with credentials already.
     pub(super) authorised: bool,
     state: ClientState,
+    /// The To tag of the first 2xx, and the ACKs of those with others (RFC 3261 §13.2.2.4).
+    accepted: Option<String>,
+    forks: BTreeMap<String, Bytes>,
+    /// So many 2xx more are not acknowledged.
+    deaf: u32,
 }
 
 #[derive(Debug)]
@@ -96,7 +110,30 @@ pub(super) enum Elapsed {
 impl Client {
     pub(super) fn begin(now: Instant, request: Request, purpose: Purpose, authorised: bool, reliable: bool) -> Client {
         let resend = (!reliable).then(|| Resend::begin(now));
-        Client { request, purpose, authorised, state: ClientState::Trying { resend, until: now + PATIENCE } }
+        let state = ClientState::Trying { resend, until: now + PATIENCE };
+        Client { request, purpose, authorised, state, accepted: None, forks: BTreeMap::new(), deaf: 0 }
+    }
+
+    /// It hears its 2xx badly.
+    pub(super) fn deafen(&mut self, deaf: Deaf) {
+        self.deaf = match deaf {
+            Deaf::No => 0,
+            Deaf::AtFirst(times) => times,
+            Deaf::Always => u32::MAX,
+        };
+    }
+
+    /// A 2xx with this To tag: whether another came before.
+    pub(super) fn is_fork(&mut self, tag: &str) -> bool {
+        self.accepted.get_or_insert_with(|| tag.to_owned()) != tag
+    }
+
+    pub(super) fn fork(&self, tag: &str) -> Option<Bytes> {
+        self.forks.get(tag).cloned()
+    }
+
+    pub(super) fn remember_fork(&mut self, tag: String, ack: Bytes) {
+        self.forks.insert(tag, ack);
     }
 
     fn is_invite(&self) -> bool {
@@ -115,6 +152,10 @@ impl Client {
     /// A response with this status came.
     pub(super) fn receive(&mut self, now: Instant, status: u16) -> Verdict {
         match (&mut self.state, status) {
+            (ClientState::Completed { ack: Some(_), .. }, 200..300) if self.deaf > 0 => {
+                self.deaf = if self.deaf == u32::MAX { u32::MAX } else { self.deaf - 1 };
+                Verdict::Repeated
+            }
             (ClientState::Completed { ack: Some(ack), .. }, 200..) => Verdict::Acknowledge(ack.clone()),
             (ClientState::Completed { .. }, _) => Verdict::Repeated,
             (ClientState::Trying { resend, until }, ..200) => {
@@ -134,11 +175,12 @@ impl Client {
         }
     }
 
-    /// What to repeat with each repetition of the final answer.
-    pub(super) fn acknowledge_with(&mut self, bytes: Bytes) {
+    /// What to repeat with each repetition of the final answer; whether the first was heard.
+    pub(super) fn acknowledge_with(&mut self, bytes: Bytes) -> bool {
         if let ClientState::Completed { ack, .. } = &mut self.state {
             *ack = Some(bytes);
         }
+        self.deaf == 0
     }
 
     /// A CANCEL was sent: the final answer is awaited for 64·T1 (RFC 3261 §9.1).
@@ -189,6 +231,8 @@ enum ServerState {
     Proceeding(Option<Bytes>),
     /// Finally answered, repeated on demand and for an INVITE unasked (timer G).
     Completed { answer: Bytes, resend: Option<Resend>, until: Instant },
+    /// Finally answered, but the answer is not out yet.
+    Slow { answer: Bytes, status: u16, at: Instant },
     /// Acknowledged, or a 2xx, whose repetition is the call's (RFC 6026 §7.1): repetitions are swallowed.
     Absorbing { until: Instant },
 }
@@ -199,7 +243,7 @@ impl Server {
     }
 
     pub(super) fn is_answered(&self) -> bool {
-        !matches!(self.state, ServerState::Proceeding(_))
+        !matches!(self.state, ServerState::Proceeding(_) | ServerState::Slow { .. })
     }
 
     /// Where answers go.
@@ -220,9 +264,15 @@ impl Server {
         };
     }
 
+    /// An answer is made, and sent after so long.
+    pub(super) fn respond_slowly(&mut self, at: Instant, status: u16, answer: Bytes) {
+        self.state = ServerState::Slow { answer, status, at };
+    }
+
     /// The request came again.
     pub(super) fn repeated(&self) -> Option<Bytes> {
         match &self.state {
+            ServerState::Slow { .. } => None,
             ServerState::Proceeding(answer) => answer.clone(),
             ServerState::Completed { answer, .. } => Some(answer.clone()),
             ServerState::Absorbing { .. } => None,
@@ -237,6 +287,14 @@ impl Server {
     }
 
     pub(super) fn elapse(&mut self, now: Instant) -> Elapsed {
+        if let ServerState::Slow { answer, status, at } = &self.state {
+            if *at > now {
+                return Elapsed::Nothing;
+            }
+            let (answer, status) = (answer.clone(), *status);
+            self.respond(now, status, answer.clone());
+            return Elapsed::Resend(answer);
+        }
         match &mut self.state {
             ServerState::Completed { until, .. } | ServerState::Absorbing { until } if *until <= now => Elapsed::Over,
             ServerState::Completed { answer, resend: Some(resend), .. } => {
@@ -253,6 +311,7 @@ impl Server {
     pub(super) fn next_timeout(&self) -> Option<Instant> {
         match &self.state {
             ServerState::Proceeding(_) => None,
+            ServerState::Slow { at, .. } => Some(*at),
             ServerState::Completed { resend, until, .. } => Some(resend.map_or(*until, |resend| resend.at.min(*until))),
             ServerState::Absorbing { until } => Some(*until),
         }
