@@ -18,8 +18,7 @@ fn in_call() -> (World, PhoneId, PhoneId) {
 /// S63, S64: what the held side hears pauses; SSRC, sequence and timestamps go on.
 #[test]
 fn hold_and_resume_do_not_break_the_stream() {
-    for (caller_holds, how) in [(true, Hold::SendOnly), (false, Hold::SendOnly), (true, Hold::Inactive)]
-    {
+    for (caller_holds, how) in [(true, Hold::SendOnly), (false, Hold::SendOnly), (true, Hold::Inactive)] {
         let mut world = World::new(1);
         let [a, b] = ["501", "502"].map(|user| world.add_phone(Handset { hold: how, ..Handset::of(user) }));
         [a, b].into_iter().for_each(|phone| world.register(phone));
