@@ -42,7 +42,7 @@ impl Engine {
             return;
         }
         flow.note_source(&mut request.headers);
-        let Ok(via) = request.headers.via() else { return };
+        let Ok(via) = request.headers.reply_via() else { return };
         let mut response = request.response(error.status);
         response.reason.clone_from(&error.text);
         self.endpoint.send(flow.of_reply(&via), response.encode());
@@ -149,7 +149,8 @@ impl Engine {
     fn in_dialog(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, tag: &str) {
         let unknown = request.response(Status(481));
         let Some(id) = self.table.by_tag(tag) else {
-            return self.endpoint.respond(at.now.mono, tx, &unknown);
+            // Any tag costs a stranger nothing: a transaction for it, and an INVITE's refusal sent eleven times, would cost us.
+            return self.endpoint.refuse(at.now.mono, tx, &unknown);
         };
         if self.table.leaving(id).is_some() {
             return self.within_leaving(at, tx, request, id);
@@ -231,13 +232,19 @@ fn capabilities(options: &Request) -> Response {
     response
 }
 
+/// An INVITE outside of a dialog: the one request that makes another.
+fn begins_a_call(request: &Request) -> bool {
+    request.method == Method::Invite && request.headers.to().is_ok_and(|to| to.tag().is_none())
+}
+
 /// 416, 483, 420: before anybody asks who it is.
 fn refused_before_authentication(request: &Request) -> Option<Response> {
     if let Scheme::Other(_) = request.uri.scheme {
         return Some(request.response(Status(416)));
     }
     match request.headers.max_forwards() {
-        Ok(Some(0)) => return Some(request.response(Status(483))),
+        // §16.3: what would go on to another. What ends here is taken as if there were hops left (RFC 4475 §3.3.11).
+        Ok(Some(0)) if begins_a_call(request) => return Some(request.response(Status(483))),
         Ok(_) => {}
         Err(error) => {
             let mut response = request.response(error.status);

@@ -114,6 +114,11 @@ impl Headers {
         Via::parse(self.values(&Name::Via).next().ok_or_else(|| missing(&Name::Via))?)
     }
 
+    /// The top Via as far as an answer needs it ([`Via::parse_for_reply`]).
+    pub fn reply_via(&self) -> Result<Via, ParseError> {
+        Via::parse_for_reply(self.values(&Name::Via).next().ok_or_else(|| missing(&Name::Via))?)
+    }
+
     /// Replaces the top Via value, leaving those below it.
     pub fn set_via(&mut self, via: &Via) {
         let written = Bytes::from(via.to_string());

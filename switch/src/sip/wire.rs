@@ -24,8 +24,8 @@ pub const MAX_LINE: usize = 16_384;
 pub enum Parsed {
     /// A message.
     Message(Message),
-    /// A request that is not well formed, but enough of it was read to answer it: what could be read, and why not. Its top Via is well formed
-    /// and it is no ACK; any other header may be missing or malformed.
+    /// A request that is not well formed, but enough of it was read to answer it: what could be read, and why not. Its top Via says where
+    /// it was sent from and it is no ACK; any other header may be missing or malformed.
     Answerable(Box<super::message::Request>, ParseError),
     /// A keep-alive: CRLFs (RFC 5626 §4.4.1).
     KeepAlive,

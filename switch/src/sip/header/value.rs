@@ -24,8 +24,27 @@ pub struct Via {
 impl Via {
     /// One value. The version is not looked at: a request of another one needs a Via to be answered along.
     pub fn parse(value: &[u8]) -> Result<Via, ParseError> {
-        let malformed = || ParseError::bad("Malformed Via");
         let mut scan = Scan::new(trim(value));
+        let mut via = Via::parse_sent_by(&mut scan)?;
+        via.params = Params::parse_header(&mut scan)?;
+        if !scan.is_empty() {
+            return Err(ParseError::bad("Malformed Via"));
+        }
+        let bare = via.params.value("received").and_then(|value| value.strip_prefix('[')?.strip_suffix(']'));
+        if let Some(bare) = bare.map(str::to_owned) {
+            via.params.set("received", Some(bare));
+        }
+        Ok(via)
+    }
+
+    /// Where an answer goes: parameters that are not well formed are left out, since a 400 can do without them (RFC 4475 §3.1.2.1).
+    pub fn parse_for_reply(value: &[u8]) -> Result<Via, ParseError> {
+        Via::parse(value).or_else(|_| Via::parse_sent_by(&mut Scan::new(trim(value))))
+    }
+
+    /// Everything before the parameters.
+    fn parse_sent_by(scan: &mut Scan<'_>) -> Result<Via, ParseError> {
+        let malformed = || ParseError::bad("Malformed Via");
         let protocol = scan.token().filter(|name| name.eq_ignore_ascii_case("SIP"));
         if protocol.is_none() || !scan.eat_spaced(b'/') || scan.token().is_none() || !scan.eat_spaced(b'/') {
             return Err(malformed());
@@ -36,16 +55,7 @@ impl Via {
         }
         let sent_by = std::str::from_utf8(trim(scan.take_while(|byte| byte != b';'))).map_err(|_| malformed())?;
         let (host, port) = host_port(sent_by)?;
-        let mut params = Params::parse_header(&mut scan)?;
-        if !scan.is_empty() {
-            return Err(malformed());
-        }
-        let bare =
-            params.value("received").and_then(|value| value.strip_prefix('[')?.strip_suffix(']')).map(str::to_owned);
-        if bare.is_some() {
-            params.set("received", bare);
-        }
-        Ok(Via { transport, host, port, params })
+        Ok(Via { transport, host, port, params: Params::default() })
     }
 
     /// The branch, where there is one.

@@ -32,7 +32,8 @@ impl ServerKey {
         };
         let sent_by = format!("{}:{}", via.host, via.port.unwrap_or(5060));
         match via.branch() {
-            Some(branch) if branch.starts_with(MAGIC_COOKIE) => {
+            // The cookie alone names no transaction (RFC 4475 §3.2.1).
+            Some(branch) if branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE) => {
                 ServerKey { branch: branch.to_ascii_lowercase(), sent_by, method }
             }
             // An element of RFC 2543: what its retransmissions have in common stands in for the branch.

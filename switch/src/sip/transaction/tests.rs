@@ -377,3 +377,16 @@ fn rfc_3262_section_3_a_final_response_ends_the_repeating_of_a_reliable_one() {
     assert!(bench.sent().is_empty());
     assert!(bench.transactions.is_empty());
 }
+
+#[test]
+fn rfc_4475_section_3_2_1_a_branch_of_nothing_but_the_cookie_names_no_transaction() {
+    let mut bench = Bench::new(Channel::Udp);
+    let told = |bench: &mut Bench, call_id: &str| {
+        let mut request = incoming(Method::Options, "");
+        request.headers.set(Name::CallId, call_id.to_owned());
+        bench.receive(request).is_some()
+    };
+    assert!(told(&mut bench, "one"));
+    assert!(told(&mut bench, "another"), "another request is not the first one again");
+    assert!(!told(&mut bench, "one"), "and the first one is");
+}

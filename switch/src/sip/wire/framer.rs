@@ -47,7 +47,7 @@ pub enum Frame {
     Parsed(Parsed),
     /// A double CRLF: answer with one CRLF (RFC 5626 §4.4.1).
     Ping,
-    /// The stream can no longer be followed (no Content-Length, over a limit): answer what can be answered, close it.
+    /// The stream can no longer be followed (no Content-Length, over a limit, no SIP): answer what can be answered, close it.
     Lost(Parsed),
 }
 
@@ -129,6 +129,11 @@ impl Framer {
     fn read_head(&mut self, end: usize) -> Option<Frame> {
         let (mut head, _) = Head::read(&self.take(end));
         match head.length {
+            // Something between two messages, or no SIP at all: what comes next would be read from the middle.
+            _ if !head.is_sip => {
+                head.fail(ParseError::bad("Neither request nor response"));
+                self.lose(head)
+            }
             Length::Bytes(length) if length <= MAX_MESSAGE - end => self.in_body(Box::new(head), length),
             Length::Bytes(_) => {
                 head.replace_error(too_large());

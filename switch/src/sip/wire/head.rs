@@ -18,6 +18,8 @@ pub(super) struct Head {
     headers: Headers,
     /// What Content-Length says.
     pub(super) length: Length,
+    /// Whether the start line names SIP, of whatever version.
+    pub(super) is_sip: bool,
     error: Option<ParseError>,
 }
 
@@ -41,13 +43,18 @@ pub(super) enum Length {
 impl Head {
     /// Reads a head from the front of `message` and tells where it ends.
     pub(super) fn read(message: &Bytes) -> (Head, usize) {
-        let mut head =
-            Head { start: Start::Neither, headers: Headers::with_capacity(24), length: Length::Absent, error: None };
-        let mut lines = Lines { text: message, at: 0 };
-        head.start = match lines.next() {
-            Some(line) => head.start_line(line),
-            None => Start::Neither,
+        let mut head = Head {
+            start: Start::Neither,
+            headers: Headers::with_capacity(24),
+            length: Length::Absent,
+            is_sip: false,
+            error: None,
         };
+        let mut lines = Lines { text: message, at: 0 };
+        if let Some(line) = lines.next() {
+            head.start = head.start_line(line);
+            head.is_sip = names_sip(line);
+        }
         loop {
             let Some(line) = lines.next() else {
                 head.fail(ParseError::bad("Headers without an empty line after them"));
@@ -159,7 +166,7 @@ impl Head {
             (Start::Response(status, reason), None) => {
                 Parsed::Message(Message::Response(Response { status, reason, headers, body }))
             }
-            (Start::Request(method, uri), Some(error)) if method != Method::Ack && headers.via().is_ok() => {
+            (Start::Request(method, uri), Some(error)) if method != Method::Ack && headers.reply_via().is_ok() => {
                 Parsed::Answerable(Box::new(Request { method, uri, headers, body }), error)
             }
             (_, Some(error)) => Parsed::Unusable(error),
@@ -214,6 +221,12 @@ fn status_line(line: &[u8]) -> (Start, Option<ParseError>) {
         (Version::Ours, Some(status)) if !reason.contains('\r') => (Start::Response(status, reason.to_owned()), None),
         _ => (Start::Neither, Some(ParseError::bad("Malformed status line"))),
     }
+}
+
+/// Whether a start line is one of SIP, however malformed: its first word or its last names it.
+fn names_sip(line: &[u8]) -> bool {
+    let is_version = |word: &[u8]| word.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"SIP/"));
+    is_version(line) || trim(line).rsplit(|byte| is_space(*byte)).next().is_some_and(is_version)
 }
 
 enum Version {

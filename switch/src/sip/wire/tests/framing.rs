@@ -108,3 +108,61 @@ fn bytes_that_never_end_a_head_are_lost_at_the_limit() {
     let frames = frames(&vec![b'x'; 3 * MAX_MESSAGE], 1000);
     assert!(matches!(&frames[..], [Frame::Lost(Parsed::Unusable(error))] if error.status.0 == 513));
 }
+
+#[test]
+fn what_is_no_sip_ends_the_stream_and_what_only_looks_odd_does_not() {
+    let good = wire(&options_with("l: 0\n"));
+    for other in
+        ["GET / HTTP/1.1\r\nContent-Length: 0\r\n\r\n", "90000\r\nVia: x\r\nl: 0\r\n\r\n", "\0\r\nl: 0\r\n\r\n"]
+    {
+        let frames = frames(&[other.as_bytes(), &good].concat(), 20);
+        assert!(matches!(&frames[..], [Frame::Lost(Parsed::Unusable(_))]), "{other}: {frames:?}");
+    }
+    for odd in ["SIP/2.0 4294967301 better not\r\nl: 0\r\n\r\n", "OPTIONS  sip:a@b  SIP/2.0  \r\nl: 0\r\n\r\n"] {
+        assert_eq!(frames(&[odd.as_bytes(), &good].concat(), 20).len(), 2, "{odd}");
+    }
+}
+
+/// All frames of a stream that comes in two pieces.
+fn frames_in_two(stream: &[u8], at: usize) -> (Vec<Frame>, bool) {
+    let mut framer = Framer::default();
+    let mut frames = Vec::new();
+    for piece in [&stream[..at], &stream[at..]] {
+        framer.push(piece);
+        frames.extend(std::iter::from_fn(|| framer.next_frame()));
+    }
+    (frames, framer.is_idle())
+}
+
+#[test]
+fn a_stream_cut_in_two_at_any_byte_reads_the_same() {
+    let with_body = wire(&options_with("Content-Length: 8\n\na\n\nb"));
+    let folded = wire(&options_with("Subject: a\n b\n\tc\nl:\n 0\n"));
+    let refused = wire(&options_with("Content-Length: 0\n").replace("1 OPTIONS", "x OPTIONS"));
+    let response = wire("SIP/2.0 200 OK\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\nl: 2\n\n\n");
+    let lost = wire("NONSENSE\nl: 0\n\n");
+    let parts: [&[u8]; 9] =
+        [b"\r\n", &with_body, &folded, b"\r\n\r\n", &refused, b"\r\n\r\n\r\n", &response, &folded, &lost];
+    let stream = parts.concat();
+    let (whole, _) = frames_in_two(&stream, 0);
+    assert!(whole.len() > 6, "{}", whole.len());
+    for at in 0..=stream.len() {
+        assert_eq!(frames_in_two(&stream, at).0, whole, "cut at {at}");
+    }
+}
+
+#[test]
+fn a_framer_tells_at_every_byte_whether_a_message_has_begun() {
+    let message = wire(&options_with("Content-Length: 6\n\nab\n"));
+    let stream = [b"\r\n", &message[..], b"\r\n\r\n", &message].concat();
+    let mut framer = Framer::default();
+    let mut frames = 0;
+    for (at, byte) in stream.iter().enumerate() {
+        framer.push(&[*byte]);
+        frames += std::iter::from_fn(|| framer.next_frame()).count();
+        let within =
+            (2..2 + message.len() - 1).contains(&at) || (2 + message.len() + 4..stream.len() - 1).contains(&at);
+        assert_eq!(!framer.is_idle(), within, "after byte {at}");
+    }
+    assert_eq!(frames, 3, "two messages and a ping");
+}

@@ -212,7 +212,7 @@ proptest! {
             Parsed::Answerable(request, error) => {
                 ask(&request.headers);
                 prop_assert!([400, 505, 513].contains(&error.status.0));
-                prop_assert!(request.response(error.status).headers.via().is_ok());
+                prop_assert!(request.response(error.status).headers.reply_via().is_ok());
             }
             Parsed::KeepAlive | Parsed::Unusable(_) => {}
         }
