@@ -2,12 +2,14 @@
 //!
 //! [`world`] is the switch in virtual time, with telephones and clients of its own; [`template`] is a telephone for it that says what it is told to. Real telephones around the real program: [`process`]
 //! runs the switch, [`baresip`] the telephones, [`curl`] is a CAS client, [`wire`] listens to what goes over the wire. Each of these is a
-//! child process that ends with its value.
+//! child process that ends with its value. [`stranger`] sends the program any bytes at all, [`torture`] are those of the RFCs.
 
 pub mod baresip;
 pub mod curl;
 pub mod process;
+pub mod stranger;
 pub mod template;
+pub mod torture;
 pub mod wav;
 pub mod wire;
 pub mod world;
