@@ -1,5 +1,6 @@
 //! SIP as a protocol (RFC 3261 and what surrounds it), without I/O and without any idea of a telephone system.
 
+pub mod body;
 pub mod dialog;
 pub mod digest;
 pub mod flow;
@@ -7,6 +8,7 @@ pub mod header;
 mod lex;
 pub mod message;
 pub mod sdp;
+pub mod session_timer;
 pub mod timer;
 pub mod transaction;
 pub mod uri;

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 
 pub use self::name::Name;
-pub use self::value::{Address, CSeq, Via};
+pub use self::value::{Address, CSeq, RAck, Via};
 use super::lex::{Values, is_space, number, trim};
 use super::message::ParseError;
 
@@ -190,6 +190,24 @@ impl Headers {
             return Err(ParseError::bad(format!("Too many values of {}", name.as_str())));
         }
         Ok(values)
+    }
+
+    /// Whether a list of tokens (Require, Supported, Allow …) has this one; parameters are left out.
+    pub fn lists(&self, name: &Name, token: &str) -> bool {
+        let bare = |value: &'_ [u8]| value.split(|byte| *byte == b';' || is_space(*byte)).next().map(<[u8]>::len);
+        self.values(name).take(MAX_VALUES).any(|value| {
+            bare(value).is_some_and(|length| value[..length].eq_ignore_ascii_case(token.as_bytes()))
+        })
+    }
+
+    /// RSeq (RFC 3262 §7.1); malformed reads as absent.
+    pub fn rseq(&self) -> Option<u32> {
+        number(self.get(&Name::RSeq)?).and_then(|number| u32::try_from(number).ok())
+    }
+
+    /// RAck (RFC 3262 §7.2).
+    pub fn rack(&self) -> Result<RAck, ParseError> {
+        RAck::parse(self.required(&Name::RAck)?)
     }
 
     /// All tokens of Require, Proxy-Require, Supported, Allow …, lower case, at most [`MAX_VALUES`]; parameters are left out.

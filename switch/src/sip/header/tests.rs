@@ -200,3 +200,28 @@ fn an_address_is_made_of_a_uri() {
     assert_eq!(address.to_string(), "<sip:501@[::1]:5060>");
     assert_eq!(address.params, Params::default());
 }
+
+#[test]
+fn rack_names_a_response_and_rseq_is_a_number() {
+    let mut headers = Headers::default();
+    headers.push(Name::RAck, "776656 1 INVITE");
+    headers.push(Name::RSeq, "988789");
+    let rack = headers.rack().unwrap();
+    assert_eq!((rack.rseq, rack.cseq.number, rack.cseq.method.as_str()), (776_656, 1, "INVITE"));
+    assert_eq!(rack.to_string(), "776656 1 INVITE");
+    assert_eq!(headers.rseq(), Some(988_789));
+    for malformed in ["", "1", "1 INVITE", "x 1 INVITE", "1 x INVITE", "99999999999 1 INVITE", "1 1 INVITE x"] {
+        headers.set(Name::RAck, malformed);
+        assert!(headers.rack().is_err(), "{malformed}");
+    }
+}
+
+#[test]
+fn a_list_of_tokens_is_searched_without_regard_to_case_and_parameters() {
+    let mut headers = Headers::default();
+    headers.push(Name::Supported, "path, 100Rel;x=y");
+    headers.push(Name::Supported, "timer");
+    assert!(headers.lists(&Name::Supported, "100rel"));
+    assert!(headers.lists(&Name::Supported, "timer"));
+    assert!(!headers.lists(&Name::Supported, "time"));
+}

@@ -206,6 +206,35 @@ impl fmt::Display for CSeq {
     }
 }
 
+/// RAck: which provisional response a PRACK acknowledges.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RAck {
+    /// The RSeq of the response.
+    pub rseq: u32,
+    /// The CSeq of the response.
+    pub cseq: CSeq,
+}
+
+impl RAck {
+    /// The header's value (RFC 3262 §7.2).
+    pub fn parse(value: &[u8]) -> Result<RAck, ParseError> {
+        let malformed = || ParseError::bad("Malformed RAck");
+        let mut scan = Scan::new(trim(value));
+        let digits = number(scan.take_while(|byte| byte.is_ascii_digit())).ok_or_else(malformed)?;
+        let rseq = u32::try_from(digits).map_err(|_| malformed())?;
+        if scan.take_while(is_space).is_empty() {
+            return Err(malformed());
+        }
+        Ok(RAck { rseq, cseq: CSeq::parse(scan.rest()).map_err(|_| malformed())? })
+    }
+}
+
+impl fmt::Display for RAck {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.rseq, self.cseq)
+    }
+}
+
 /// Writes what should be a token, and makes it one.
 fn write_token(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     use fmt::Write as _;
