@@ -63,6 +63,11 @@ impl Digit {
         "0123456789*#ABCD".find(c.to_ascii_uppercase()).map(|event| Digit(event as u8))
     }
 
+    /// As it stands on the key.
+    pub fn to_char(self) -> char {
+        char::from(b"0123456789*#ABCD"[usize::from(self.0)])
+    }
+
     /// The event number of RFC 4733.
     pub fn event(self) -> u8 {
         self.0
@@ -208,6 +213,8 @@ pub enum Cause {
     NotRegistered,
     /// Answered at another of the user's devices.
     AnsweredElsewhere,
+    /// The called party's phone sent the caller on to another number.
+    Forwarded,
     /// A phone stopped answering.
     Vanished,
     /// The switch is full.
@@ -232,6 +239,7 @@ impl Cause {
             Cause::NoRoute => "no-route",
             Cause::NotRegistered => "not-registered",
             Cause::AnsweredElsewhere => "answered-elsewhere",
+            Cause::Forwarded => "forwarded",
             Cause::Vanished => "vanished",
             Cause::Overloaded => "overloaded",
             Cause::Shutdown => "shutdown",

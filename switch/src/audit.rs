@@ -2,7 +2,7 @@
 
 use media::LegId;
 
-use crate::call::leg::LegState;
+use crate::call::leg::{Leg, LegState, Session};
 use crate::call::party::PartyState;
 use crate::call::{Side, Stage};
 use crate::endpoint::Timer;
@@ -25,7 +25,9 @@ impl Engine {
     /// The legs whose phones hear each other.
     pub fn bridges(&self) -> Vec<(LegId, LegId)> {
         let talking = self.table.calls().filter(|(_, call)| matches!(call.stage, Stage::Talking { .. }));
-        talking.filter_map(|(_, call)| call.caller.leg().zip(call.callee.leg())).collect()
+        let agreed = |leg: &LegId| self.table.leg(*leg).is_some_and(Leg::is_agreed);
+        let legs = talking.filter_map(|(_, call)| call.caller.leg().zip(call.callee.leg()));
+        legs.filter(|(a, b)| agreed(a) && agreed(b)).collect()
     }
 
     fn audit_media(&self) -> Result<(), String> {
@@ -52,18 +54,29 @@ impl Engine {
                 Some(LegState::Up(up)) => up.next.is_some(),
                 _ => false,
             },
+            Timer::Session(leg) => self.is_limited(leg),
             Timer::Unfinished(stream) => self.endpoint.is_mid_message(stream),
             Timer::Stop => matches!(self.life, Life::Draining | Life::HangingUp),
         });
         stray.map_or(Ok(()), |timer| Err(format!("nothing waits for the timer {timer:?}")))
     }
 
+    /// Whether the leg's session ends unless it is refreshed.
+    fn is_limited(&self, leg: LegId) -> bool {
+        match self.table.leg(leg).map(|leg| &leg.state) {
+            Some(LegState::Up(up)) => matches!(up.session, Session::Limited { .. }),
+            _ => false,
+        }
+    }
+
     fn audit_waiting(&self) -> Result<(), String> {
         let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking { .. }));
+        let limited = self.table.legs().map(|(id, _)| id).filter(|id| self.is_limited(*id));
         let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
         let mut wanted = ringing
             .map(|(no, _)| Timer::NoAnswer(no))
             .chain(bound.map(Timer::Binding))
+            .chain(limited.map(Timer::Session))
             .chain(self.late.keys().map(|tx| Timer::LateAnswer(*tx)));
         let armed: std::collections::BTreeSet<Timer> = self.endpoint.timers.armed().collect();
         wanted.find(|timer| !armed.contains(timer)).map_or(Ok(()), |timer| Err(format!("{timer:?} is not armed")))

@@ -10,6 +10,7 @@ pub(crate) mod answer;
 pub(crate) mod cause;
 pub(crate) mod control;
 pub(crate) mod digits;
+pub(crate) mod early;
 pub(crate) mod hold;
 pub(crate) mod leg;
 pub(crate) mod offer;
@@ -17,15 +18,19 @@ pub(crate) mod originate;
 pub(crate) mod party;
 pub(crate) mod probe;
 pub(crate) mod record;
+pub(crate) mod redirect;
+pub(crate) mod refresh;
 pub(crate) mod release;
 pub(crate) mod ring;
 pub(crate) mod route;
 pub(crate) mod sound;
 pub(crate) mod table;
+pub(crate) mod update;
 
 use std::time::Instant;
 
 use cas::control::Ticket;
+use cas::site::UserId;
 
 pub(crate) use leg::LegId;
 pub(crate) use party::{Party, PartyState, Side};
@@ -47,6 +52,8 @@ pub(crate) struct Call {
     pub(crate) callee: Party,
     /// How many more hops a request of this call may take (RFC 3261 §16.6 3).
     pub(crate) max_forwards: u8,
+    /// Whose phones have sent the caller on to the present callee.
+    pub(crate) sent_on: Vec<UserId>,
 }
 
 /// How far a call has come.

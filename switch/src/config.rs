@@ -44,6 +44,8 @@ pub struct Sip {
     pub domain: String,
     /// The digest of devices that name none of their own.
     pub digest: DigestPolicy,
+    /// A phone that sends its callers on to another number (3xx) is followed.
+    pub follow_redirects: bool,
 }
 
 /// `[media]`
@@ -93,6 +95,7 @@ const SETTINGS: &[Setting] = &[
     setting("sip", "tcp", r#"["0.0.0.0:5060", "[::]:5060"]"#, "where SIP over TCP listens"),
     setting("sip", "domain", r#""switch.local""#, "the SIP domain, beside any address it listens on"),
     setting("sip", "digest", r#""md5""#, "md5, sha256 or both, the default of devices: some phones fail when offered SHA-256"),
+    setting("sip", "follow-redirects", "true", "a phone may send its callers on (3xx) to another number of this switch"),
     setting("media", "address", r#""auto""#, "what is written into SDP: auto, or an address"),
     setting("media", "ports", r#""20000-29999""#, "RTP and RTCP ports over UDP: a call uses four"),
     setting("media", "threads", "1", "threads that relay it, each with its part of the ports: 1 to 32, no more than cores"),
@@ -141,6 +144,7 @@ impl Config {
                 tcp: file.get("sip", "tcp", read::addresses)?,
                 domain: file.get("sip", "domain", read::domain)?,
                 digest: file.get("sip", "digest", read::digest)?,
+                follow_redirects: file.get("sip", "follow-redirects", read::yes_or_no)?,
             },
             media: Media {
                 address: file.get("media", "address", read::media_address)?,

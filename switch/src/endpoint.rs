@@ -29,6 +29,10 @@ pub(crate) enum Owner {
     Invite(LegId),
     /// A re-INVITE within it; either direction.
     Reinvite(LegId),
+    /// An UPDATE within it.
+    Update(LegId),
+    /// An INFO with a digit.
+    Info(LegId),
     /// The OPTIONS that asks whether the phone is still there.
     Probe(LegId),
     /// The BYE that ends it.
@@ -48,6 +52,8 @@ pub enum Timer {
     NoAnswer(CallNo),
     /// An offer that met the phone's own is made again (RFC 3261 §14.1).
     Reoffer(LegId),
+    /// A session is to be refreshed, or is over (RFC 4028).
+    Session(LegId),
     /// The rest of a message has not come on a stream.
     Unfinished(StreamId),
     /// The running calls have had their ten seconds.
@@ -115,6 +121,17 @@ impl Endpoint {
     pub(crate) fn respond(&mut self, now: Instant, tx: ServerTx, response: &Response) {
         let (transactions, mut io) = self.io(now);
         transactions.respond(&mut io, tx, response);
+    }
+
+    /// Sends a provisional response until its PRACK comes.
+    pub(crate) fn respond_reliably(&mut self, now: Instant, tx: ServerTx, response: &Response) {
+        let (transactions, mut io) = self.io(now);
+        transactions.respond_reliably(&mut io, tx, response);
+    }
+
+    pub(crate) fn pracked(&mut self, now: Instant, tx: ServerTx) {
+        let (transactions, mut io) = self.io(now);
+        transactions.pracked(&mut io, tx);
     }
 
     /// Answers a request and keeps nothing of it.

@@ -33,9 +33,9 @@ use crate::sip::transaction::ServerTx;
 use crate::sip::wire::{Frame, parse_datagram};
 
 /// What the switch takes (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO";
 /// The extensions it knows: offered, and no reason to refuse a request that requires them (RFC 3261 §20.37).
-pub(crate) const SUPPORTED: [&str; 3] = ["gruu", "outbound", "path"];
+pub(crate) const SUPPORTED: &str = "100rel, gruu, outbound, path, timer";
 /// What it calls itself.
 pub(crate) const AGENT: &str = "switch";
 /// How long running calls go on after a stop was asked for.
@@ -56,6 +56,7 @@ pub(crate) struct EngineSettings {
     pub(crate) digest: DigestPolicy,
     pub(crate) media_address: Option<IpAddr>,
     pub(crate) max_calls: usize,
+    pub(crate) follow_redirects: bool,
 }
 
 /// Whether the switch goes on.
@@ -100,6 +101,8 @@ pub struct Engine {
     pub(crate) seats: Seats,
     /// Gateways, and the address of ours that reaches each.
     pub(crate) gateways: BTreeMap<SocketAddr, Option<SocketAddr>>,
+    /// Peers that have answered 503, and until when they are not asked again.
+    pub(crate) resting: BTreeMap<SocketAddr, Instant>,
     /// Calls that changed in this step, and why.
     pub(crate) touched: BTreeMap<CallNo, Option<Cause>>,
     pub(crate) events: VecDeque<CallEvent>,
@@ -128,6 +131,7 @@ impl Engine {
                 digest: settings.digest,
                 media_address: settings.media_address,
                 max_calls: settings.max_calls,
+                follow_redirects: settings.follow_redirects,
             },
             endpoint,
             registrar: Registrar::new(now, &snapshot.bindings, settings.max_bindings),
@@ -135,6 +139,7 @@ impl Engine {
             ports: Ports::new(&settings.ports, random),
             seats: Seats::default(),
             gateways: BTreeMap::new(),
+            resting: BTreeMap::new(),
             touched: BTreeMap::new(),
             events: VecDeque::new(),
             completions: Vec::new(),
@@ -266,6 +271,7 @@ impl Engine {
                 }
                 Timer::NoAnswer(no) => self.no_answer(at, no),
                 Timer::Reoffer(leg) => self.settled(at, leg),
+                Timer::Session(leg) => self.session_due(at, leg),
                 Timer::Unfinished(stream) => self.endpoint.close(stream),
                 Timer::Stop => self.stop_timer(at),
             }

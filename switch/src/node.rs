@@ -37,6 +37,8 @@ pub struct Settings {
     pub ports: Vec<(WorkerId, media::Port)>,
     /// Calls at a time; one more is a 503.
     pub max_calls: usize,
+    /// A phone's 3xx is followed where it leads to a number of this switch.
+    pub follow_redirects: bool,
     /// SIP transactions at a time; a request beyond is a 503.
     pub max_transactions: usize,
     /// Bindings of one device (RFC 3261 §10.3).

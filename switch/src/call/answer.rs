@@ -3,8 +3,10 @@
 use cas::control::Cause;
 
 use super::cause::{self, Failure};
-use super::leg::{Exchange, Leaving, LeavingState, Leg, LegId, LegState, Outgoing, Reoffer, Up};
-use super::offer::{has_sound, holds, usable_answer};
+use super::leg::{
+    Exchange, Leaving, LeavingState, Leg, LegId, LegState, Outgoing, Provisional, Said, Takes, Terms, Then, Up,
+};
+use super::offer::{Reply, has_sound, holds, read_answer};
 use super::party::{Hold, PartyState, Side};
 use super::{CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
@@ -12,7 +14,7 @@ use crate::engine::{At, Engine};
 use crate::sip::dialog::Dialog;
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Response, Status};
-use crate::sip::sdp::Direction;
+use crate::sip::session_timer::SessionTimer;
 use crate::sip::transaction::Unanswered;
 
 impl Engine {
@@ -20,9 +22,9 @@ impl Engine {
     pub(crate) fn invite_response(&mut self, at: At<'_>, id: LegId, response: &Response) {
         if let Some(leg) = self.table.leg(id) {
             match &leg.state {
-                LegState::Outgoing(_) if response.status.is_provisional() => self.progress(at, id, response.status),
+                LegState::Outgoing(_) if response.status.is_provisional() => self.progress(at, id, response),
                 LegState::Outgoing(_) if response.status.is_success() => self.answered(at, id, response),
-                LegState::Outgoing(_) => self.leg_failed(at, id, Failure::from_response(response)),
+                LegState::Outgoing(_) => self.refused(at, id, response),
                 LegState::Up(up) => {
                     let dialog = up.dialog.clone();
                     self.answered_again(at, &dialog, response);
@@ -86,30 +88,14 @@ impl Engine {
         self.endpoint.ack(dialog.flow(), dialog.ack(cseq.number));
     }
 
-    /// It rings: the caller hears so once.
-    fn progress(&mut self, at: At<'_>, id: LegId, status: Status) {
-        let Some(leg) = self.table.leg(id) else { return };
-        let (no, side) = (leg.call, leg.side);
-        let Some(call) = self.table.call_mut(no) else { return };
-        let PartyState::Ringing { rung: rung @ false, .. } = &mut call.party_mut(side).state else { return };
-        if status == Status(100) {
-            return;
+    /// A phone will not have the call as it was asked, or not at all.
+    fn refused(&mut self, at: At<'_>, id: LegId, response: &Response) {
+        self.heed_retry_after(at, id, response);
+        match response.status {
+            Status(422) if self.ring_again(at, id, response) => {}
+            Status(300..=399) if self.redirected(at, id, response) => {}
+            _ => self.leg_failed(at, id, Failure::from_response(response)),
         }
-        *rung = true;
-        let waiting = match (side, &call.caller.state) {
-            (Side::Callee, PartyState::Calling(leg)) => Some(*leg),
-            _ => None,
-        };
-        if let Some(waiting) = waiting {
-            self.respond_early(at, waiting, Status(180));
-        }
-        self.touch(no, None);
-    }
-
-    fn respond_early(&mut self, at: At<'_>, id: LegId, status: Status) {
-        let Some(Leg { state: LegState::Incoming(incoming), tag, .. }) = self.table.leg(id) else { return };
-        let response = incoming.response(tag, status);
-        self.endpoint.respond(at.now.mono, incoming.tx, &response);
     }
 
     /// A phone answered. Its 2xx is acknowledged whatever comes of it.
@@ -119,16 +105,22 @@ impl Engine {
             // Without a Contact there is no way to acknowledge it.
             return self.leg_failed(at, id, Failure::new(Cause::Failed));
         };
-        self.acknowledge(&dialog, response);
-        let offered = self.table.leg(id).map(|leg| leg.sdp.payloads().clone()).unwrap_or_default();
-        let Some(audio) = usable_answer(&response.body, &offered) else {
-            return self.unusable_answer(at, id, dialog);
+        let dialog = match outgoing.early.iter().find(|early| early.dialog.remote_tag() == dialog.remote_tag()) {
+            Some(early) => dialog.after(&early.dialog),
+            None => dialog,
         };
-        let by_phone = holds(&audio);
+        self.acknowledge(&dialog, response);
         let Some(leg) = self.table.leg_mut(id) else { return };
-        let up = Up { dialog, audio, direction: Direction::SendRecv, exchange: Exchange::Settled, next: None };
-        leg.state = LegState::Up(Box::new(up));
+        match read_answer(&response.headers, &response.body, leg.sdp.payloads()) {
+            Reply::Answer(audio) => leg.audio = Some(audio),
+            // It was given before.
+            Reply::None if leg.audio.is_some() => {}
+            Reply::None | Reply::Unusable => return self.unusable_answer(at, id, dialog),
+        }
+        let by_phone = leg.audio.as_ref().is_some_and(holds);
+        leg.state = LegState::Up(Box::new(Up::new(dialog, Exchange::Settled, Takes::of(&response.headers))));
         let (no, side, device) = (leg.call, leg.side, leg.device);
+        self.settle_session(at, id, SessionTimer::settled(response));
         self.update_media(id);
         let Some(call) = self.table.call_mut(no) else { return };
         let party = call.party_mut(side);
@@ -170,8 +162,11 @@ impl Engine {
         self.close_media(id, leg.place, None);
         let (no, side) = (leg.call, leg.side);
         let Some(call) = self.table.call_mut(no) else { return };
-        let PartyState::Ringing { legs, .. } = &mut call.party_mut(side).state else { return };
+        let PartyState::Ringing { legs, heard, .. } = &mut call.party_mut(side).state else { return };
         legs.retain(|other| *other != id);
+        if *heard == Some(id) {
+            *heard = None;
+        }
         let left = legs.len();
         let best = match &mut call.stage {
             Stage::Ringing { failure: best, .. } => {
@@ -189,57 +184,67 @@ impl Engine {
     /// The callee is there: the caller is answered, and the two hear each other.
     pub(crate) fn connect(&mut self, at: At<'_>, no: CallNo) {
         let Some(call) = self.table.call(no) else { return };
-        if let PartyState::Calling(leg) = call.caller.state
-            && let Err(failure) = self.answer_caller(at, no, leg)
-        {
-            return self.end_call(at, no, failure, None);
+        if let PartyState::Calling(leg) = call.caller.state {
+            match self.answer_caller(at, no, leg) {
+                Ok(true) => {}
+                Ok(false) => return self.touch(no, None),
+                Err(failure) => return self.end_call(at, no, failure, None),
+            }
         }
         let Some(call) = self.table.call_mut(no) else { return };
         let before = std::mem::replace(&mut call.stage, Stage::Talking { since: at.now.mono });
         tracing::debug!(call = %call.caller.id, far = %call.callee.id, "a call is answered");
-        let (caller, callee) = (call.caller.leg(), call.callee.leg());
         let caller_id = call.caller.id;
         self.endpoint.timers.cancel(Timer::NoAnswer(no));
         if let Stage::Ringing { ticket: Some(ticket), .. } = before {
             self.complete(ticket, Ok(Some(caller_id)));
         }
-        if let (Some(a), Some(b)) = (caller, callee) {
-            self.join_media(a, b);
-            self.agree(at, no, a);
-        }
+        self.join(no);
+        self.agree(at, no, Side::Caller);
         self.touch(no, None);
     }
 
-    /// The 200 to the caller, with the codecs the callee has taken, if the two have any in common.
-    fn answer_caller(&mut self, at: At<'_>, no: CallNo, id: LegId) -> Result<(), Failure> {
+    /// The 200 to the caller: with the codecs the callee has taken, or with an offer of them where the INVITE made none. `Ok(false)`: a
+    /// provisional response waits for its PRACK, and then we come back (RFC 3262 §3).
+    fn answer_caller(&mut self, at: At<'_>, no: CallNo, id: LegId) -> Result<bool, Failure> {
         let offer = self.offer_of(no, Side::Callee);
         let Some(leg) = self.table.leg_mut(id) else { return Err(Failure::new(Cause::Failed)) };
-        let LegState::Incoming(incoming) = &leg.state else { return Err(Failure::new(Cause::Failed)) };
-        let answer = leg.sdp.answer(&incoming.offer, &offer.codecs(), &offer.fmtp, offer.ptime, Direction::SendRecv);
-        let body = answer.ok().filter(|_| has_sound(leg.sdp.payloads()));
-        let body = body.ok_or_else(|| Failure::new(Cause::Incompatible))?;
-        let response = incoming.response(&leg.tag, Status(200)).with_body("application/sdp", body);
+        let LegState::Incoming(incoming) = &mut leg.state else { return Err(Failure::new(Cause::Failed)) };
+        if let Provisional::Unpracked { then, .. } = &mut incoming.provisional {
+            *then = Some(Then::Answer);
+            return Ok(false);
+        }
+        let (body, said) = match &incoming.terms {
+            Terms::Offered(description) => {
+                let answer = leg.sdp.answer(description, &offer.codecs(), &offer.fmtp, offer.ptime, leg.direction);
+                let answer = answer.ok().filter(|_| has_sound(leg.sdp.payloads()));
+                (Some(answer.ok_or_else(|| Failure::new(Cause::Incompatible))?), Said::Answer)
+            }
+            Terms::Agreed(answer) => (answer.clone(), Said::Answer),
+            Terms::Open | Terms::Proposed => {
+                (Some(leg.sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, leg.direction)), Said::Offer)
+            }
+        };
+        let mut response = incoming.response(&leg.tag, Status(200));
+        if let Some(body) = body {
+            response = response.with_body("application/sdp", body);
+        }
+        let timer = incoming.grant.map(|grant| {
+            grant.write(&mut response);
+            grant.timer()
+        });
         let (tx, number) = (incoming.tx, incoming.number);
-        let (audio, dialog) = (incoming.audio.clone(), incoming.dialog.clone());
-        let by_phone = holds(&audio);
-        let exchange = Exchange::Unacknowledged { tx, number };
-        let up = Up { dialog, audio, direction: Direction::SendRecv, exchange, next: None };
-        leg.state = LegState::Up(Box::new(up));
+        let takes = Takes::of(&incoming.invite.headers);
+        let exchange = Exchange::Unacknowledged { tx, number, said };
+        let by_phone = leg.audio.as_ref().is_some_and(holds);
+        leg.state = LegState::Up(Box::new(Up::new(incoming.dialog.clone(), exchange, takes)));
         self.endpoint.respond(at.now.mono, tx, &response);
         if let Some(call) = self.table.call_mut(no) {
             call.caller.state = PartyState::Up { leg: id, hold: Hold { by_phone, by_client: false } };
         }
+        self.settle_session(at, id, timer);
         self.update_media(id);
-        Ok(())
-    }
-
-    /// The phone that a make-call rang may have chosen a codec that the other side has not: then it is offered only what both have.
-    fn agree(&mut self, at: At<'_>, no: CallNo, id: LegId) {
-        let theirs = self.offer_of(no, Side::Callee).codecs();
-        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
-        if up.next.is_none() && up.audio.payloads.0.iter().any(|(_, codec)| !theirs.contains(codec)) {
-            self.reoffer(at, id, Reoffer { direction: up.direction, ticket: None });
-        }
+        Ok(true)
     }
 
     /// Ends a dialog that is no part of a call any more.

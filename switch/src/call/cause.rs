@@ -29,8 +29,10 @@ impl Failure {
             _ => Cause::Failed,
         };
         match status.0 {
+            // Where it would send the caller is not passed on: its own phone might follow without asking.
+            300..=399 => Failure { status: Status(480), cause: Cause::Declined },
             // What says that a server is full, or wants credentials, concerns us and not the caller (RFC 3261 §16.7 6).
-            300..=399 | 401 | 407 | 487 | 503 => Failure::new(cause),
+            401 | 407 | 487 | 503 => Failure::new(cause),
             _ => Failure { status, cause },
         }
     }
@@ -53,7 +55,7 @@ impl Failure {
             Cause::NoRoute => RefusalCode::NoRoute,
             Cause::NotRegistered => RefusalCode::NotRegistered,
             Cause::Overloaded | Cause::Shutdown => RefusalCode::Overloaded,
-            Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere => RefusalCode::Gone,
+            Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere | Cause::Forwarded => RefusalCode::Gone,
             Cause::Declined | Cause::Incompatible | Cause::Vanished | Cause::Failed => RefusalCode::Declined,
         };
         Refusal { code, text: format!("{} ({})", sentence(self.cause, whose), self.status.0) }
@@ -85,6 +87,7 @@ fn words(cause: Cause) -> (u16, u8, &'static str) {
         Cause::Normal => (487, 16, "Normal call clearing"),
         Cause::Cancelled => (487, 16, "Cancelled by the caller"),
         Cause::AnsweredElsewhere => (487, 26, "Answered elsewhere"),
+        Cause::Forwarded => (487, 16, "Forwarded"),
         Cause::Busy => (486, 17, "User busy"),
         Cause::NoAnswer => (480, 19, "No answer from user"),
         Cause::Declined => (603, 21, "Call rejected"),
@@ -112,6 +115,7 @@ fn sentence(cause: Cause, whose: Whose) -> String {
         Cause::Vanished => format!("{phone} no longer answers"),
         Cause::Normal | Cause::Cancelled => "The call was dropped before it was answered".to_owned(),
         Cause::AnsweredElsewhere => "The call was answered elsewhere".to_owned(),
+        Cause::Forwarded => "The call was sent on to another number".to_owned(),
         Cause::NoRoute => "The number leads nowhere".to_owned(),
         Cause::Overloaded => "The switch takes no more calls now".to_owned(),
         Cause::Shutdown => "The switch is ending".to_owned(),

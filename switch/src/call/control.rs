@@ -32,7 +32,7 @@ impl CallControl for Engine {
             }
             CallCommand::SendDigits(id, digits) => {
                 let far = self.may_send_digits(who, id)?;
-                Accepted { ticket: self.send_digits(far, &digits), call: None }
+                Accepted { ticket: self.send_digits(at, far, &digits), call: None }
             }
         };
         self.tell_changes(at);

@@ -6,67 +6,108 @@ use std::time::Duration;
 
 use cas::control::{Refusal, RefusalCode, Ticket};
 
-use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer};
-use super::offer::{has_sound, holds, read_offer, usable_answer};
+use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer, Said, Takes};
+use super::offer::{Reply, holds, read_answer, read_offer};
 use super::party::PartyState;
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Request, Response, Status};
 use crate::sip::sdp::Direction;
+use crate::sip::session_timer::{Grant, SessionTimer};
 use crate::sip::transaction::{ServerTx, Unanswered};
 
 impl Engine {
     /// A re-INVITE of the phone's.
     pub(crate) fn reinvited(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
-        let response = self.reanswer(at, tx, request, id);
+        let response = match self.reanswer(at, tx, request, id) {
+            Ok(response) | Err(response) => response,
+        };
         self.endpoint.respond(at.now.mono, tx, &response);
         if response.status.is_success() {
-            self.update_media(id);
-            self.note_hold_by_phone(id);
+            self.offer_taken(at, id);
         }
     }
 
-    fn reanswer(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) -> Response {
-        let Some(leg) = self.table.leg(id) else { return request.response(Status(481)) };
-        let (no, side) = (leg.call, leg.side);
-        let LegState::Up(up) = &leg.state else { return request.response(Status(481)) };
-        if let Exchange::Offered(_) = up.exchange {
-            return request.response(Status(491));
+    fn reanswer(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) -> Result<Response, Response> {
+        let answer = |status| request.response(Status(status));
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return Err(answer(481)) };
+        match up.exchange {
+            Exchange::Offered(_) | Exchange::Unacknowledged { said: Said::Offer, .. } => return Err(answer(491)),
+            Exchange::Settled | Exchange::Unacknowledged { said: Said::Answer, .. } => {}
         }
-        let (offer, audio) = match read_offer(request) {
-            Ok(offer) => offer,
-            Err(response) => return response,
+        let grant = Grant::of(request)?;
+        let offer = read_offer(request)?;
+        let number = request.headers.cseq().map_err(|_| answer(400))?.number;
+        let (body, said) = match offer {
+            Some((offer, audio)) => {
+                (self.take_offer(id, &offer, audio).map_err(|status| answer(status.0))?, Said::Answer)
+            }
+            None => (self.fresh_offer(id).ok_or_else(|| answer(481))?, Said::Offer),
         };
-        let other = self.offer_of(no, side.other());
-        let Some(leg) = self.table.leg_mut(id) else { return request.response(Status(481)) };
-        let LegState::Up(up) = &mut leg.state else { return request.response(Status(481)) };
-        let Ok(number) = request.headers.cseq().map(|cseq| cseq.number) else { return request.response(Status(400)) };
-        let mut trial = leg.sdp.clone();
-        let body = match trial.answer(&offer, &other.codecs(), &other.fmtp, other.ptime, up.direction) {
-            Ok(body) if has_sound(trial.payloads()) => body,
-            _ => return request.response(Status(488)),
-        };
-        leg.sdp = trial;
-        up.audio = audio;
+        let Some(leg) = self.table.leg_mut(id) else { return Err(answer(481)) };
+        let LegState::Up(up) = &mut leg.state else { return Err(answer(481)) };
         up.dialog.refresh(request.headers.contacts());
-        let mut response = request.response(Status(200));
+        up.takes = Takes::of(&request.headers);
+        let mut response = answer(200);
         response.set_to_tag(&leg.tag);
         response.headers.push(Name::Contact, up.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
+        response.headers.push(Name::Supported, crate::engine::SUPPORTED);
         // An earlier 2xx that still waits for its ACK is overtaken: whoever sends the next offer has seen it.
-        let exchange = Exchange::Unacknowledged { tx, number };
+        let exchange = Exchange::Unacknowledged { tx, number, said };
         if let Exchange::Unacknowledged { tx: earlier, .. } = std::mem::replace(&mut up.exchange, exchange) {
             self.endpoint.acknowledged(at.now.mono, earlier);
         }
         self.endpoint.transactions.set_owner(tx, Owner::Reinvite(id));
-        response.with_body("application/sdp", body)
+        let timer = grant.map(|grant| {
+            grant.write(&mut response);
+            grant.timer()
+        });
+        self.settle_session(at, id, timer);
+        Ok(response.with_body("application/sdp", body))
+    }
+
+    /// What we can, for a phone that asks for an offer (RFC 3261 §14.2).
+    fn fresh_offer(&mut self, id: LegId) -> Option<String> {
+        let leg = self.table.leg(id)?;
+        let other = self.offer_of(leg.call, leg.side.other());
+        let leg = self.table.leg_mut(id)?;
+        Some(leg.sdp.offer(&other.payloads, &other.fmtp, other.ptime, leg.direction))
+    }
+
+    /// The phone has said anew what its sound is to be, and that was taken.
+    pub(crate) fn offer_taken(&mut self, at: At<'_>, id: LegId) {
+        self.update_media(id);
+        self.note_hold_by_phone(id);
+        if let Some((no, side)) = self.table.leg(id).map(|leg| (leg.call, leg.side)) {
+            self.agree(at, no, side.other());
+        }
+    }
+
+    /// The ACK of a 2xx that had our offer.
+    pub(crate) fn take_acknowledged_answer(&mut self, at: At<'_>, id: LegId, ack: &Request) {
+        let Some(leg) = self.table.leg_mut(id) else { return };
+        match read_answer(&ack.headers, &ack.body, leg.sdp.payloads()) {
+            Reply::Answer(audio) => {
+                leg.audio = Some(audio);
+                let (no, side) = (leg.call, leg.side);
+                self.update_media(id);
+                self.join(no);
+                self.note_hold_by_phone(id);
+                self.agree(at, no, side.other());
+                self.agree(at, no, side);
+            }
+            // Nothing can come of a call without sound; one that has it goes on as it was.
+            Reply::None | Reply::Unusable if leg.audio.is_none() => self.incompatible(at, id),
+            Reply::None | Reply::Unusable => {}
+        }
     }
 
     /// A phone that wants to hear nothing holds, whatever form it gives that (`sendonly`, `inactive`, `c=0.0.0.0`).
     fn note_hold_by_phone(&mut self, id: LegId) {
-        let Some(Leg { call, side, state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
-        let (no, side, held) = (*call, *side, holds(&up.audio));
+        let Some(leg) = self.table.leg(id) else { return };
+        let (no, side, held) = (leg.call, leg.side, leg.audio.as_ref().is_some_and(holds));
         let Some(call) = self.table.call_mut(no) else { return };
         if let PartyState::Up { hold, .. } = &mut call.party_mut(side).state {
             hold.by_phone = held;
@@ -96,6 +137,8 @@ impl Engine {
         let flow = up.dialog.flow();
         request.headers.push(Name::Contact, flow.contact());
         request.headers.push(Name::Allow, crate::engine::ALLOW);
+        request.headers.push(Name::Supported, crate::engine::SUPPORTED);
+        up.session.ask(&mut request);
         let body = leg.sdp.offer(&other.payloads, &other.fmtp, other.ptime, reoffer.direction);
         up.exchange = Exchange::Offered(reoffer);
         self.endpoint.request(at.now.mono, flow, request.with_body("application/sdp", body), Owner::Reinvite(id));
@@ -117,15 +160,16 @@ impl Engine {
             return;
         }
         if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
-            match usable_answer(&response.body, leg.sdp.payloads()).filter(|_| response.status.is_success()) {
-                None if response.status == Status(491) => return self.offer_again(at, id, reoffer),
-                Some(audio) => {
-                    up.audio = audio;
-                    up.direction = reoffer.direction;
+            match read_answer(&response.headers, &response.body, leg.sdp.payloads()) {
+                Reply::Answer(audio) if response.status.is_success() => {
+                    leg.audio = Some(audio);
+                    leg.direction = reoffer.direction;
                     up.dialog.refresh(response.headers.contacts());
+                    self.settle_session(at, id, SessionTimer::settled(response));
                     self.reoffered(id, &reoffer);
                 }
-                None => self.reoffer_failed(at, id, &reoffer, response.status),
+                _ if response.status == Status(491) => return self.offer_again(at, id, reoffer),
+                _ => self.reoffer_failed(at, id, &reoffer, response.status),
             }
         }
         self.settled(at, id);

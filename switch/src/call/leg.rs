@@ -1,6 +1,9 @@
 //! One phone's part in a call: a dialog, early or confirmed, and a media leg.
 
-use cas::control::Ticket;
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use cas::control::{Digit, Ticket};
 use cas::site::DeviceId;
 
 use super::CallNo;
@@ -8,10 +11,12 @@ use super::party::Side;
 use crate::ports::Place;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
-use crate::sip::header::Name;
+use crate::sip::header::{Address, Headers, Name};
 use crate::sip::message::{Request, Response, Status};
 use crate::sip::sdp::{self, Audio, Description, Direction};
+use crate::sip::session_timer::{Grant, SessionTimer};
 use crate::sip::transaction::{ClientTx, ServerTx};
+use crate::sip::uri::Uri;
 
 /// Names a leg within the switch, and its media leg; never used again.
 pub(crate) use media::LegId;
@@ -28,7 +33,31 @@ pub(crate) struct Leg {
     pub(crate) place: Place,
     /// Our side of its offers and answers.
     pub(crate) sdp: sdp::Session,
+    /// What the phone last said of its sound; `None` until it has.
+    pub(crate) audio: Option<Audio>,
+    /// What we last said of ours.
+    pub(crate) direction: Direction,
     pub(crate) state: LegState,
+}
+
+impl Leg {
+    /// Offer and answer have been exchanged: there may be sound.
+    pub(crate) fn is_agreed(&self) -> bool {
+        match &self.state {
+            LegState::Incoming(incoming) => matches!(incoming.terms, Terms::Agreed(_)),
+            // Our offer went with the INVITE, or goes with the 2xx: whatever the phone has said is the answer.
+            LegState::Outgoing(_) | LegState::Up(_) => self.audio.is_some(),
+        }
+    }
+
+    /// The way to the phone.
+    pub(crate) fn flow(&self) -> Flow {
+        match &self.state {
+            LegState::Incoming(incoming) => incoming.dialog.flow(),
+            LegState::Outgoing(outgoing) => outgoing.flow,
+            LegState::Up(up) => up.dialog.flow(),
+        }
+    }
 }
 
 /// Where a leg stands.
@@ -46,12 +75,45 @@ pub(crate) enum LegState {
 pub(crate) struct Incoming {
     pub(crate) tx: ServerTx,
     pub(crate) invite: Request,
-    pub(crate) offer: Description,
-    pub(crate) audio: Audio,
+    pub(crate) terms: Terms,
+    pub(crate) provisional: Provisional,
     /// The number of the INVITE, and so of its ACK.
     pub(crate) number: u32,
+    /// What the INVITE is granted of session timers.
+    pub(crate) grant: Option<Grant>,
     /// Early, and confirmed by our 2xx.
     pub(crate) dialog: Dialog,
+}
+
+/// How far offer and answer have come before the 2xx to a phone's INVITE (RFC 3261 §13.2.1, RFC 3262 §5).
+#[derive(Debug)]
+pub(crate) enum Terms {
+    /// Its offer waits for our answer.
+    Offered(Description),
+    /// It made no offer: ours goes with the first reliable provisional response, or with the 2xx.
+    Open,
+    /// Ours is out in a reliable provisional response: its PRACK answers.
+    Proposed,
+    /// Agreed. With our answer, where that went out in a response that may have been lost: it is said again in the 2xx.
+    Agreed(Option<String>),
+}
+
+/// Whether a provisional response of ours waits for its PRACK (RFC 3262 §3): one at a time.
+#[derive(Debug)]
+pub(crate) enum Provisional {
+    /// None does; the RSeq of the next that wants one.
+    Free { next: u32 },
+    /// This one does; what is to be said after it.
+    Unpracked { rseq: u32, then: Option<Then> },
+}
+
+/// What waits for a PRACK.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Then {
+    /// A further provisional response.
+    Tell(Status),
+    /// The 2xx: the callee is there (RFC 3262 §3: not before the PRACK of a response with a session description).
+    Answer,
 }
 
 impl Incoming {
@@ -62,7 +124,18 @@ impl Incoming {
         response.headers.copy(&self.invite.headers, &Name::RecordRoute);
         response.headers.push(Name::Contact, self.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
+        response.headers.push(Name::Supported, crate::engine::SUPPORTED);
         response
+    }
+
+    /// Every provisional response but 100 has to be reliable (RFC 3262 §3).
+    pub(crate) fn wants_reliable(&self) -> bool {
+        self.invite.headers.lists(&Name::Require, "100rel")
+    }
+
+    /// A provisional response may be reliable.
+    pub(crate) fn knows_reliable(&self) -> bool {
+        self.wants_reliable() || self.invite.headers.lists(&Name::Supported, "100rel")
     }
 }
 
@@ -70,18 +143,70 @@ impl Incoming {
 pub(crate) struct Outgoing {
     pub(crate) tx: ClientTx,
     pub(crate) flow: Flow,
+    /// What was asked for: an INVITE that must be sent again in other words is made from it.
+    pub(crate) asked: Asked,
+    /// Made by the phone's reliable provisional responses; several where a proxy forks.
+    pub(crate) early: Vec<EarlyDialog>,
+}
+
+/// What an INVITE of ours said of itself.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) uri: Uri,
+    /// The Path that its registration came along (RFC 3327 §5.3), its Route.
+    pub(crate) route: Vec<Address>,
+    pub(crate) call_id: String,
+    pub(crate) number: u32,
+    /// Its Session-Expires, in seconds.
+    pub(crate) seconds: u32,
+}
+
+/// A dialog that a provisional response has made (RFC 3261 §12.1), and the last RSeq seen in it (RFC 3262 §4).
+#[derive(Debug)]
+pub(crate) struct EarlyDialog {
+    pub(crate) dialog: Dialog,
+    pub(crate) rseq: u32,
 }
 
 #[derive(Debug)]
 pub(crate) struct Up {
     pub(crate) dialog: Dialog,
-    /// What the phone last said of its audio.
-    pub(crate) audio: Audio,
-    /// What we last said of ours.
-    pub(crate) direction: Direction,
     pub(crate) exchange: Exchange,
     /// An offer of ours that waits for the exchange that is under way.
     pub(crate) next: Option<Reoffer>,
+    /// What the phone has said it takes.
+    pub(crate) takes: Takes,
+    pub(crate) session: Session,
+    /// Digits that go by INFO, one at a time: the first is under way.
+    pub(crate) digits: VecDeque<Digit>,
+}
+
+impl Up {
+    pub(crate) fn new(dialog: Dialog, exchange: Exchange, takes: Takes) -> Up {
+        Up { dialog, exchange, next: None, takes, session: Session::Unlimited, digits: VecDeque::new() }
+    }
+}
+
+/// What a phone's last Allow named, of what makes a difference here.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Takes {
+    pub(crate) update: bool,
+    pub(crate) info: bool,
+}
+
+impl Takes {
+    pub(crate) fn of(headers: &Headers) -> Takes {
+        Takes { update: headers.lists(&Name::Allow, "UPDATE"), info: headers.lists(&Name::Allow, "INFO") }
+    }
+}
+
+/// Whether a session ends unless it is refreshed (RFC 4028).
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Session {
+    /// The phone knows no session timers.
+    Unlimited,
+    /// It ends then.
+    Limited { timer: SessionTimer, ends: Instant },
 }
 
 /// The INVITE transaction within a dialog: one at a time, whoever began it (RFC 3261 §14).
@@ -90,9 +215,18 @@ pub(crate) enum Exchange {
     /// None is under way.
     Settled,
     /// Our 2xx waits for its ACK, which has the number of its INVITE.
-    Unacknowledged { tx: ServerTx, number: u32 },
+    Unacknowledged { tx: ServerTx, number: u32, said: Said },
     /// Our re-INVITE waits for its final response.
     Offered(Reoffer),
+}
+
+/// What of the exchange our 2xx has settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    /// All: it had the answer, or that was given before.
+    Answer,
+    /// It had our offer: the ACK brings the answer (RFC 3261 §13.2.1).
+    Offer,
 }
 
 /// An offer of ours within a dialog.

@@ -1,15 +1,18 @@
 //! What phones say of their sound, and what is said to them: the offers and answers of a call (RFC 3264).
 
-use super::CallNo;
-use super::leg::LegState;
-use super::party::Side;
-use crate::engine::Engine;
-use crate::ports::Place;
-use crate::sip::flow::Flow;
-use crate::sip::header::Name;
-use crate::sip::message::{Request, Response, Status};
-use crate::sip::sdp::{self, Audio, Description, SdpError};
+use bytes::Bytes;
 use media::{Codec, PayloadMap};
+
+use super::CallNo;
+use super::leg::{Leg, LegId, LegState, Reoffer};
+use super::party::Side;
+use crate::engine::{At, Engine};
+use crate::ports::Place;
+use crate::sip::body::{self, accepts_descriptions};
+use crate::sip::flow::Flow;
+use crate::sip::header::{Headers, Name};
+use crate::sip::message::{Method, Request, Response, Status};
+use crate::sip::sdp::{self, Audio, Description, SdpError};
 
 /// What is offered to a phone: the other party's codecs, in its order.
 #[derive(Clone, Debug)]
@@ -43,23 +46,20 @@ impl Offer {
     }
 }
 
-/// The offer in an INVITE, or the answer that says why it cannot be taken.
-pub(crate) fn read_offer(invite: &Request) -> Result<(Description, Audio), Response> {
-    if invite.body.is_empty() {
-        return Err(refused(invite, Status(488), "An offer (SDP) is needed in the INVITE"));
+/// The offer in a request, if it makes one, or the answer that says why it cannot be taken.
+pub(crate) fn read_offer(request: &Request) -> Result<Option<(Description, Audio)>, Response> {
+    if request.method == Method::Invite && !accepts_descriptions(&request.headers) {
+        return Err(request.response(Status(406)).with(Name::Accept, body::ACCEPT));
     }
-    let content_type = invite.headers.text(&Name::ContentType).unwrap_or_default();
-    let media_type = content_type.split(';').next().unwrap_or_default().trim();
-    if !media_type.eq_ignore_ascii_case("application/sdp") {
-        return Err(invite.response(Status(415)).with(Name::Accept, "application/sdp"));
-    }
-    let offer = sdp::parse(&invite.body).map_err(|error| match error {
-        SdpError::Malformed(text) => refused(invite, Status(400), &text),
-        SdpError::NotAcceptable(text) => refused(invite, Status(488), &text),
+    let text = body::session_description(&request.headers, &request.body).map_err(|error| error.response(request))?;
+    let Some(text) = text else { return Ok(None) };
+    let offer = sdp::parse(&text).map_err(|error| match error {
+        SdpError::Malformed(text) => refused(request, Status(400), &text),
+        SdpError::NotAcceptable(text) => refused(request, Status(488), &text),
     })?;
     match offer.audio.clone() {
-        Some(audio) if has_sound(&audio.payloads) && !offer.is_refused() => Ok((offer, audio)),
-        _ => Err(refused(invite, Status(488), "No audio codec of the offer is known here")),
+        Some(audio) if has_sound(&audio.payloads) && !offer.is_refused() => Ok(Some((offer, audio))),
+        _ => Err(refused(request, Status(488), "No audio codec of the offer is known here")),
     }
 }
 
@@ -69,10 +69,27 @@ pub(crate) fn refused(request: &Request, status: Status, text: &str) -> Response
     request.response(status).with(Name::Warning, format!("399 switch \"{text}\""))
 }
 
-/// The sound in a phone's answer to what we have offered; `None` where there is none that can be carried.
-pub(crate) fn usable_answer(body: &[u8], offered: &PayloadMap) -> Option<Audio> {
-    let answer = sdp::parse(body).ok().filter(|answer| !answer.is_refused())?;
-    answer.audio.filter(|audio| has_sound(&agreed(audio, offered)))
+/// What a message says to an offer of ours.
+#[derive(Debug)]
+pub(crate) enum Reply {
+    /// Nothing.
+    None,
+    /// The sound in its answer.
+    Answer(Audio),
+    /// An answer without any sound that can be carried.
+    Unusable,
+}
+
+/// The answer in a response, an ACK or a PRACK to what we have offered.
+pub(crate) fn read_answer(headers: &Headers, body: &Bytes, offered: &PayloadMap) -> Reply {
+    let text = match body::session_description(headers, body) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Reply::None,
+        Err(_) => return Reply::Unusable,
+    };
+    let answer = sdp::parse(&text).ok().filter(|answer| !answer.is_refused());
+    let audio = answer.and_then(|answer| answer.audio).filter(|audio| has_sound(&agreed(audio, offered)));
+    audio.map_or(Reply::Unusable, Reply::Answer)
 }
 
 /// What the phone has named of what we have.
@@ -99,14 +116,37 @@ impl Engine {
         sdp::Session::new(id, std::net::SocketAddr::new(ip, place.port.0))
     }
 
-    /// What a party's phone can: what its answered or waiting leg last said.
+    /// What a party's phone can: what its answered or waiting leg, or the one that is heard already, last said.
     pub(crate) fn offer_of(&self, no: CallNo, side: Side) -> Offer {
-        let legs = self.table.call(no).map(|call| call.party(side).legs()).unwrap_or_default();
-        let audio = legs.first().and_then(|leg| self.table.leg(*leg)).and_then(|leg| match &leg.state {
-            LegState::Incoming(incoming) => Some(&incoming.audio),
-            LegState::Up(up) => Some(&up.audio),
-            LegState::Outgoing(_) => None,
-        });
+        let leg = self.table.call(no).and_then(|call| call.party(side).speaker());
+        let audio = leg.and_then(|leg| self.table.leg(leg)).and_then(|leg| leg.audio.as_ref());
         audio.map_or_else(Offer::everything, Offer::from_audio)
+    }
+
+    /// Takes an offer of the phone's within a session, and says what is answered; nothing has changed after an error.
+    pub(crate) fn take_offer(&mut self, id: LegId, offer: &Description, audio: Audio) -> Result<String, Status> {
+        let Some(leg) = self.table.leg(id) else { return Err(Status(481)) };
+        let other = self.offer_of(leg.call, leg.side.other());
+        let Some(leg) = self.table.leg_mut(id) else { return Err(Status(481)) };
+        let mut trial = leg.sdp.clone();
+        let body = trial.answer(offer, &other.codecs(), &other.fmtp, other.ptime, leg.direction);
+        let body = body.ok().filter(|_| has_sound(trial.payloads())).ok_or(Status(488))?;
+        leg.sdp = trial;
+        leg.audio = Some(audio);
+        Ok(body)
+    }
+
+    /// Who may still send what the other cannot hear is offered only what both have.
+    pub(crate) fn agree(&mut self, at: At<'_>, no: CallNo, side: Side) {
+        let spoken = |side| {
+            let id = self.table.call(no)?.party(side).leg()?;
+            let leg = self.table.leg(id)?;
+            Some((id, leg.direction, agreed(leg.audio.as_ref()?, leg.sdp.payloads())))
+        };
+        let (Some((id, direction, ours)), Some((.., theirs))) = (spoken(side), spoken(side.other())) else { return };
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
+        if up.next.is_none() && ours.0.iter().any(|(_, codec)| theirs.payload_type(*codec).is_none()) {
+            self.reoffer(at, id, Reoffer { direction, ticket: None });
+        }
     }
 }

@@ -6,7 +6,7 @@ use cas::control::{Accepted, CallId, Cause, Principal, Refusal, RefusalCode};
 use cas::site::DeviceId;
 
 use super::cause::{Failure, Whose};
-use super::leg::{Incoming, Leg, LegId, LegState};
+use super::leg::{Incoming, Leg, LegId, LegState, Terms};
 use super::offer::{Offer, read_offer, refused};
 use super::party::{Identity, Party, PartyState, Side};
 use super::route::{self, Contact, Destination};
@@ -17,6 +17,8 @@ use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Response, Status};
+use crate::sip::sdp::Direction;
+use crate::sip::session_timer::Grant;
 use crate::sip::transaction::ServerTx;
 
 /// How long a phone is rung.
@@ -30,8 +32,8 @@ impl Engine {
             self.endpoint.respond(at.now.mono, tx, &overloaded(&invite));
             return;
         }
-        let (offer, audio) = match read_offer(&invite) {
-            Ok(offer) => offer,
+        let (grant, offer) = match Grant::of(&invite).and_then(|grant| Ok((grant, read_offer(&invite)?))) {
+            Ok(read) => read,
             Err(response) => return self.endpoint.respond(at.now.mono, tx, &response),
         };
         let tag = self.endpoint.token();
@@ -52,9 +54,14 @@ impl Engine {
         let no = self.begin(at, caller, callee, Stage::Ringing { ticket: None, failure: None }, max_forwards);
         let leg = LegId(self.table.number(at.now));
         let sdp = self.session(&flow, place);
-        let incoming = Incoming { tx, invite, offer, audio, number, dialog };
-        let state = LegState::Incoming(Box::new(incoming));
-        self.table.insert_leg(leg, Leg { call: no, side: Side::Caller, device, tag, place, sdp, state });
+        let (terms, audio) = match offer {
+            Some((offer, audio)) => (Terms::Offered(offer), Some(audio)),
+            None => (Terms::Open, None),
+        };
+        let provisional = Incoming::first_rseq(self.endpoint.entropy.number());
+        let state = LegState::Incoming(Box::new(Incoming { tx, invite, terms, provisional, number, grant, dialog }));
+        let (side, direction) = (Side::Caller, Direction::SendRecv);
+        self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio, direction, state });
         self.open_media(leg, place);
         self.endpoint.transactions.set_owner(tx, Owner::Invite(leg));
         if let Some(call) = self.table.call_mut(no) {
@@ -122,7 +129,7 @@ impl Engine {
         let caller = Party::new(CallId(self.table.number(at.now)), caller, at.now);
         let callee = Party::new(CallId(self.table.number(at.now)), callee, at.now);
         tracing::debug!(call = %caller.id, far = %callee.id, "a call begins");
-        self.table.insert(no, Call { stage, caller, callee, max_forwards });
+        self.table.insert(no, Call { stage, caller, callee, max_forwards, sent_on: Vec::new() });
         self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + NO_ANSWER);
         self.counts.calls += 1;
         self.touch(no, None);

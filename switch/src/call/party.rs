@@ -61,6 +61,8 @@ pub(crate) enum PartyState {
         legs: Vec<LegId>,
         /// At least one of them said so.
         rung: bool,
+        /// The one whose sound the other party hears already (early media).
+        heard: Option<LegId>,
     },
     /// Answered.
     Up { leg: LegId, hold: Hold },
@@ -87,6 +89,15 @@ impl Party {
         match self.state {
             PartyState::Up { leg, .. } => Some(leg),
             _ => None,
+        }
+    }
+
+    /// The leg that speaks for it in the other party's ear: the one that has answered or called, or is heard already.
+    pub(crate) fn speaker(&self) -> Option<LegId> {
+        match self.state {
+            PartyState::Calling(leg) | PartyState::Up { leg, .. } => Some(leg),
+            PartyState::Ringing { heard, .. } => heard,
+            PartyState::Idle | PartyState::Service(_) => None,
         }
     }
 

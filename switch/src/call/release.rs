@@ -92,6 +92,7 @@ impl Engine {
     pub(crate) fn leave(&mut self, at: At<'_>, id: LegId, failure: Failure, record: Option<HistoryRecord>) {
         let Some(leg) = self.table.remove_leg(id) else { return };
         self.endpoint.timers.cancel(Timer::Reoffer(id));
+        self.endpoint.timers.cancel(Timer::Session(id));
         self.close_media(id, leg.place, record);
         let reason = cause::reason(failure.cause);
         match leg.state {
@@ -115,7 +116,7 @@ impl Engine {
             self.complete(ticket, Err(gone()));
         }
         match exchange {
-            Exchange::Unacknowledged { tx, number } => {
+            Exchange::Unacknowledged { tx, number, .. } => {
                 let state = LeavingState::Unacknowledged { tx, number, dialog, reason };
                 self.table.leave(id, Leaving { tag, state });
             }
@@ -133,6 +134,7 @@ impl Engine {
     fn forget(&mut self, at: At<'_>, id: LegId, record: Option<HistoryRecord>) {
         let Some(leg) = self.table.remove_leg(id) else { return };
         self.endpoint.timers.cancel(Timer::Reoffer(id));
+        self.endpoint.timers.cancel(Timer::Session(id));
         self.close_media(id, leg.place, record);
         if let LegState::Up(up) = leg.state {
             let offered = match up.exchange {

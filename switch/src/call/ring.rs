@@ -1,7 +1,7 @@
 //! Ringing a party's phones: one leg, one INVITE for each.
 
 use super::cause::Failure;
-use super::leg::{Leg, LegId, LegState, Outgoing};
+use super::leg::{Asked, Leg, LegId, LegState, Outgoing};
 use super::offer::Offer;
 use super::party::{Identity, PartyState, Side};
 use super::route::Contact;
@@ -10,9 +10,10 @@ use crate::endpoint::Owner;
 use crate::engine::{At, Engine};
 use crate::ports::Place;
 use crate::sip::flow::Flow;
-use crate::sip::header::{Address, Name};
-use crate::sip::message::{Method, Request};
+use crate::sip::header::{Address, CSeq, Name};
+use crate::sip::message::{Method, Request, Response};
 use crate::sip::sdp::Direction;
+use crate::sip::session_timer::{INTERVAL, SessionTimer, min_se};
 use crate::sip::uri::{Host, Params, Scheme, Uri};
 use cas::control::Cause;
 
@@ -22,7 +23,10 @@ impl Engine {
         let mut legs = Vec::new();
         let beside = self.table.call(no).and_then(|call| call.party(side.other()).legs().first().copied());
         let beside = beside.and_then(|leg| self.seats.thread(leg));
-        for contact in contacts {
+        let asked = contacts
+            .into_iter()
+            .filter(|contact| self.resting.get(&contact.flow.peer).is_none_or(|until| *until <= at.now.mono));
+        for contact in asked.collect::<Vec<_>>() {
             let place = match beside {
                 Some(worker) => self.ports.take_beside(worker),
                 None => self.ports.take(),
@@ -34,7 +38,7 @@ impl Engine {
             return self.end_call(at, no, Failure::new(Cause::Overloaded), None);
         }
         if let Some(call) = self.table.call_mut(no) {
-            call.party_mut(side).state = PartyState::Ringing { legs, rung: false };
+            call.party_mut(side).state = PartyState::Ringing { legs, rung: false, heard: None };
         }
         self.touch(no, None);
     }
@@ -46,20 +50,42 @@ impl Engine {
         let mut sdp = self.session(&flow, place);
         let body = sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, Direction::SendRecv);
         self.open_media(leg, place);
-        let mut invite = self.invite(no, side, contact.uri, &flow, &tag).with_body("application/sdp", body);
-        for hop in &contact.route {
-            invite.headers.push(Name::Route, hop.to_string());
-        }
+        let asked = Asked {
+            uri: contact.uri,
+            route: contact.route,
+            call_id: self.endpoint.token(),
+            number: 1,
+            seconds: INTERVAL,
+        };
+        let invite = self.invite(no, side, &asked, &flow, &tag).with_body("application/sdp", body);
         let tx = self.endpoint.request(at.now.mono, flow, invite, Owner::Invite(leg));
-        let state = LegState::Outgoing(Box::new(Outgoing { tx, flow }));
-        self.table.insert_leg(leg, Leg { call: no, side, device: contact.device, tag, place, sdp, state });
+        let state = LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, early: Vec::new() }));
+        let (device, direction) = (contact.device, Direction::SendRecv);
+        self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio: None, direction, state });
         leg
     }
 
+    /// RFC 4028 §7.3: the phone wants longer sessions, and is asked again so. False where it has been given what it wants.
+    pub(crate) fn ring_again(&mut self, at: At<'_>, id: LegId, response: &Response) -> bool {
+        let Some(leg) = self.table.leg(id) else { return false };
+        let LegState::Outgoing(outgoing) = &leg.state else { return false };
+        let wanted = min_se(&response.headers).filter(|seconds| *seconds > outgoing.asked.seconds);
+        let Some(seconds) = wanted else { return false };
+        let (no, side, tag, flow) = (leg.call, leg.side, leg.tag.clone(), outgoing.flow);
+        let asked = Asked { number: outgoing.asked.number + 1, seconds, ..outgoing.asked.clone() };
+        let offer = self.offer_of(no, side.other());
+        let mut invite = self.invite(no, side, &asked, &flow, &tag);
+        invite.headers.push(Name::MinSe, seconds.to_string());
+        let Some(leg) = self.table.leg_mut(id) else { return false };
+        let body = leg.sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, Direction::SendRecv);
+        let tx = self.endpoint.request(at.now.mono, flow, invite.with_body("application/sdp", body), Owner::Invite(id));
+        leg.state = LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, early: Vec::new() }));
+        true
+    }
+
     /// The INVITE to a party's phone, without a body: from the other party, as the store knows it.
-    fn invite(&mut self, no: CallNo, side: Side, uri: Uri, flow: &Flow, tag: &str) -> Request {
-        let mut request = Request::new(Method::Invite, uri);
-        let call_id = self.endpoint.token();
+    fn invite(&self, no: CallNo, side: Side, asked: &Asked, flow: &Flow, tag: &str) -> Request {
+        let mut request = Request::new(Method::Invite, asked.uri.clone());
         let Some(call) = self.table.call(no) else { return request };
         let (to, other) = (&call.party(side).identity, &call.party(side.other()).identity);
         let mut from = self.address(other);
@@ -70,11 +96,16 @@ impl Engine {
         headers.push(Name::MaxForwards, call.max_forwards.to_string());
         headers.push(Name::From, from.to_string());
         headers.push(Name::To, to.to_string());
-        headers.push(Name::CallId, call_id);
-        headers.push(Name::CSeq, "1 INVITE");
+        headers.push(Name::CallId, asked.call_id.clone());
+        headers.push(Name::CSeq, CSeq { number: asked.number, method: Method::Invite }.to_string());
         headers.push(Name::Contact, flow.contact());
         headers.push(Name::PAssertedIdentity, asserted);
         headers.push(Name::Allow, crate::engine::ALLOW);
+        headers.push(Name::Supported, crate::engine::SUPPORTED);
+        for hop in &asked.route {
+            headers.push(Name::Route, hop.to_string());
+        }
+        headers.push(Name::SessionExpires, SessionTimer::wanted(asked.seconds).expires().to_string());
         headers.push(Name::UserAgent, crate::engine::AGENT);
         if let Stage::RingingCaller { .. } = call.stage {
             // The user asked for this call: his phone need not be picked up, where it honours one of the makers' ways to say so.

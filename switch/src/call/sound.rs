@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use cas::store::HistoryRecord;
 use media::{Stream, StreamStart};
 
-use super::leg::{LegId, LegState};
+use super::CallNo;
+use super::leg::{Leg, LegId};
 use super::offer::agreed;
 use super::table::Closing;
 use crate::engine::Engine;
@@ -26,27 +27,31 @@ impl Engine {
 
     /// Tells the media plane what the last exchange of a leg has settled.
     pub(crate) fn update_media(&mut self, id: LegId) {
-        let Some(leg) = self.table.leg(id) else { return };
-        let LegState::Up(up) = &leg.state else { return };
+        let Some(leg) = self.table.leg(id).filter(|leg| leg.is_agreed()) else { return };
+        let Some(audio) = &leg.audio else { return };
         // Who names one of our own ports as his wants the switch to talk to itself without end.
-        let ours = [leg.sdp.local().0, up.dialog.flow().local.ip()];
+        let ours = [leg.sdp.local().0, leg.flow().local.ip()];
         let elsewhere = |remote: &SocketAddr| !(ours.contains(&remote.ip()) && self.ports.has(remote.port()));
         let stream = Stream {
-            remote: up.audio.rtp.filter(elsewhere),
-            remote_rtcp: up.audio.rtcp.filter(elsewhere),
-            send: up.audio.direction.receives() && up.direction.sends(),
-            receive: up.audio.direction.sends() && up.direction.receives(),
+            remote: audio.rtp.filter(elsewhere),
+            remote_rtcp: audio.rtcp.filter(elsewhere),
+            send: audio.direction.receives() && leg.direction.sends(),
+            receive: audio.direction.sends() && leg.direction.receives(),
             incoming: leg.sdp.payloads().clone(),
-            outgoing: agreed(&up.audio, leg.sdp.payloads()),
+            outgoing: agreed(audio, leg.sdp.payloads()),
         };
         let told = self.seats.update(id, stream);
         self.media(told);
     }
 
-    /// The two hear each other, once they sit on one thread.
-    pub(crate) fn join_media(&mut self, a: LegId, b: LegId) {
-        let told = self.seats.join(a, b);
-        self.media(told);
+    /// Lets the two parties of a call hear each other, as far as both have a leg whose sound is agreed, and once they sit on one thread.
+    pub(crate) fn join(&mut self, no: CallNo) {
+        let Some(call) = self.table.call(no) else { return };
+        let (Some(a), Some(b)) = (call.caller.speaker(), call.callee.speaker()) else { return };
+        if [a, b].iter().all(|id| self.table.leg(*id).is_some_and(Leg::is_agreed)) {
+            let told = self.seats.join(a, b);
+            self.media(told);
+        }
     }
 
     pub(crate) fn close_media(&mut self, id: LegId, place: Place, record: Option<HistoryRecord>) {

@@ -9,7 +9,7 @@ use cas::time::Now;
 use media::LegStats;
 
 use super::leg::{Leaving, Leg, LegId};
-use super::party::Side;
+use super::party::{Party, Side};
 use super::{Call, CallNo};
 use crate::ports::Place;
 
@@ -71,6 +71,20 @@ impl Table {
             }
         }
         Some(call)
+    }
+
+    /// Another takes the callee's place; who had it is returned.
+    pub(crate) fn replace_callee(&mut self, no: CallNo, callee: Party) -> Option<Party> {
+        let call = self.calls.get_mut(&no)?;
+        let before = std::mem::replace(&mut call.callee, callee);
+        let now = &call.callee;
+        self.ends.remove(&before.id);
+        self.ends.insert(now.id, (no, Side::Callee));
+        if let Some(user) = before.identity.user {
+            self.users.remove(&(user, before.id));
+        }
+        self.users.extend(now.identity.user.map(|user| (user, now.id)));
+        Some(before)
     }
 
     pub(crate) fn call(&self, no: CallNo) -> Option<&Call> {

@@ -74,6 +74,10 @@ pub(super) fn level(value: &Value<'_>) -> Result<String, Wrong> {
     text(value, "error, warn, info, debug or trace", |text| Some(text).filter(known).map(str::to_owned))
 }
 
+pub(super) fn yes_or_no(value: &Value<'_>) -> Result<bool, Wrong> {
+    value.get_ref().as_bool().map_or_else(|| wrong(value, "true or false"), Ok)
+}
+
 fn text<T>(value: &Value<'_>, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Wrong> {
     value.get_ref().as_str().and_then(read).map_or_else(|| wrong(value, expected), Ok)
 }

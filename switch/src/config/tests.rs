@@ -131,7 +131,10 @@ fn domains() {
 fn an_unknown_setting_is_told_with_the_nearest_one() {
     let cases = [
         ("[sip]\ndomian = \"a\"", "switch.toml:2: there is no setting domian in [sip]: did you mean domain?"),
-        ("[sip]\nport = 5060", "switch.toml:2: there is no setting port in [sip]: expected udp, tcp, domain, digest"),
+        (
+            "[sip]\nport = 5060",
+            "switch.toml:2: there is no setting port in [sip]: expected udp, tcp, domain, digest, follow-redirects",
+        ),
         ("[spi]\nudp = []", "switch.toml:1: there is no section [spi]: did you mean sip?"),
         ("[trunks]", "switch.toml:1: there is no section [trunks]: expected sip, media, cas, log"),
         ("digest = \"md5\"", "switch.toml:1: there is no setting digest outside of a section: it belongs under [sip]"),
@@ -139,7 +142,7 @@ fn an_unknown_setting_is_told_with_the_nearest_one() {
         ("sip = 5", "switch.toml:1: sip is a section: expected [sip]"),
         (
             "[sip]\nzzz = 1\naaa = 1",
-            "switch.toml:2: there is no setting zzz in [sip]: expected udp, tcp, domain, digest",
+            "switch.toml:2: there is no setting zzz in [sip]: expected udp, tcp, domain, digest, follow-redirects",
         ),
     ];
     for (text, expected) in cases {

@@ -127,6 +127,7 @@ fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
         max_calls: ports.len() / 2,
         ports: ports.to_vec(),
         max_transactions: TRANSACTIONS,
+        follow_redirects: config.sip.follow_redirects,
         max_bindings: BINDINGS,
         cas: cas::cas::Settings::default(),
     }

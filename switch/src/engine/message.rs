@@ -3,7 +3,7 @@
 use super::{ALLOW, At, Engine, SUPPORTED};
 use crate::auth::Verdict;
 use crate::call::LegId;
-use crate::call::leg::{Exchange, LeavingState, LegState};
+use crate::call::leg::{Exchange, LeavingState, LegState, Said};
 use crate::endpoint::{Owner, Timer};
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
@@ -61,12 +61,15 @@ impl Engine {
             Indication::Response(owner, response) => match owner {
                 Owner::Invite(leg) => self.invite_response(at, leg, &response),
                 Owner::Reinvite(leg) => self.reinvite_response(at, leg, &response),
+                Owner::Update(leg) => self.update_response(at, leg, &response),
+                Owner::Info(leg) => self.info_response(at, leg, &response),
                 Owner::Probe(leg) => self.probe_response(at, leg, &response),
                 Owner::Bye(leg) if !response.status.is_provisional() => drop(self.table.remove_leaving(leg)),
                 Owner::Bye(_) | Owner::Nobody => {}
             },
             Indication::Unanswered(owner, why) => self.unanswered(at, owner, why),
             Indication::NoAck(Owner::Invite(leg) | Owner::Reinvite(leg)) => self.unacknowledged(at, leg),
+            Indication::NoPrack(Owner::Invite(leg)) => self.unpracked(at, leg),
             Indication::NoAck(_) | Indication::NoPrack(_) => {}
         }
     }
@@ -86,6 +89,8 @@ impl Engine {
         match owner {
             Owner::Invite(leg) => self.invite_unanswered(at, leg, why),
             Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg, why),
+            Owner::Update(leg) => self.update_unanswered(at, leg, why),
+            Owner::Info(leg) => self.info_unanswered(at, leg),
             Owner::Probe(leg) => self.probe_unanswered(at, leg),
             Owner::Bye(leg) => drop(self.table.remove_leaving(leg)),
             Owner::Nobody => {}
@@ -161,12 +166,41 @@ impl Engine {
                 Ok(()) => self.within(at, tx, request, id),
                 Err(status) => self.endpoint.respond(at.now.mono, tx, &request.response(status)),
             },
+            LegState::Incoming(incoming) if incoming.dialog.owns(request) => {
+                match incoming.dialog.receive(request, flow) {
+                    Ok(()) => self.within_incoming(at, tx, request, id),
+                    Err(status) => self.endpoint.respond(at.now.mono, tx, &request.response(status)),
+                }
+            }
+            LegState::Outgoing(outgoing) => {
+                let early = outgoing.early.iter_mut().find(|early| early.dialog.owns(request));
+                match early.map(|early| early.dialog.receive(request, flow)) {
+                    Some(Ok(())) if request.method == Method::Update => self.updated(at, tx, request, id),
+                    Some(Err(status)) => self.endpoint.respond(at.now.mono, tx, &request.response(status)),
+                    Some(Ok(())) | None => self.endpoint.respond(at.now.mono, tx, &unknown),
+                }
+            }
+            _ => self.endpoint.respond(at.now.mono, tx, &unknown),
+        }
+    }
+
+    /// The caller's requests before the answer.
+    fn within_incoming(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
+        match request.method {
             // §15: a caller may end an early dialog with BYE too.
-            LegState::Incoming(incoming) if request.method == Method::Bye && incoming.dialog.owns(request) => {
+            Method::Bye => {
                 self.endpoint.respond(at.now.mono, tx, &request.response(Status(200)));
                 self.cancelled(at, id);
             }
-            _ => self.endpoint.respond(at.now.mono, tx, &unknown),
+            Method::Prack => self.pracked(at, tx, request, id),
+            Method::Update => self.updated(at, tx, request, id),
+            // §14.2: the first INVITE has no final response yet.
+            Method::Invite => {
+                let wait = self.endpoint.entropy.number() % 11;
+                let response = request.response(Status(500)).with(Name::RetryAfter, wait.to_string());
+                self.endpoint.respond(at.now.mono, tx, &response);
+            }
+            _ => self.other_within(at, tx, request),
         }
     }
 
@@ -191,14 +225,21 @@ impl Engine {
         match request.method {
             Method::Invite => self.reinvited(at, tx, request, id),
             Method::Bye => self.hung_up(at, tx, request, id),
-            Method::Options => {
-                self.endpoint.respond(at.now.mono, tx, &capabilities(request));
-            }
-            Method::Other(_) => {
-                self.endpoint.respond(at.now.mono, tx, &request.response(Status(501)).with(Name::Allow, ALLOW));
-            }
-            _ => self.endpoint.respond(at.now.mono, tx, &request.response(Status(405)).with(Name::Allow, ALLOW)),
+            Method::Update => self.updated(at, tx, request, id),
+            Method::Info => self.informed(at, tx, request, id),
+            // The response it acknowledges has been overtaken by the 2xx (RFC 3262 §3).
+            Method::Prack => self.endpoint.respond(at.now.mono, tx, &request.response(Status(481))),
+            _ => self.other_within(at, tx, request),
         }
+    }
+
+    fn other_within(&mut self, at: At<'_>, tx: ServerTx, request: &Request) {
+        let response = match request.method {
+            Method::Options => capabilities(request),
+            Method::Other(_) => request.response(Status(501)).with(Name::Allow, ALLOW),
+            _ => request.response(Status(405)).with(Name::Allow, ALLOW),
+        };
+        self.endpoint.respond(at.now.mono, tx, &response);
     }
 
     /// The ACK of a 2xx of ours.
@@ -209,9 +250,12 @@ impl Engine {
         let number = ack.headers.cseq().map(|cseq| cseq.number).ok();
         match self.table.leg_mut(id).map(|leg| &mut leg.state) {
             Some(LegState::Up(up)) if up.dialog.owns(ack) => match up.exchange {
-                Exchange::Unacknowledged { tx, number: answered } if number == Some(answered) => {
+                Exchange::Unacknowledged { tx, number: answered, said } if number == Some(answered) => {
                     up.exchange = Exchange::Settled;
                     self.endpoint.acknowledged(at.now.mono, tx);
+                    if said == Said::Offer {
+                        self.take_acknowledged_answer(at, id, ack);
+                    }
                     self.settled(at, id);
                 }
                 _ => {}
@@ -225,10 +269,10 @@ impl Engine {
 /// §11.2: what the switch can do, the same to everybody and for every user, there or not: who there is, it tells only those who may call.
 fn capabilities(options: &Request) -> Response {
     let mut response = options.response(Status(200)).with(Name::Allow, ALLOW);
-    response.headers.push(Name::Accept, "application/sdp");
+    response.headers.push(Name::Accept, crate::sip::body::ACCEPT);
     response.headers.push(Name::AcceptEncoding, "identity");
     response.headers.push(Name::AcceptLanguage, "en");
-    response.headers.push(Name::Supported, SUPPORTED.join(", "));
+    response.headers.push(Name::Supported, SUPPORTED);
     response
 }
 
@@ -253,7 +297,7 @@ fn refused_before_authentication(request: &Request) -> Option<Response> {
         }
     }
     let mut required = request.headers.tokens(&Name::Require);
-    required.retain(|tag| !SUPPORTED.contains(&tag.as_str()));
+    required.retain(|token| !SUPPORTED.split(", ").any(|known| known == token));
     required.extend(request.headers.tokens(&Name::ProxyRequire));
     (!required.is_empty()).then(|| request.response(Status(420)).with(Name::Unsupported, required.join(", ")))
 }

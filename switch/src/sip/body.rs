@@ -138,12 +138,14 @@ impl Part<'_> {
 fn parts<'a>(content: &'a [u8], boundary: &str) -> Result<Vec<Part<'a>>, BodyError> {
     let delimiter = format!("--{boundary}");
     let starts_line = |at: usize| at == 0 || content[at - 1] == b'\n';
-    let mut marks: Vec<usize> = memmem::find_iter(content, delimiter.as_bytes()).filter(|at| starts_line(*at)).collect();
+    let mut marks: Vec<usize> =
+        memmem::find_iter(content, delimiter.as_bytes()).filter(|at| starts_line(*at)).collect();
     if marks.is_empty() || marks.len() > MAX_PARTS + 1 {
         return Err(BodyError::Malformed);
     }
     marks.push(content.len());
-    let between = marks.windows(2).map(|pair| &content[pair[0] + delimiter.len()..pair[1].max(pair[0] + delimiter.len())]);
+    let between =
+        marks.windows(2).map(|pair| &content[pair[0] + delimiter.len()..pair[1].max(pair[0] + delimiter.len())]);
     Ok(between.take_while(|part| !part.starts_with(b"--")).filter_map(part).collect())
 }
 
@@ -236,7 +238,9 @@ mod tests {
         let mut deep = MIXED.to_owned();
         for depth in 0..MAX_DEPTH {
             let inner = if depth == 0 { "b".to_owned() } else { format!("n{}", depth - 1) };
-            deep = format!("--n{depth}\r\nContent-Type: multipart/mixed;boundary={inner}\r\n\r\n{deep}\r\n--n{depth}--\r\n");
+            deep = format!(
+                "--n{depth}\r\nContent-Type: multipart/mixed;boundary={inner}\r\n\r\n{deep}\r\n--n{depth}--\r\n"
+            );
         }
         let outer = format!("multipart/mixed;boundary=n{}", MAX_DEPTH - 1);
         assert_eq!(found(&outer, &deep), Err(BodyError::Malformed));

@@ -56,6 +56,15 @@ impl Dialog {
         })
     }
 
+    /// The same dialog, confirmed by this 2xx, after requests went either way while it was early (§13.2.2.4: route set and target are the 2xx's).
+    #[must_use]
+    pub fn after(mut self, early: &Dialog) -> Dialog {
+        self.local_number = self.local_number.max(early.local_number);
+        self.remote_number = early.remote_number;
+        self.flow = early.flow;
+        self
+    }
+
     /// The way to the peer.
     pub fn flow(&self) -> Flow {
         self.flow

@@ -169,6 +169,13 @@ impl Headers {
         number(self.get(&Name::Expires)?).map(|seconds| u32::try_from(seconds).unwrap_or(u32::MAX))
     }
 
+    /// Retry-After, in seconds, without its comment and parameters (RFC 3261 §20.33); malformed reads as absent.
+    pub fn retry_after(&self) -> Option<u64> {
+        let value = trim(self.get(&Name::RetryAfter)?);
+        let end = value.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(value.len());
+        number(&value[..end])
+    }
+
     /// All Contact values.
     pub fn contacts(&self) -> Result<Contacts, ParseError> {
         let values: Vec<_> = self.limited(&Name::Contact)?;
@@ -195,9 +202,9 @@ impl Headers {
     /// Whether a list of tokens (Require, Supported, Allow …) has this one; parameters are left out.
     pub fn lists(&self, name: &Name, token: &str) -> bool {
         let bare = |value: &'_ [u8]| value.split(|byte| *byte == b';' || is_space(*byte)).next().map(<[u8]>::len);
-        self.values(name).take(MAX_VALUES).any(|value| {
-            bare(value).is_some_and(|length| value[..length].eq_ignore_ascii_case(token.as_bytes()))
-        })
+        self.values(name)
+            .take(MAX_VALUES)
+            .any(|value| bare(value).is_some_and(|length| value[..length].eq_ignore_ascii_case(token.as_bytes())))
     }
 
     /// RSeq (RFC 3262 §7.1); malformed reads as absent.

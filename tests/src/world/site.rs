@@ -39,6 +39,7 @@ pub(super) fn settings() -> Settings {
         ports: ports(1),
         max_calls: 10,
         max_transactions: 500,
+        follow_redirects: true,
         max_bindings: 4,
         cas: CasSettings::default(),
     }

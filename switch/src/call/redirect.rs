@@ -1,0 +1,101 @@
+//! What a phone says of itself when it will not be rung now: that another number should be (3xx), or that it wants to be left alone for a
+//! while (503 with Retry-After).
+
+use std::time::Duration;
+
+use cas::control::{CallEvent, CallId, Cause};
+use cas::site::UserId;
+
+use super::cause::Failure;
+use super::leg::LegId;
+use super::party::{Party, Side};
+use super::route::{self, Destination};
+use super::{CallNo, Stage};
+use crate::endpoint::Timer;
+use crate::engine::{At, Engine};
+use crate::sip::header::Contacts;
+use crate::sip::message::{Response, Status};
+
+/// Users a call may be sent on to: more is a loop that the numbers do not show.
+const MAX_REDIRECTS: usize = 5;
+/// Who answers 503 is left alone for so long at most, in seconds.
+const MAX_REST: u64 = 300;
+/// Peers that are left alone at a time; one more is asked again at once, which costs no more than its next 503.
+const MAX_RESTING: usize = 1024;
+
+impl Engine {
+    /// RFC 3261 §8.1.3.4: a phone sends its callers elsewhere. That is followed where it leads to a number of this switch (a phone is no gateway to
+    /// the rest of the world), and not in circles. False where it is not.
+    pub(crate) fn redirected(&mut self, at: At<'_>, id: LegId, response: &Response) -> bool {
+        let Some(leg) = self.table.leg(id).filter(|leg| leg.side == Side::Callee) else { return false };
+        let no = leg.call;
+        let Some(number) = self.redirect_target(id, response).filter(|_| self.settings.follow_redirects) else {
+            return false;
+        };
+        let Some(destination) = route::destination(at.site, &number) else { return false };
+        let Some(call) = self.table.call_mut(no) else { return false };
+        let from = call.callee.identity.user;
+        let goes_back = |user: &UserId| call.sent_on.contains(user) || from == Some(*user);
+        if matches!(&destination, Destination::User(user) if goes_back(user)) || call.sent_on.len() >= MAX_REDIRECTS {
+            return false;
+        }
+        call.sent_on.extend(from);
+        self.send_on(at, no, id, &number, &destination);
+        true
+    }
+
+    /// The number of the first contact, the preferred one first, that is meant for this switch.
+    fn redirect_target(&self, id: LegId, response: &Response) -> Option<String> {
+        let flow = self.table.leg(id)?.flow();
+        let Ok(Contacts::List(mut contacts)) = response.headers.contacts() else { return None };
+        let q = |value: Option<&str>| value.and_then(|q| q.parse::<f32>().ok()).filter(|q| (0.0..=1.0).contains(q));
+        contacts.sort_by(|a, b| {
+            let [a, b] = [a, b].map(|contact| q(contact.params.value("q")).unwrap_or(1.0));
+            b.total_cmp(&a)
+        });
+        contacts.into_iter().find(|contact| self.serves(&contact.uri, &flow)).and_then(|contact| contact.uri.user)
+    }
+
+    /// The callee's end becomes another's: his own phones ring no more, and his clients and his history are told.
+    fn send_on(&mut self, at: At<'_>, no: CallNo, id: LegId, number: &str, destination: &Destination) {
+        let forwarded = Failure::new(Cause::Forwarded);
+        if let Some(leg) = self.table.remove_leg(id) {
+            self.close_media(id, leg.place, None);
+        }
+        let others = self.table.call(no).map(|call| call.callee.legs()).unwrap_or_default();
+        for other in others.into_iter().filter(|other| *other != id) {
+            self.leave(at, other, forwarded, None);
+        }
+        let Some(call) = self.table.call(no) else { return };
+        if let Some(record) = super::record::history(call, Side::Callee, Cause::Forwarded, 0) {
+            self.write_history(record);
+        }
+        let next = Party::new(CallId(self.table.number(at.now)), route::identity(at.site, number), at.now);
+        let Some(before) = self.table.replace_callee(no, next) else { return };
+        if let (Some(user), Some(_)) = (before.identity.user, &before.told) {
+            let event = CallEvent::Ended { call: before.id, user, cause: Cause::Forwarded, duration_msec: 0 };
+            self.events.push_back(event);
+        }
+        if let Some(call) = self.table.call_mut(no)
+            && let Stage::Ringing { failure, .. } = &mut call.stage
+        {
+            *failure = None;
+        }
+        self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
+        self.touch(no, Some(Cause::Forwarded));
+        self.reach_destination(at, no, destination);
+    }
+
+    /// RFC 3261 §21.5.4: who answers 503 and says for how long is not asked again before.
+    pub(crate) fn heed_retry_after(&mut self, at: At<'_>, id: LegId, response: &Response) {
+        let seconds = response.headers.retry_after().filter(|_| response.status == Status(503));
+        let (Some(seconds), Some(leg)) = (seconds, self.table.leg(id)) else { return };
+        let peer = leg.flow().peer;
+        if self.resting.len() >= MAX_RESTING {
+            self.resting.retain(|_, until| *until > at.now.mono);
+        }
+        if self.resting.len() < MAX_RESTING {
+            self.resting.insert(peer, at.now.mono + Duration::from_secs(seconds.min(MAX_REST)));
+        }
+    }
+}
