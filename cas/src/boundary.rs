@@ -1,11 +1,13 @@
 //! What goes into the CAS and comes out of it: requests and replies, work for others and what they found, settings and counts.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 
+use crate::site::DeviceId;
 use crate::store;
 use crate::time::Now;
 use crate::wire::{Failure, Fields, json};
@@ -204,8 +206,8 @@ pub enum Output {
     Store(store::RequestId, store::Request),
     /// Have a helper do it.
     Help(Job),
-    /// These users or devices changed or went: the engine ends what hangs on them.
-    SiteChanged,
+    /// These devices came, changed or went: the engine ends what hangs on those that are gone.
+    SiteChanged(BTreeSet<DeviceId>),
 }
 
 /// What the configuration says of the CAS, and its limits.
@@ -217,13 +219,21 @@ pub struct Settings {
     pub ring: usize,
     /// Sessions of one user.
     pub sessions_per_user: usize,
+    /// Sessions opened from one source: an address, or an IPv6 /64.
+    pub sessions_per_source: usize,
     /// Sessions in all.
     pub sessions: usize,
 }
 
 impl Default for Settings {
     fn default() -> Settings {
-        Settings { idle: Duration::from_secs(120), ring: 1024, sessions_per_user: 16, sessions: 10_000 }
+        Settings {
+            idle: Duration::from_secs(120),
+            ring: 1024,
+            sessions_per_user: 16,
+            sessions_per_source: 5000,
+            sessions: 10_000,
+        }
     }
 }
 

@@ -8,10 +8,12 @@ mod browser;
 mod route;
 #[cfg(test)]
 mod tests;
+mod turn;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -32,6 +34,9 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use self::body::Budget;
+pub use self::turn::Turns;
+use self::turn::{InTurn, Place};
+use crate::attempts::network;
 use crate::boundary::{Endpoint, Reply, Request, Source};
 use crate::time::{Now, Wall};
 use crate::wire::Failure;
@@ -41,6 +46,8 @@ use crate::wire::Failure;
 pub struct Limits {
     /// Connections at a time; one more is answered 503 and closed.
     pub connections: usize,
+    /// Likewise those of one source: an address, or an IPv6 /64.
+    pub per_source: usize,
     /// Streams of one HTTP/2 connection.
     pub streams: u32,
     /// The largest body of a session.
@@ -63,6 +70,7 @@ impl Default for Limits {
     fn default() -> Limits {
         Limits {
             connections: 16_384,
+            per_source: 8192,
             streams: 64,
             body: 1 << 20,
             small_body: 4 << 10,
@@ -78,12 +86,18 @@ impl Default for Limits {
 /// Serves until `stop` is ready, then lets what is under way end. Must run within a [`tokio::task::LocalSet`].
 ///
 /// `ask` answers; what it returns is dropped before it is ready where nobody waits for the reply any more.
-pub async fn serve<A>(listener: TcpListener, ask: Rc<A>, limits: Limits, stop: impl Future<Output = ()>)
-where
+pub async fn serve<A>(
+    listener: TcpListener,
+    ask: Rc<A>,
+    limits: Limits,
+    turns: Rc<Turns>,
+    stop: impl Future<Output = ()>,
+) where
     A: AsyncFn(Request) -> Reply + 'static,
 {
     let bodies = Budget::new(limits.bodies);
-    let listening = Rc::new(Listening { ask, limits, bodies });
+    let listening = Rc::new(Listening { ask, limits, bodies, turns: Rc::clone(&turns) });
+    let (door, sources) = (Place::new(&turns), Rc::new(Sources::default()));
     let limits = &listening.limits;
     let (stopping, stopped) = watch::channel(());
     let mut connections = JoinSet::new();
@@ -93,11 +107,18 @@ where
             biased;
             () = &mut stop => break,
             Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => match accepted {
-                Ok((stream, _)) if connections.len() >= limits.connections => turn_away(stream),
-                Ok((stream, peer)) => {
-                    connections.spawn_local(connection(stream, peer.ip(), Rc::clone(&listening), stopped.clone()));
-                }
+            accepted = poll_fn(|context| door.poll(context, |context| listener.poll_accept(context))) => match accepted {
+                Ok((stream, _)) if connections.len() >= limits.connections => turn_away(stream, &turns),
+                Ok((stream, peer)) => match sources.enter(peer.ip(), limits.per_source) {
+                    Some(entered) => {
+                        let (listening, stopped) = (Rc::clone(&listening), stopped.clone());
+                        connections.spawn_local(InTurn::new(&turns, async move {
+                            connection(stream, peer.ip(), listening, stopped).await;
+                            drop(entered);
+                        }));
+                    }
+                    None => turn_away(stream, &turns),
+                },
                 Err(error) => {
                     // Out of file descriptors, say: others may be closed meanwhile.
                     tracing::warn!(%error, "an HTTP connection could not be accepted");
@@ -118,11 +139,51 @@ struct Listening<A> {
     ask: Rc<A>,
     limits: Limits,
     bodies: Rc<Budget>,
+    turns: Rc<Turns>,
+}
+
+/// The connections of each source.
+#[derive(Default)]
+struct Sources(RefCell<BTreeMap<IpAddr, usize>>);
+
+impl Sources {
+    fn enter(self: &Rc<Sources>, peer: IpAddr, limit: usize) -> Option<Entered> {
+        let source = network(peer);
+        let mut open = self.0.borrow_mut();
+        let open = open.entry(source).or_default();
+        if *open >= limit {
+            return None;
+        }
+        *open += 1;
+        Some(Entered { sources: Rc::clone(self), source })
+    }
+}
+
+/// A connection's part of its source's, until it is dropped.
+struct Entered {
+    sources: Rc<Sources>,
+    source: IpAddr,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let mut open = self.sources.0.borrow_mut();
+        if let Some(count) = open.get_mut(&self.source) {
+            *count -= 1;
+            if *count == 0 {
+                open.remove(&self.source);
+            }
+        }
+    }
 }
 
 /// One connection more than there may be. The few bytes fit into the empty buffer of a new socket.
-fn turn_away(stream: TcpStream) {
-    tracing::warn!("an HTTP connection beyond the limit was turned away");
+fn turn_away(stream: TcpStream, turns: &Turns) {
+    let refused = turns.refused.get() + 1;
+    turns.refused.set(refused);
+    if refused.is_power_of_two() {
+        tracing::warn!(refused, "HTTP connections beyond a limit were turned away");
+    }
     let answer =
         b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
     if let Ok(mut stream) = stream.into_std() {
@@ -165,12 +226,12 @@ impl Drop for Busy {
 }
 
 /// What hyper spawns for the streams of an HTTP/2 connection stays on this thread.
-#[derive(Clone, Copy)]
-struct LocalExecutor;
+#[derive(Clone)]
+struct LocalExecutor(Rc<Turns>);
 
 impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        tokio::task::spawn_local(future);
+        tokio::task::spawn_local(InTurn::new(&self.0, future));
     }
 }
 
@@ -193,7 +254,7 @@ where
             Ok::<_, Infallible>(response(reply.unwrap_or_else(|refusal| refusal), is_head))
         }
     });
-    let mut builder = auto::Builder::new(LocalExecutor);
+    let mut builder = auto::Builder::new(LocalExecutor(Rc::clone(&listening.turns)));
     builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(limits.streams);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));

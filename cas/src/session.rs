@@ -4,11 +4,13 @@
 //! abandoned (no request for the configured time, no poll held, nothing under way), with its user, or because its user logged in too often.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
+use crate::attempts::network;
 use crate::boundary::RequestId;
 use crate::event::{Event, Ring};
 use crate::repeat::Repeats;
@@ -38,6 +40,8 @@ pub(crate) struct Session {
     pub(crate) repeats: Repeats,
     /// Commands accepted by call control and not completed.
     pub(crate) pending: usize,
+    /// Where it was opened from.
+    source: IpAddr,
     token: TokenHash,
     events: Ring,
     poll: Option<Poll>,
@@ -82,6 +86,8 @@ pub(crate) struct Sessions {
     sessions: BTreeMap<SessionKey, Session>,
     by_token: BTreeMap<TokenHash, SessionKey>,
     by_user: BTreeMap<UserId, BTreeSet<SessionKey>>,
+    /// How many were opened from each source.
+    by_source: BTreeMap<IpAddr, usize>,
     /// One entry for each session.
     timers: BTreeSet<(Instant, SessionKey)>,
     polls: BTreeMap<RequestId, SessionKey>,
@@ -111,6 +117,7 @@ impl Sessions {
             sessions: BTreeMap::new(),
             by_token: BTreeMap::new(),
             by_user: BTreeMap::new(),
+            by_source: BTreeMap::new(),
             timers: BTreeSet::new(),
             polls: BTreeMap::new(),
             ready: BTreeSet::new(),
@@ -122,7 +129,10 @@ impl Sessions {
         }
     }
 
-    pub(crate) fn open(&mut self, now: Now, client: Client, token: &str) -> SessionKey {
+    /// `from`: the address that logged in.
+    pub(crate) fn open(&mut self, now: Now, client: Client, from: IpAddr, token: &str) -> SessionKey {
+        let source = network(from);
+        *self.by_source.entry(source).or_default() += 1;
         self.last += 1;
         let key = SessionKey(self.last);
         let token = hash(token);
@@ -135,6 +145,7 @@ impl Sessions {
             subscriptions: BTreeMap::new(),
             repeats: Repeats::default(),
             pending: 0,
+            source,
             token,
             events: Ring::new(self.ring),
             poll: None,
@@ -155,6 +166,12 @@ impl Sessions {
             keys.remove(&key);
             if keys.is_empty() {
                 self.by_user.remove(&session.client.user);
+            }
+        }
+        if let Some(opened) = self.by_source.get_mut(&session.source) {
+            *opened -= 1;
+            if *opened == 0 {
+                self.by_source.remove(&session.source);
             }
         }
         self.timers.remove(&(session.armed, key));
@@ -180,6 +197,11 @@ impl Sessions {
 
     pub(crate) fn len(&self) -> usize {
         self.sessions.len()
+    }
+
+    /// How many were opened from the source of this address.
+    pub(crate) fn of_source(&self, from: IpAddr) -> usize {
+        self.by_source.get(&network(from)).copied().unwrap_or_default()
     }
 
     /// Polls that wait.
@@ -318,10 +340,13 @@ fn hash(token: &str) -> TokenHash {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
+
     use super::*;
     use crate::time::Wall;
     use crate::wire::Fields;
 
+    const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const IDLE: Duration = Duration::from_secs(120);
 
     fn seconds(n: u64) -> Duration {
@@ -339,17 +364,19 @@ mod tests {
     #[test]
     fn a_session_is_found_by_its_token_until_it_is_closed() {
         let (mut sessions, now) = sessions();
-        let key = sessions.open(now, client(1), "abc");
+        let key = sessions.open(now, client(1), SOURCE, "abc");
         assert_eq!(sessions.find("abc"), Some(key));
         assert_eq!(sessions.find("abd"), None);
+        assert_eq!(sessions.of_source(SOURCE), 1);
         assert!(sessions.close(key).is_some());
+        assert!(sessions.by_source.is_empty());
         assert_eq!((sessions.find("abc"), sessions.len(), sessions.next_timeout()), (None, 0, None));
     }
 
     #[test]
     fn s48_an_idle_session_is_abandoned_and_a_used_one_is_not() {
         let (mut sessions, now) = sessions();
-        let key = sessions.open(now, client(1), "abc");
+        let key = sessions.open(now, client(1), SOURCE, "abc");
         sessions.enter(now.plus(seconds(60)), key);
         assert_eq!(sessions.next_due(now.plus(IDLE)), None, "a request is under way");
         sessions.leave(now.plus(seconds(200)), key);
@@ -361,7 +388,7 @@ mod tests {
     #[test]
     fn a_poll_ends_in_time_and_counts_as_use() {
         let (mut sessions, now) = sessions();
-        let key = sessions.open(now, client(1), "abc");
+        let key = sessions.open(now, client(1), SOURCE, "abc");
         assert_eq!(sessions.poll(now, key, RequestId(1), seconds(30), None), None);
         assert_eq!(sessions.next_timeout(), Some(now.mono + seconds(30)));
         let then = now.plus(seconds(30));
@@ -374,7 +401,7 @@ mod tests {
     #[test]
     fn a_poll_is_ready_once_an_event_came_and_a_second_supersedes_it() {
         let (mut sessions, now) = sessions();
-        let key = sessions.open(now, client(1), "abc");
+        let key = sessions.open(now, client(1), SOURCE, "abc");
         sessions.poll(now, key, RequestId(1), seconds(30), None);
         assert_eq!(sessions.poll(now, key, RequestId(2), seconds(30), None), Some(RequestId(1)));
         assert_eq!(sessions.next_ready(), None);
@@ -386,9 +413,9 @@ mod tests {
     #[test]
     fn the_least_used_session_is_one_without_a_poll() {
         let (mut sessions, now) = sessions();
-        let first = sessions.open(now, client(1), "a");
-        let second = sessions.open(now.plus(seconds(1)), client(1), "b");
-        sessions.open(now, client(2), "c");
+        let first = sessions.open(now, client(1), SOURCE, "a");
+        let second = sessions.open(now.plus(seconds(1)), client(1), SOURCE, "b");
+        sessions.open(now, client(2), SOURCE, "c");
         assert_eq!(sessions.least_used(UserId(1)), Some(first));
         sessions.poll(now, first, RequestId(1), seconds(30), None);
         assert_eq!(sessions.least_used(UserId(1)), Some(second));

@@ -27,6 +27,7 @@ pub(crate) mod sound;
 pub(crate) mod table;
 pub(crate) mod update;
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use cas::control::Ticket;
@@ -54,6 +55,8 @@ pub(crate) struct Call {
     pub(crate) max_forwards: u8,
     /// Whose phones have sent the caller on to the present callee.
     pub(crate) sent_on: Vec<UserId>,
+    /// Whence the INVITE came that began it; `None` for a client's.
+    pub(crate) source: Option<IpAddr>,
 }
 
 /// How far a call has come.

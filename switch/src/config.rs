@@ -13,6 +13,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cas::site::DigestPolicy;
 
@@ -29,6 +30,8 @@ pub struct Config {
     pub media: Media,
     /// `[cas]`
     pub cas: CasSection,
+    /// `[limits]`
+    pub limits: Limits,
     /// `[log]`
     pub log: Log,
 }
@@ -66,6 +69,39 @@ pub struct CasSection {
     pub listen: Vec<SocketAddr>,
 }
 
+/// `[limits]`: how much there may be, in all and of one source. A source is an IP address, or an IPv6 /64.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at a time, where the RTP ports do not end it before.
+    pub calls: usize,
+    /// Calls at a time that phones of one source have begun.
+    pub calls_per_source: usize,
+    /// SIP requests whose answers are remembered.
+    pub transactions: usize,
+    /// Those of a source that the switch does not know.
+    pub transactions_per_source: usize,
+    /// Contacts of phones.
+    pub registrations: usize,
+    /// Contacts registered from one source.
+    pub registrations_per_source: usize,
+    /// SIP connections over TCP.
+    pub tcp: usize,
+    /// Those of one source.
+    pub tcp_per_source: usize,
+    /// CAS sessions.
+    pub sessions: usize,
+    /// Those of one user.
+    pub sessions_per_user: usize,
+    /// Those opened from one source.
+    pub sessions_per_source: usize,
+    /// HTTP connections.
+    pub http: usize,
+    /// Those of one source.
+    pub http_per_source: usize,
+    /// How long SIP datagrams may wait before new calls are turned away.
+    pub lag: Duration,
+}
+
 /// `[log]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Log {
@@ -100,7 +136,32 @@ const SETTINGS: &[Setting] = &[
     setting("media", "ports", r#""20000-29999""#, "RTP and RTCP ports over UDP: a call uses four"),
     setting("media", "threads", "1", "threads that relay it, each with its part of the ports: 1 to 32, no more than cores"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
+    setting("limits", "calls", "10000", "calls at a time, where the RTP ports do not end it before"),
+    setting("limits", "calls-per-source", "5000", "of them from one source: an IP address, or an IPv6 /64"),
+    setting("limits", "transactions", "1000000", "SIP requests remembered; each stays for 32 s after its end"),
+    setting("limits", "transactions-per-source", "10000", "of them from one source without gateway or registered phone"),
+    setting("limits", "registrations", "50000", "contacts of phones"),
+    setting("limits", "registrations-per-source", "20000", "of them registered from one source"),
+    setting("limits", "tcp", "8192", "SIP connections over TCP"),
+    setting("limits", "tcp-per-source", "512", "of them from one source without gateway or registered phone"),
+    setting("limits", "sessions", "10000", "CAS sessions"),
+    setting("limits", "sessions-per-user", "16", "of them of one user: one more login ends the least used"),
+    setting("limits", "sessions-per-source", "5000", "of them from one source"),
+    setting("limits", "http", "16384", "HTTP connections"),
+    setting("limits", "http-per-source", "8192", "of them from one source"),
+    setting("limits", "lag", "100", "ms that SIP may be behind before new calls get 503"),
     setting("log", "level", r#""info""#, "error, warn, info, debug or trace"),
+];
+
+/// Limits that are parts of others.
+const PARTS: [(&str, &str); 7] = [
+    ("calls-per-source", "calls"),
+    ("transactions-per-source", "transactions"),
+    ("registrations-per-source", "registrations"),
+    ("tcp-per-source", "tcp"),
+    ("sessions-per-user", "sessions"),
+    ("sessions-per-source", "sessions"),
+    ("http-per-source", "http"),
 ];
 
 /// The file with every default, each with its comment.
@@ -152,6 +213,22 @@ impl Config {
                 threads: file.get("media", "threads", read::threads)?,
             },
             cas: CasSection { listen: file.get("cas", "listen", read::addresses)? },
+            limits: Limits {
+                calls: file.get("limits", "calls", read::limit)?,
+                calls_per_source: file.get("limits", "calls-per-source", read::limit)?,
+                transactions: file.get("limits", "transactions", read::limit)?,
+                transactions_per_source: file.get("limits", "transactions-per-source", read::limit)?,
+                registrations: file.get("limits", "registrations", read::limit)?,
+                registrations_per_source: file.get("limits", "registrations-per-source", read::limit)?,
+                tcp: file.get("limits", "tcp", read::limit)?,
+                tcp_per_source: file.get("limits", "tcp-per-source", read::limit)?,
+                sessions: file.get("limits", "sessions", read::limit)?,
+                sessions_per_user: file.get("limits", "sessions-per-user", read::limit)?,
+                sessions_per_source: file.get("limits", "sessions-per-source", read::limit)?,
+                http: file.get("limits", "http", read::limit)?,
+                http_per_source: file.get("limits", "http-per-source", read::limit)?,
+                lag: file.get("limits", "lag", read::lag)?,
+            },
             log: Log { level: file.get("log", "level", read::level)? },
         };
         if config.sip.udp.is_empty() && config.sip.tcp.is_empty() {
@@ -169,6 +246,15 @@ impl Config {
                     &format!("no port of {first}-{last}, which are the media's unless it sets others"),
                 )
             });
+        }
+        for (part, whole) in PARTS {
+            if file.get("limits", part, read::limit)? > file.get("limits", whole, read::limit)? {
+                // The error belongs to the line that the file has.
+                return Err(match file.sets("limits", part) {
+                    true => file.wrong("limits", part, &format!("no more than {whole}")),
+                    false => file.wrong("limits", whole, &format!("no less than {part}, or {part} set too")),
+                });
+            }
         }
         Ok(config)
     }

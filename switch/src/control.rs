@@ -4,14 +4,15 @@
 //! handles it to its end, and what it wants done is done before the next. There is no queue, no lock and no hop between a request and the
 //! INVITE it causes.
 //!
-//! SIP and timers go first: before a client's request is executed, the datagrams waiting in the sockets are handled and due timers fired, so
-//! that no flood of clients delays a call. The store thread, the helper pool and the media workers answer through one bounded queue.
+//! SIP and timers go first: before a client's request is executed, the datagrams waiting in the sockets are handled and due timers fired; and HTTP as a
+//! whole has a millisecond a turn ([`Turns`]). So no flood of clients delays a call. The store thread, the helper pool and the media workers answer through one bounded queue.
 //!
 //! [`step`]: Control::step
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use cas::cas::{Reply, Request, RequestId};
+use cas::http::Turns;
 use cas::store::thread::StoreThread;
 use media::Plane;
 use tokio::sync::{Notify, mpsc, oneshot};
@@ -65,6 +67,8 @@ pub struct Control {
     helpers: Pool,
     clients: RefCell<BTreeMap<RequestId, oneshot::Sender<Reply>>>,
     next_request: Cell<u64>,
+    /// SIP and timers, then HTTP.
+    http_turns: Rc<Turns>,
     alarm: Alarm,
     over: Arc<Over>,
 }
@@ -115,17 +119,28 @@ impl Control {
         let Parts { node, udp, tcp, tcp_limits, media, store, helpers, over } = parts;
         Rc::new_cyclic(|control| {
             let sink = sink(control.clone());
+            let first = control.clone();
+            let http_turns = Turns::new(move || {
+                if let Some(control) = first.upgrade() {
+                    control.sip_first();
+                }
+            });
+            let node_of = control.clone();
+            let knows: Rc<dyn Fn(IpAddr) -> bool> = Rc::new(move |address| {
+                node_of.upgrade().is_some_and(|control| control.node.borrow().engine().knows(address))
+            });
             Control {
                 node: RefCell::new(node),
                 answers: RefCell::default(),
                 udp,
-                tcp: Rc::new(Tcp::new(tcp, tcp_limits, Rc::clone(&sink))),
+                tcp: Rc::new(Tcp::new(tcp, tcp_limits, Rc::clone(&sink), knows)),
                 sink,
                 media: RefCell::new(media),
                 store,
                 helpers,
                 clients: RefCell::default(),
                 next_request: Cell::new(1),
+                http_turns,
                 alarm: Alarm::default(),
                 over,
             }
@@ -211,6 +226,7 @@ impl Control {
             spawn_local(Rc::clone(&self.tcp).serve(index));
         }
         spawn_local(Rc::clone(self).keep_time());
+        spawn_local(Rc::clone(&self.http_turns).run());
         spawn_local(Rc::clone(self).hear(told.answers, |input| input));
         spawn_local(Rc::clone(self).hear(told.events, Input::Media));
     }

@@ -10,6 +10,8 @@ use cas::entropy::Entropy;
 use cas::site::DeviceId;
 
 use crate::call::{CallNo, LegId};
+use crate::engine::sources::for_strangers;
+use crate::node::Settings;
 use crate::registrar::{Phone, gruu};
 use crate::sip::flow::{Channel, Flow, StreamId};
 use crate::sip::header::{Address, Name};
@@ -99,9 +101,14 @@ impl Alarms for Timers<Timer> {
 }
 
 impl Endpoint {
-    pub(crate) fn new(max_transactions: usize, entropy: Box<dyn Entropy>) -> Endpoint {
+    pub(crate) fn new(settings: &Settings, entropy: Box<dyn Entropy>) -> Endpoint {
+        let limits = transaction::Limits {
+            all: settings.max_transactions,
+            strangers: for_strangers(settings.max_transactions),
+            per_source: settings.limits.transactions_per_source,
+        };
         Endpoint {
-            transactions: Transactions::new(max_transactions),
+            transactions: Transactions::new(limits),
             timers: Timers::default(),
             entropy,
             sends: VecDeque::new(),
@@ -116,6 +123,11 @@ impl Endpoint {
     /// Random hexadecimal: a tag, a branch, a Call-ID.
     pub(crate) fn token(&mut self) -> String {
         self.entropy.token(12)
+    }
+
+    /// How long a refused peer is asked to wait, in seconds: by chance, so that they do not come back all at once.
+    pub(crate) fn retry_after(&mut self) -> u64 {
+        5 + self.entropy.number() % 10
     }
 
     pub(crate) fn respond(&mut self, now: Instant, tx: ServerTx, response: &Response) {
@@ -203,9 +215,16 @@ impl Endpoint {
         transactions.acknowledged(&mut io, tx);
     }
 
-    pub(crate) fn receive_request(&mut self, now: Instant, flow: Flow, request: Request) -> Option<Indication<Owner>> {
+    /// `is_known`: whether its sender is more than a stranger.
+    pub(crate) fn receive_request(
+        &mut self,
+        now: Instant,
+        flow: Flow,
+        request: Request,
+        is_known: impl FnOnce() -> bool,
+    ) -> Option<Indication<Owner>> {
         let (transactions, mut io) = self.io(now);
-        transactions.receive_request(&mut io, flow, request)
+        transactions.receive_request(&mut io, flow, request, is_known)
     }
 
     pub(crate) fn receive_response(&mut self, now: Instant, response: Response) -> Option<Indication<Owner>> {

@@ -4,9 +4,11 @@
 //! The engine never calls the CAS; what there is to tell is in its events.
 
 mod message;
+pub(crate) mod overload;
 mod registration;
+pub(crate) mod sources;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -22,7 +24,8 @@ use crate::call::CallNo;
 use crate::call::cause::Failure;
 use crate::call::table::Table;
 use crate::endpoint::{Endpoint, Timer};
-use crate::node::{Output, Settings, StoreUser};
+use crate::engine::sources::Sources;
+use crate::node::{Limits, Output, Settings, StoreUser};
 use crate::ports::Ports;
 use crate::registrar::Registrar;
 use crate::seats::{Seats, Told};
@@ -31,6 +34,8 @@ use crate::sip::message::Response;
 use crate::sip::timer::TIMEOUT;
 use crate::sip::transaction::ServerTx;
 use crate::sip::wire::{Frame, parse_datagram};
+
+pub use overload::Pressure;
 
 /// What the switch takes (RFC 3261 §20.5).
 pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO";
@@ -57,6 +62,7 @@ pub(crate) struct EngineSettings {
     pub(crate) media_address: Option<IpAddr>,
     pub(crate) max_calls: usize,
     pub(crate) follow_redirects: bool,
+    pub(crate) limits: Limits,
 }
 
 /// Whether the switch goes on.
@@ -87,6 +93,8 @@ pub struct Counts {
     pub malformed: u64,
     /// Failed authentications.
     pub refused: u64,
+    /// Requests answered 503: the switch was behind, a table was full, or a source had its part.
+    pub turned_away: u64,
     /// Writes that the store could not do.
     pub store_failures: u64,
 }
@@ -99,6 +107,9 @@ pub struct Engine {
     pub(crate) table: Table,
     pub(crate) ports: Ports,
     pub(crate) seats: Seats,
+    pub(crate) sources: Sources,
+    /// How far the sockets say we are behind.
+    pressure: Pressure,
     /// Gateways, and the address of ours that reaches each.
     pub(crate) gateways: BTreeMap<SocketAddr, Option<SocketAddr>>,
     /// Peers that have answered 503, and until when they are not asked again.
@@ -121,7 +132,7 @@ pub struct Engine {
 impl Engine {
     /// With the bindings that outlived a restart.
     pub fn new(now: Now, settings: &Settings, site: &Site, snapshot: &Snapshot, entropy: Box<dyn Entropy>) -> Engine {
-        let mut endpoint = Endpoint::new(settings.max_transactions, entropy);
+        let mut endpoint = Endpoint::new(settings, entropy);
         let mut key = [0; 32];
         endpoint.entropy.fill(&mut key);
         let random = endpoint.entropy.number();
@@ -132,12 +143,15 @@ impl Engine {
                 media_address: settings.media_address,
                 max_calls: settings.max_calls,
                 follow_redirects: settings.follow_redirects,
+                limits: settings.limits.clone(),
             },
             endpoint,
             registrar: Registrar::new(now, &snapshot.bindings, settings.max_bindings),
             table: Table::default(),
             ports: Ports::new(&settings.ports, random),
             seats: Seats::default(),
+            sources: Sources::default(),
+            pressure: Pressure::None,
             gateways: BTreeMap::new(),
             resting: BTreeMap::new(),
             touched: BTreeMap::new(),
@@ -151,15 +165,19 @@ impl Engine {
             outputs: VecDeque::new(),
             next_store: 0,
         };
-        let devices: Vec<DeviceId> = engine.registrar.devices().collect();
-        for device in devices {
-            engine.watch_binding(site, device);
+        let mut devices: BTreeSet<DeviceId> = engine.registrar.devices().collect();
+        for device in &devices {
+            engine.watch_binding(site, *device);
         }
-        engine.site_changed(At { now, site });
+        devices.extend(site.devices().map(|device| device.id));
+        engine.site_changed(At { now, site }, &devices);
         engine
     }
 
     pub(crate) fn datagram(&mut self, at: At<'_>, flow: Flow, bytes: &Bytes) {
+        if self.is_turned_away(flow, bytes) {
+            return;
+        }
         self.parsed(at, flow, parse_datagram(bytes));
         self.end_step(at);
     }
@@ -279,33 +297,42 @@ impl Engine {
         self.end_step(at);
     }
 
-    /// Users, devices or numbers changed: what hangs on those that are gone ends.
-    pub(crate) fn site_changed(&mut self, at: At<'_>) {
-        let gone: Vec<DeviceId> = self.registrar.devices().filter(|id| at.site.device(*id).is_none()).collect();
-        for device in gone {
-            let (changes, gone) = self.registrar.remove(device);
-            self.unbound(at, device, changes, gone);
+    /// These devices came, changed or went: what hangs on those that are gone ends.
+    pub(crate) fn site_changed(&mut self, at: At<'_>, devices: &BTreeSet<DeviceId>) {
+        for id in devices {
+            let device = at.site.device(*id);
+            if device.is_none() && self.registrar.is_registered(*id) {
+                let (changes, gone) = self.registrar.remove(*id);
+                self.unbound(at, *id, changes, gone);
+            }
+            let peer = device.and_then(|device| match device.access {
+                Access::Address(peer) => Some(peer),
+                Access::Digest { .. } => None,
+            });
+            let before = self.sources.gateway(*id, peer).filter(|before| Some(*before) != peer);
+            if let Some(left) = before.filter(|left| at.site.gateway_at(*left).is_none()) {
+                self.gateways.remove(&left);
+            }
+            if let Some(peer) = peer {
+                self.gateways.entry(peer).or_default();
+                self.outputs.push_back(Output::Resolve(peer));
+            }
         }
-        self.endpoint.keep_phones(|sip_user| at.site.device_by_sip_user(sip_user).is_some());
-        let orphans: Vec<CallNo> = self
-            .table
-            .legs()
-            .filter(|(_, leg)| at.site.device(leg.device).is_none())
-            .map(|(_, leg)| leg.call)
-            .collect();
-        for no in orphans {
-            self.end_call(at, no, Failure::new(Cause::Normal), None);
-        }
-        let peers = at.site.devices().filter_map(|device| match device.access {
-            Access::Address(peer) => Some(peer),
-            Access::Digest { .. } => None,
-        });
-        let known = std::mem::take(&mut self.gateways);
-        for peer in peers {
-            self.gateways.insert(peer, known.get(&peer).copied().flatten());
-            self.outputs.push_back(Output::Resolve(peer));
+        // Legs and phones are looked through once, and only where a device has gone.
+        if devices.iter().any(|id| at.site.device(*id).is_none()) {
+            self.endpoint.keep_phones(|sip_user| at.site.device_by_sip_user(sip_user).is_some());
+            let is_orphan = |device: &DeviceId| devices.contains(device) && at.site.device(*device).is_none();
+            let orphans = self.table.legs().filter(|(_, leg)| is_orphan(&leg.device)).map(|(_, leg)| leg.call);
+            for no in orphans.collect::<Vec<CallNo>>() {
+                self.end_call(at, no, Failure::new(Cause::Normal), None);
+            }
         }
         self.end_step(at);
+    }
+
+    /// Whether a gateway is there, or a phone is registered from there.
+    pub fn knows(&self, address: IpAddr) -> bool {
+        self.sources.knows(address)
     }
 
     /// TERM: in order.

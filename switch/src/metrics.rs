@@ -26,6 +26,11 @@ pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
         ("sip_messages", "SIP messages received", counts.messages),
         ("sip_malformed", "SIP messages that could not be read", counts.malformed),
         ("authentication_failures", "Requests with a wrong secret", counts.refused),
+        (
+            "sip_turned_away",
+            "Requests answered 503: the switch was behind or full, or their source had its part",
+            counts.turned_away,
+        ),
         ("store_failures", "Writes that the store could not do", counts.store_failures),
         ("cas_messages", "CAS messages since the start", clients.messages),
         ("cas_events", "CAS events queued since the start", clients.events),

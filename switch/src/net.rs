@@ -11,6 +11,7 @@ use tracing::info;
 
 use crate::node::Input;
 
+mod behind;
 pub mod tcp;
 pub mod udp;
 

@@ -11,6 +11,7 @@ use cas::site::{MachineKey, Site};
 use cas::store;
 use cas::time::Now;
 
+pub use crate::engine::Pressure;
 use crate::engine::{At, Engine};
 pub use crate::sip::flow::{Channel, Flow, StreamId};
 pub use media::WorkerId;
@@ -43,8 +44,34 @@ pub struct Settings {
     pub max_transactions: usize,
     /// Bindings of one device (RFC 3261 §10.3).
     pub max_bindings: usize,
+    /// What one source may have, and what is no call and no transaction.
+    pub limits: Limits,
     /// The CAS's own.
     pub cas: cas::cas::Settings,
+}
+
+/// How much there may be of one source (an address, or an IPv6 /64), and of what else has a limit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Calls at a time that phones of one source have begun; a gateway has what all have.
+    pub calls_per_source: usize,
+    /// Server transactions of a source without gateway or registered phone.
+    pub transactions_per_source: usize,
+    /// Bindings in all.
+    pub registrations: usize,
+    /// Bindings of one source.
+    pub registrations_per_source: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            calls_per_source: 5000,
+            transactions_per_source: 10_000,
+            registrations: 50_000,
+            registrations_per_source: 20_000,
+        }
+    }
 }
 
 /// What a node is told.
@@ -72,6 +99,8 @@ pub enum Input {
     RequestGone(RequestId),
     /// No new calls; running ones get ten seconds, then BYE. [`Output::Stopped`] tells when all have ended.
     Stop,
+    /// How far the sockets are behind with what comes in.
+    Pressure(Pressure),
     /// Time passed.
     Timeout,
 }
@@ -135,6 +164,7 @@ impl Node {
             Input::Resolved(peer, local) => self.engine.resolved(peer, local),
             Input::Media(event) => self.engine.media_event(at, event),
             Input::Stored(StoreUser::Engine, id, result) => self.engine.stored(at, id, result),
+            Input::Pressure(pressure) => self.engine.press(pressure),
             Input::Stop => self.engine.stop(at),
             Input::Timeout => {
                 self.engine.timeout(at);
@@ -167,7 +197,9 @@ impl Node {
                         self.outputs.push_back(Output::Store(StoreUser::Cas, id, request));
                     }
                     cas::cas::Output::Help(job) => self.outputs.push_back(Output::Help(job)),
-                    cas::cas::Output::SiteChanged => self.engine.site_changed(At { now, site: &self.site }),
+                    cas::cas::Output::SiteChanged(devices) => {
+                        self.engine.site_changed(At { now, site: &self.site }, &devices);
+                    }
                 }
             } else {
                 return;

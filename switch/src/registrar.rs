@@ -181,6 +181,11 @@ impl Registrar {
         self.bindings.get(&device).into_iter().flatten().any(|binding| binding.flow.peer.ip() == source)
     }
 
+    /// The addresses that a device's bindings came from.
+    pub(crate) fn sources(&self, device: DeviceId) -> impl Iterator<Item = IpAddr> {
+        self.bindings.get(&device).into_iter().flatten().map(|binding| binding.flow.peer.ip())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bindings.values().map(Vec::len).sum()
     }

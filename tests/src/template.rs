@@ -282,6 +282,15 @@ impl Template {
         )
     }
 
+    /// An INVITE to a number without credentials, said.
+    pub fn invite(&mut self, world: &mut World, number: &str, body: &str) -> Sip {
+        let lines = self.invite_lines(number);
+        let invite =
+            self.request("INVITE", &format!("sip:{number}@{DOMAIN}"), &format!("{lines}CSeq: 1 INVITE\r\n"), body);
+        self.say(world, &invite);
+        Sip(invite)
+    }
+
     /// Calls a number, its challenge answered: the INVITE that was accepted for processing.
     #[track_caller]
     pub fn call(&mut self, world: &mut World, number: &str, body: &str) -> Sip {

@@ -38,6 +38,7 @@ pub use self::site::ports;
 pub use switch::demo::phone::{
     Answers, Ask, Behaviour, Codec, Deaf, Digits, End, Event, Hold, Manners, Reliable, SessionTimer, Status,
 };
+pub use switch::engine::{Counts, Pressure};
 
 use self::carry::Stream;
 use self::cast::Line;
@@ -192,6 +193,16 @@ impl World {
     /// Asks the switch to end in order.
     pub fn stop(&mut self) {
         self.tell_node(Input::Stop);
+    }
+
+    /// The sockets are so far behind.
+    pub fn put_under(&mut self, pressure: Pressure) {
+        self.tell_node(Input::Pressure(pressure));
+    }
+
+    /// What the switch has counted since its start.
+    pub fn counts(&self) -> Counts {
+        self.node.engine().counts()
     }
 
     /// What the switch sent to an address that is no telephone's, since it was last asked.

@@ -259,7 +259,7 @@ fn a_full_table_is_503_with_retry_after() {
     world.connect_call(a, b);
     let mut late = Template::new("503", 3);
     let body = late.sdp();
-    let invite = late.call(&mut world, "504", &body);
+    let invite = late.invite(&mut world, "504", &body);
     let refused = late.wait_status(&mut world, "INVITE", 503);
     let seconds: u32 = refused.header("Retry-After").parse().expect("Retry-After in seconds");
     assert!(seconds > 0, "{refused:?}");

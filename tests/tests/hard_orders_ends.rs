@@ -145,7 +145,7 @@ fn a_bye_to_a_telephone_that_takes_no_connection_ends_the_call_all_the_same() {
 fn refused_while_ending(world: &mut World) {
     let mut late = Template::new("503", 3);
     let body = late.sdp();
-    let invite = late.call(world, "502", &body);
+    let invite = late.invite(world, "502", &body);
     let refused = late.wait_status(world, "INVITE", 503);
     assert!(!refused.header("Retry-After").is_empty());
     late.acknowledge_refusal(world, &invite, &refused);

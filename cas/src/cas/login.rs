@@ -170,12 +170,15 @@ impl Cas {
         } else if self.core.sessions.len() >= settings.sessions {
             self.core.overloads += 1;
             return Err(Failure::new(Code::LIMIT, "the switch has as many sessions as it may have"));
+        } else if self.core.sessions.of_source(attempt.source) >= settings.sessions_per_source {
+            self.core.overloads += 1;
+            return Err(Failure::new(Code::LIMIT, "there are as many sessions from this address as there may be"));
         }
         let client = Client { user, app_id: attempt.app_id, device };
         let (kept, surplus) = self.core.kept.take(&client);
         self.core.write(surplus);
         let token = self.core.entropy.token(16);
-        let key = self.core.sessions.open(env.now, client, &token);
+        let key = self.core.sessions.open(env.now, client, attempt.source, &token);
         if !kept.is_empty() {
             if let Some(session) = self.core.sessions.get_mut(key) {
                 session.subscriptions.extend(kept.into_iter().map(|record| (record.id, record)));

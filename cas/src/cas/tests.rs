@@ -171,7 +171,7 @@ impl Bench {
                 }
                 Output::Store(id, request) => self.stored.push((id, request)),
                 Output::Help(job) => self.jobs.push(job),
-                Output::SiteChanged => self.site_changes += 1,
+                Output::SiteChanged(_) => self.site_changes += 1,
             }
         }
         let waits = !self.stored.is_empty() || !self.jobs.is_empty();

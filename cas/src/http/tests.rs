@@ -69,7 +69,9 @@ fn with_listener(limits: Limits, test: impl AsyncFnOnce(SocketAddr, Rc<App>)) {
         let (stop, stopped) = oneshot::channel::<()>();
         let asked = Rc::clone(&app);
         let ask = Rc::new(async move |request| asked.ask(request).await);
-        let server = tokio::task::spawn_local(serve(listener, ask, limits, async move {
+        let turns = Turns::new(|| {});
+        tokio::task::spawn_local(Rc::clone(&turns).run());
+        let server = tokio::task::spawn_local(serve(listener, ask, limits, turns, async move {
             let _ = stopped.await;
         }));
         test(address, app).await;
@@ -267,16 +269,19 @@ fn a_large_body_is_refused_over_http_2_too() {
 
 #[test]
 fn connections_are_limited_and_the_one_too_many_is_answered() {
-    let limits = Limits { connections: 1, ..Limits::default() };
-    with_listener(limits, async |address, app| {
-        let mut first = connect(address).await;
-        first.write_all(b"GET /getevents HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
-        app.polled.notified().await;
-        let answer = read_to_end(&mut connect(address).await).await;
-        assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
-        app.answer_poll();
-        assert!(read_to_end(&mut first).await.starts_with("HTTP/1.1 200"));
-    });
+    let (in_all, of_one) =
+        (Limits { connections: 1, ..Limits::default() }, Limits { per_source: 1, ..Limits::default() });
+    for limits in [in_all, of_one] {
+        with_listener(limits, async |address, app| {
+            let mut first = connect(address).await;
+            first.write_all(b"GET /getevents HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();
+            app.polled.notified().await;
+            let answer = read_to_end(&mut connect(address).await).await;
+            assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+            app.answer_poll();
+            assert!(read_to_end(&mut first).await.starts_with("HTTP/1.1 200"));
+        });
+    }
 }
 
 #[test]

@@ -187,7 +187,12 @@ pub(super) fn written(cx: &mut Context<'_>, write: SiteWrite) -> Progress {
     for session in write.ends {
         cx.core.end_session(cx.now, session);
     }
-    cx.core.outputs.push_back(Output::SiteChanged);
+    let devices = write.changes.iter().filter_map(|change| match change {
+        Change::PutDevice(device) => Some(device.id),
+        Change::RemoveDevice(id) => Some(*id),
+        _ => None,
+    });
+    cx.core.outputs.push_back(Output::SiteChanged(devices.collect()));
     Progress::Done(write.reply)
 }
 

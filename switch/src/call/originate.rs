@@ -1,5 +1,6 @@
 //! How a call begins: an INVITE from a phone, or a client's make-call.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use cas::control::{Accepted, CallId, Cause, Principal, Refusal, RefusalCode};
@@ -15,8 +16,7 @@ use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
-use crate::sip::header::Name;
-use crate::sip::message::{Request, Response, Status};
+use crate::sip::message::{Request, Status};
 use crate::sip::sdp::Direction;
 use crate::sip::session_timer::Grant;
 use crate::sip::transaction::ServerTx;
@@ -28,9 +28,8 @@ impl Engine {
     /// An INVITE outside of any dialog, from a device that has proved who it is.
     pub(crate) fn invited(&mut self, at: At<'_>, tx: ServerTx, invite: Request, flow: Flow, device: DeviceId) {
         self.endpoint.respond(at.now.mono, tx, &invite.response(Status(100)));
-        if self.is_full() {
-            self.endpoint.respond(at.now.mono, tx, &overloaded(&invite));
-            return;
+        if self.is_full() || self.has_its_calls(&flow) {
+            return self.overloaded(at, tx, &invite);
         }
         let (grant, offer) = match Grant::of(&invite).and_then(|grant| Ok((grant, read_offer(&invite)?))) {
             Ok(read) => read,
@@ -43,7 +42,7 @@ impl Engine {
             Err(error) => return self.endpoint.respond(at.now.mono, tx, &refused(&invite, error.status, &error.text)),
         };
         let Some(place) = self.ports.take() else {
-            return self.endpoint.respond(at.now.mono, tx, &overloaded(&invite));
+            return self.overloaded(at, tx, &invite);
         };
         let dialled = invite.uri.user.clone().unwrap_or_default();
         let served = self.serves(&invite.uri, &flow);
@@ -51,7 +50,8 @@ impl Engine {
         let caller = route::caller_identity(at.site, device, &invite);
         let callee = route::identity(at.site, &dialled);
         let max_forwards = invite.headers.max_forwards().ok().flatten().map_or(70, |left| left.saturating_sub(1));
-        let no = self.begin(at, caller, callee, Stage::Ringing { ticket: None, failure: None }, max_forwards);
+        let stage = Stage::Ringing { ticket: None, failure: None };
+        let no = self.begin(at, caller, callee, stage, max_forwards, Some(flow.source()));
         let leg = LegId(self.table.number(at.now));
         let sdp = self.session(&flow, place);
         let (terms, audio) = match offer {
@@ -118,18 +118,27 @@ impl Engine {
         if let Some(hint) = name_hint.filter(|_| callee.name.is_empty()) {
             callee.name = hint;
         }
-        let no = self.begin(at, caller, callee, Stage::RingingCaller { ticket, destination }, 70);
+        let no = self.begin(at, caller, callee, Stage::RingingCaller { ticket, destination }, 70, None);
         let call = self.table.call(no).map(|call| call.caller.id);
         self.ring(at, no, Side::Caller, own, &Offer::everything());
         Ok(Accepted { ticket, call })
     }
 
-    fn begin(&mut self, at: At<'_>, caller: Identity, callee: Identity, stage: Stage, max_forwards: u8) -> CallNo {
+    fn begin(
+        &mut self,
+        at: At<'_>,
+        caller: Identity,
+        callee: Identity,
+        stage: Stage,
+        max_forwards: u8,
+        source: Option<IpAddr>,
+    ) -> CallNo {
         let no = CallNo(self.table.number(at.now));
         let caller = Party::new(CallId(self.table.number(at.now)), caller, at.now);
         let callee = Party::new(CallId(self.table.number(at.now)), callee, at.now);
         tracing::debug!(call = %caller.id, far = %callee.id, "a call begins");
-        self.table.insert(no, Call { stage, caller, callee, max_forwards, sent_on: Vec::new() });
+        let call = Call { stage, caller, callee, max_forwards, sent_on: Vec::new(), source };
+        self.table.insert(no, call);
         self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + NO_ANSWER);
         self.counts.calls += 1;
         self.touch(no, None);
@@ -164,15 +173,14 @@ impl Engine {
         }
     }
 
+    fn overloaded(&mut self, at: At<'_>, tx: ServerTx, invite: &Request) {
+        self.counts.turned_away += 1;
+        let response = self.unavailable(invite);
+        self.endpoint.respond(at.now.mono, tx, &response);
+    }
+
     /// No call more is taken.
     pub(crate) fn is_full(&self) -> bool {
         self.life.is_ending() || self.table.len() >= self.settings.max_calls
     }
-}
-
-fn overloaded(invite: &Request) -> Response {
-    invite
-        .response(Status(503))
-        .with(Name::RetryAfter, "10")
-        .with(Name::Reason, super::cause::reason(Cause::Overloaded))
 }

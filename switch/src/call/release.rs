@@ -100,7 +100,7 @@ impl Engine {
                 let mut response = incoming.invite.response(failure.status).with(Name::Reason, reason);
                 response.set_to_tag(&leg.tag);
                 if failure.status == Status(503) {
-                    response.headers.push(Name::RetryAfter, "10");
+                    response.headers.push(Name::RetryAfter, self.endpoint.retry_after().to_string());
                 }
                 self.endpoint.respond(at.now.mono, incoming.tx, &response);
             }

@@ -1,6 +1,7 @@
 //! The tables of call control: calls, legs, and the ways to find them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use cas::control::CallId;
 use cas::site::UserId;
@@ -20,6 +21,8 @@ pub(crate) struct Table {
     ends: BTreeMap<CallId, (CallNo, Side)>,
     /// The ends of each user's calls, oldest first.
     users: BTreeSet<(UserId, CallId)>,
+    /// How many calls have come from each source.
+    sources: BTreeMap<IpAddr, usize>,
     legs: BTreeMap<LegId, Leg>,
     leaving: BTreeMap<LegId, Leaving>,
     /// Our dialog tags, of legs and of those leaving.
@@ -58,6 +61,9 @@ impl Table {
         for party in [&call.caller, &call.callee] {
             self.users.extend(party.identity.user.map(|user| (user, party.id)));
         }
+        if let Some(source) = call.source {
+            *self.sources.entry(source).or_default() += 1;
+        }
         self.calls.insert(no, call);
     }
 
@@ -68,6 +74,14 @@ impl Table {
         for party in [&call.caller, &call.callee] {
             if let Some(user) = party.identity.user {
                 self.users.remove(&(user, party.id));
+            }
+        }
+        if let Some(source) = call.source
+            && let Some(calls) = self.sources.get_mut(&source)
+        {
+            *calls -= 1;
+            if *calls == 0 {
+                self.sources.remove(&source);
             }
         }
         Some(call)
@@ -85,6 +99,11 @@ impl Table {
         }
         self.users.extend(now.identity.user.map(|user| (user, now.id)));
         Some(before)
+    }
+
+    /// Calls that have come from this source.
+    pub(crate) fn calls_from(&self, source: IpAddr) -> usize {
+        self.sources.get(&source).copied().unwrap_or_default()
     }
 
     pub(crate) fn call(&self, no: CallNo) -> Option<&Call> {

@@ -63,7 +63,7 @@ impl Offline {
                     self.handle(Input::Stored(id, reply));
                 }
                 Output::Help(job) => self.handle(Input::Helped(job.id, job.work.run())),
-                Output::SiteChanged => {}
+                Output::SiteChanged(_) => {}
             }
         }
         None

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use cas::site::DigestPolicy;
 
@@ -76,6 +77,28 @@ pub(super) fn level(value: &Value<'_>) -> Result<String, Wrong> {
 
 pub(super) fn yes_or_no(value: &Value<'_>) -> Result<bool, Wrong> {
     value.get_ref().as_bool().map_or_else(|| wrong(value, "true or false"), Ok)
+}
+
+/// More than a million of anything is no limit.
+const MOST: i64 = 1_000_000;
+
+pub(super) fn limit(value: &Value<'_>) -> Result<usize, Wrong> {
+    let number = integer(value).filter(|number| (1..=MOST).contains(number));
+    number
+        .and_then(|number| usize::try_from(number).ok())
+        .map_or_else(|| wrong(value, "a number from 1 to 1000000"), Ok)
+}
+
+pub(super) fn lag(value: &Value<'_>) -> Result<Duration, Wrong> {
+    // A phone repeats itself after 500 ms (RFC 3261 §17.1.1.1): beyond that the waiting makes the load.
+    let number = integer(value).filter(|number| (10..=500).contains(number));
+    let lag = number.and_then(|number| u64::try_from(number).ok()).map(Duration::from_millis);
+    lag.map_or_else(|| wrong(value, "milliseconds from 10 to 500"), Ok)
+}
+
+fn integer(value: &Value<'_>) -> Option<i64> {
+    let integer = value.get_ref().as_integer()?;
+    i64::from_str_radix(integer.as_str(), integer.radix()).ok()
 }
 
 fn text<T>(value: &Value<'_>, expected: &str, read: impl FnOnce(&str) -> Option<T>) -> Result<T, Wrong> {

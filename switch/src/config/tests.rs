@@ -136,7 +136,7 @@ fn an_unknown_setting_is_told_with_the_nearest_one() {
             "switch.toml:2: there is no setting port in [sip]: expected udp, tcp, domain, digest, follow-redirects",
         ),
         ("[spi]\nudp = []", "switch.toml:1: there is no section [spi]: did you mean sip?"),
-        ("[trunks]", "switch.toml:1: there is no section [trunks]: expected sip, media, cas, log"),
+        ("[trunks]", "switch.toml:1: there is no section [trunks]: expected sip, media, cas, limits, log"),
         ("digest = \"md5\"", "switch.toml:1: there is no setting digest outside of a section: it belongs under [sip]"),
         ("dat = \"x\"", "switch.toml:1: there is no setting dat outside of a section: did you mean data?"),
         ("sip = 5", "switch.toml:1: sip is a section: expected [sip]"),
@@ -147,6 +147,28 @@ fn an_unknown_setting_is_told_with_the_nearest_one() {
     ];
     for (text, expected) in cases {
         assert_eq!(error(text), expected);
+    }
+}
+
+#[test]
+fn limits_are_numbers_and_parts_are_no_more_than_their_whole() {
+    let config = Config::parse("switch.toml", "[limits]\ncalls = 5\ncalls-per-source = 2\nlag = 50").unwrap();
+    assert_eq!((config.limits.calls, config.limits.calls_per_source), (5, 2));
+    assert_eq!((config.limits.lag, config.limits.tcp), (Duration::from_millis(50), 8192));
+    let number = "expected a number from 1 to 1000000";
+    let cases = [
+        ("calls = 0", format!("calls = 0: {number}")),
+        ("tcp = -1", format!("tcp = -1: {number}")),
+        ("http = 1.5", format!("http = 1.5: {number}")),
+        ("sessions = \"many\"", format!("sessions = \"many\": {number}")),
+        ("registrations = 1_000_001", format!("registrations = 1_000_001: {number}")),
+        ("lag = 5000", "lag = 5000: expected milliseconds from 10 to 500".to_owned()),
+        ("http-per-source = 20000", "http-per-source = 20000: expected no more than http".to_owned()),
+        ("tcp = 100", "tcp = 100: expected no less than tcp-per-source, or tcp-per-source set too".to_owned()),
+        ("call = 7", "there is no setting call in [limits]: did you mean calls?".to_owned()),
+    ];
+    for (line, expected) in cases {
+        assert_eq!(error(&format!("[limits]\n{line}")), format!("switch.toml:2: {expected}"));
     }
 }
 

@@ -40,6 +40,8 @@ fn render(control: &Control) -> String {
         ("net_tcp_refused", "SIP connections closed at once because a limit was reached", tcp.refused.get()),
         ("net_tcp_overflowed", "SIP connections cut because the peer did not read", tcp.overflowed.get()),
         ("net_tcp_unsent", "SIP messages for connections that were gone", tcp.unsent.get()),
+        ("http_refused", "HTTP connections answered 503 because a limit was reached", control.http_turns.refused()),
+        ("http_turns", "Times that HTTP had to wait for SIP and the timers", control.http_turns.begun()),
         ("log_dropped", "Lines not logged because nobody took them", log::dropped_lines()),
     ];
     metrics::encode(&[], &counters)

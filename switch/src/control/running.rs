@@ -124,7 +124,13 @@ async fn serve(
     for listener in http {
         let mut stopping = http_stop.subscribe();
         let stop = async move { drop(stopping.changed().await) };
-        http_servers.spawn_local(cas::http::serve(listener, Rc::clone(&app), http_limits.clone(), stop));
+        http_servers.spawn_local(cas::http::serve(
+            listener,
+            Rc::clone(&app),
+            http_limits.clone(),
+            Rc::clone(&control.http_turns),
+            stop,
+        ));
     }
     console_server.spawn_local(async move { console.serve(app).await });
     // Nobody waits who has given up; the switch runs all the same.

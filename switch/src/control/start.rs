@@ -26,14 +26,10 @@ use crate::helpers::{self, Pool};
 use crate::net::BindError;
 use crate::net::tcp::{self, Listeners};
 use crate::net::udp::Udp;
-use crate::node::{Input, Node, Settings, StoreUser, WorkerId};
+use crate::node::{self, Input, Node, Settings, StoreUser, WorkerId};
 
 /// Answers of other threads that may wait; the store and the helpers wait when there are more.
 const ANSWERS: usize = 16 << 10;
-
-/// SIP transactions at a time. Each stays for up to 32 s after its end to absorb retransmissions (RFC 3261 §17, RFC 6026), so that
-/// 5,000 calls a second keep half a million.
-const TRANSACTIONS: usize = 1_000_000;
 
 /// Phones under one SIP user name.
 const BINDINGS: usize = 16;
@@ -86,7 +82,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let now = clock::now();
     let snapshot = store::snapshot(&mut database, now.wall)?;
 
-    let udp = Udp::bind(&config.sip.udp)?;
+    let udp = Udp::bind(&config.sip.udp, config.limits.lag)?;
     let tcp = Listeners::bind("[sip] tcp", &config.sip.tcp)?;
     let http = Listeners::bind("[cas] listen", &config.cas.listen)?;
     let console = Console::bind(&socket)?;
@@ -108,11 +104,17 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let settings = settings(config, media.ports());
     let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
     // Each RTP port is two: RTP and RTCP.
-    let connections = open_files::connections(2 * media.ports().len());
-    let tcp_limits = tcp::Limits { connections: connections.sip, ..tcp::Limits::default() };
+    let wanted = open_files::Connections { sip: config.limits.tcp, http: config.limits.http };
+    let connections = open_files::connections(wanted, 2 * media.ports().len());
+    let tcp_limits = tcp::Limits {
+        connections: connections.sip,
+        per_source: config.limits.tcp_per_source.min(connections.sip),
+        ..tcp::Limits::default()
+    };
     let http = http.into_inner();
     let of_each = connections.http / http.len().max(1);
-    let http_limits = http::Limits { connections: of_each, ..http::Limits::default() };
+    let per_source = config.limits.http_per_source.min(of_each);
+    let http_limits = http::Limits { connections: of_each, per_source, ..http::Limits::default() };
     let parts = Parts { node, udp, tcp, tcp_limits, media, store, helpers, over };
     let told = Told { answers, events };
     Ok(Opened { parts, told, http, http_limits, console, ready, empty: snapshot.users.is_empty() })
@@ -124,12 +126,23 @@ fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
         digest: config.sip.digest,
         media_address: config.media.address,
         // A call has two legs, each with a port of its own.
-        max_calls: ports.len() / 2,
+        max_calls: config.limits.calls.min(ports.len() / 2),
         ports: ports.to_vec(),
-        max_transactions: TRANSACTIONS,
+        max_transactions: config.limits.transactions,
         follow_redirects: config.sip.follow_redirects,
         max_bindings: BINDINGS,
-        cas: cas::cas::Settings::default(),
+        limits: node::Limits {
+            calls_per_source: config.limits.calls_per_source,
+            transactions_per_source: config.limits.transactions_per_source,
+            registrations: config.limits.registrations,
+            registrations_per_source: config.limits.registrations_per_source,
+        },
+        cas: cas::cas::Settings {
+            sessions: config.limits.sessions,
+            sessions_per_user: config.limits.sessions_per_user,
+            sessions_per_source: config.limits.sessions_per_source,
+            ..cas::cas::Settings::default()
+        },
     }
 }
 

@@ -170,6 +170,35 @@ fn a_second_switch_on_the_same_folder_is_refused() {
 }
 
 #[test]
+fn sip_that_waits_is_handled_before_a_request_of_a_client_and_at_each_turn_of_http() {
+    let folder = Folder::new("first-sip");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    tokio::task::LocalSet::new().block_on(&runtime, async {
+        let opened = start::open(&folder.config("127.0.0.1:0")).unwrap();
+        let control = Control::new(opened.parts);
+        control.begin(opened.told);
+        let phone = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let say =
+            || phone.send_to(options("UDP", phone.local_addr().unwrap()).as_bytes(), opened.ready.sip_udp[0]).unwrap();
+        let handled = || control.node.borrow().engine().counts().messages;
+        // Nothing here gives the sockets' own tasks a turn.
+        say();
+        let request = Request {
+            endpoint: cas::cas::Endpoint::Health,
+            session: None,
+            source: cas::cas::Source::Console,
+            body: bytes::Bytes::new(),
+        };
+        let asked = control.ask(request);
+        assert_eq!(handled(), 1);
+        say();
+        control.sip_first();
+        assert_eq!(handled(), 2);
+        drop(asked);
+    });
+}
+
+#[test]
 fn a_step_that_panics_ends_the_switch() {
     let folder = Folder::new("panic");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();

@@ -12,13 +12,22 @@ use crate::sip::transaction::{Indication, ServerTx, Unanswered};
 use crate::sip::uri::Scheme;
 use crate::sip::wire::Parsed;
 
+/// Answers to failed attempts that are held back; one more is given at once.
+const LATE: usize = 10_000;
+
 impl Engine {
     pub(super) fn parsed(&mut self, at: At<'_>, flow: Flow, parsed: Parsed) {
         self.counts.messages += 1;
         match parsed {
             Parsed::Message(Message::Request(mut request)) => {
                 flow.note_source(&mut request.headers);
-                if let Some(indication) = self.endpoint.receive_request(at.now.mono, flow, request) {
+                if self.is_beyond(&request, &flow) {
+                    return self.turn_away(&request, flow);
+                }
+                if let Some(indication) = {
+                    let sources = &self.sources;
+                    self.endpoint.receive_request(at.now.mono, flow, request, || sources.knows(flow.peer.ip()))
+                } {
                     self.indicated(at, indication, Some(flow));
                 }
             }
@@ -53,6 +62,11 @@ impl Engine {
             Indication::Request(tx, request) => {
                 if let Some(flow) = flow {
                     self.requested(at, tx, request, flow);
+                }
+            }
+            Indication::Full(request) => {
+                if let Some(flow) = flow {
+                    self.turn_away(&request, flow);
                 }
             }
             Indication::Ack(ack) => self.acknowledged(at, &ack),
@@ -141,7 +155,7 @@ impl Engine {
             Verdict::Refused(response, delay) => {
                 self.counts.refused += 1;
                 tracing::warn!(source = %flow.peer, method = %request.method, ?delay, "a wrong secret, or an unknown user");
-                if delay.is_zero() {
+                if delay.is_zero() || self.late.len() >= LATE {
                     return self.endpoint.refuse(at.now.mono, tx, &response);
                 }
                 self.endpoint.timers.set(Timer::LateAnswer(tx), at.now.mono + delay);

@@ -16,6 +16,11 @@ impl Engine {
         if let Some(status) = self.wrong_registration(at.site, request, &flow, device) {
             return self.endpoint.respond(at.now.mono, tx, &request.response(status));
         }
+        if !self.has_room_to_register(flow.peer.ip(), device) {
+            self.counts.turned_away += 1;
+            let response = self.unavailable(request);
+            return self.endpoint.respond(at.now.mono, tx, &response);
+        }
         let id = self.next_store();
         match self.registrar.register(at.now, tx, request, flow, device, id) {
             Answer::Now(response, changes) => {
@@ -70,6 +75,7 @@ impl Engine {
 
     /// The bindings of a device have changed: when the next one ends, and where its phones are now.
     pub(super) fn watch_binding(&mut self, site: &Site, device: DeviceId) {
+        self.sources.bound(device, self.registrar.sources(device));
         if let Some(Access::Digest { sip_user, .. }) = site.device(device).map(|device| &device.access) {
             let phones = self.registrar.phones(device, |stream| self.endpoint.is_up(stream));
             self.endpoint.set_phones(sip_user, phones);

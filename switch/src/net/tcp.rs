@@ -23,6 +23,7 @@ use tracing::{debug, warn};
 
 use self::stream::{Stream, hear_out};
 use super::{BindError, Sink, bind_all, count};
+use crate::engine::sources::for_strangers;
 use crate::node::{Channel, Flow, Input, StreamId};
 
 mod stream;
@@ -32,9 +33,9 @@ mod tests;
 /// How much each peer, and all together, may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Connections in all; one more is closed as soon as it is accepted.
+    /// Connections in all; one more is closed as soon as it is accepted. Of the last quarter strangers get none.
     pub connections: usize,
-    /// Accepted connections of one address, or of one IPv6 network: many phones may sit behind one NAT.
+    /// Accepted connections of one address, or of one IPv6 network, that is a stranger: many phones may sit behind one NAT.
     pub per_source: usize,
     /// Bytes waiting for one peer; one more closes its connection.
     pub queue: usize,
@@ -78,6 +79,8 @@ pub struct Tcp {
     sink: Sink,
     streams: RefCell<BTreeMap<StreamId, Rc<Stream>>>,
     slots: Rc<Slots>,
+    /// Whether a phone is registered from an address, or a gateway there: more than a stranger.
+    knows: Rc<dyn Fn(IpAddr) -> bool>,
     next_accepted: Cell<u64>,
     /// From the switch's end on: none is accepted or opened any more.
     finishing: Cell<bool>,
@@ -114,17 +117,23 @@ struct Slot {
 }
 
 impl Slots {
-    fn take(self: &Rc<Slots>, limits: &Limits, source: Option<IpAddr>) -> Option<Slot> {
+    fn take(
+        self: &Rc<Slots>,
+        limits: &Limits,
+        source: Option<IpAddr>,
+        is_known: impl FnOnce() -> bool,
+    ) -> Option<Slot> {
         if self.all.get() >= limits.connections {
             return None;
         }
         if let Some(source) = source {
             let mut accepted = self.accepted.borrow_mut();
-            let taken = accepted.entry(source).or_insert(0);
-            if *taken >= limits.per_source {
+            let taken = accepted.get(&source).copied().unwrap_or_default();
+            let has_its_part = taken >= limits.per_source || self.all.get() >= for_strangers(limits.connections);
+            if has_its_part && !is_known() {
                 return None;
             }
-            *taken += 1;
+            accepted.insert(source, taken + 1);
         }
         self.all.set(self.all.get() + 1);
         Some(Slot { slots: Rc::clone(self), source })
@@ -184,13 +193,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 
 impl Tcp {
     /// No connections yet; `sink` hears of each that comes. Must be called within the control thread's runtime.
-    pub fn new(listeners: Listeners, limits: Limits, sink: Sink) -> Tcp {
+    pub fn new(listeners: Listeners, limits: Limits, sink: Sink, knows: Rc<dyn Fn(IpAddr) -> bool>) -> Tcp {
         Tcp {
             listeners: listeners.0,
             limits,
             sink,
             streams: RefCell::default(),
             slots: Rc::default(),
+            knows,
             next_accepted: Cell::new(1),
             finishing: Cell::new(false),
             ended: Notify::new(),
@@ -224,7 +234,7 @@ impl Tcp {
     }
 
     fn accepted(self: &Rc<Tcp>, socket: TcpStream, peer: SocketAddr) {
-        let Some(slot) = self.take(Some(network(peer.ip()))) else { return };
+        let Some(slot) = self.take(Some(peer.ip())) else { return };
         let id = StreamId(self.next_accepted.get());
         self.next_accepted.set(id.0 + 2);
         let stream = self.enter(id);
@@ -294,11 +304,12 @@ impl Tcp {
     }
 
     /// A place for one more connection, if there is any.
-    fn take(&self, source: Option<IpAddr>) -> Option<Slot> {
+    fn take(&self, from: Option<IpAddr>) -> Option<Slot> {
         if self.finishing.get() {
             return None;
         }
-        let slot = self.slots.take(&self.limits, source);
+        let is_known = || from.is_some_and(|address| (self.knows)(address));
+        let slot = self.slots.take(&self.limits, from.map(network), is_known);
         if slot.is_none() {
             count(&self.counts.refused);
         }

@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::errno::Errno;
@@ -22,8 +22,9 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use super::behind::Behind;
 use super::{BindError, Sink, bind_all, count};
-use crate::node::{Channel, Flow, Input};
+use crate::node::{Channel, Flow, Input, Pressure};
 
 /// Datagrams taken from one socket before others get their turn.
 pub const BATCH: usize = 64;
@@ -41,12 +42,17 @@ const CONTROL_ROOM: usize = 64;
 pub struct Udp {
     sockets: Vec<Bound>,
     buffer: RefCell<Buffers>,
+    /// How long datagrams may wait.
+    lag: Duration,
+    /// What the node was last told of how far we are behind.
+    told: Cell<Pressure>,
     counts: Counts,
 }
 
 struct Bound {
     inner: tokio::net::UdpSocket,
     address: SocketAddr,
+    behind: Behind,
 }
 
 struct Buffers {
@@ -73,14 +79,14 @@ enum Received {
 }
 
 impl Udp {
-    /// Binds every address. Must be called within the control thread's runtime.
+    /// Binds every address. Where datagrams wait longer than `lag`, the node is told ([`Input::Pressure`]). Must be called within the control thread's runtime.
     ///
     /// # Errors
     /// An address cannot be bound; those bound so far are given back.
-    pub fn bind(addresses: &[SocketAddr]) -> Result<Udp, BindError> {
+    pub fn bind(addresses: &[SocketAddr], lag: Duration) -> Result<Udp, BindError> {
         let sockets = bind_all("[sip] udp", addresses, Bound::new)?;
         let buffer = RefCell::new(Buffers { data: vec![0; LONGEST], control: [0; CONTROL_ROOM] });
-        Ok(Udp { sockets, buffer, counts: Counts::default() })
+        Ok(Udp { sockets, buffer, lag, told: Cell::default(), counts: Counts::default() })
     }
 
     /// The addresses bound, with the ports the system chose where 0 was asked for.
@@ -126,14 +132,28 @@ impl Udp {
 
     fn drain_socket(&self, socket: &Bound, sink: &Sink) -> Drained {
         let mut errors = 0;
+        self.tell_pressure(sink);
         for _ in 0..BATCH {
             match self.receive(socket) {
                 Received::Datagram(flow, bytes) => sink(Input::Datagram(flow, bytes)),
                 Received::Error => errors += 1,
-                Received::Nothing => return Drained::Empty,
+                Received::Nothing => {
+                    socket.behind.found(Instant::now(), true);
+                    return Drained::Empty;
+                }
             }
         }
+        socket.behind.found(Instant::now(), false);
         if errors == BATCH { Drained::Broken } else { Drained::More }
+    }
+
+    fn tell_pressure(&self, sink: &Sink) {
+        let now = Instant::now();
+        let pressure = self.sockets.iter().map(|socket| socket.behind.pressure(now, self.lag)).max();
+        let pressure = pressure.unwrap_or_default();
+        if self.told.replace(pressure) != pressure {
+            sink(Input::Pressure(pressure));
+        }
     }
 
     fn receive(&self, socket: &Bound) -> Received {
@@ -228,7 +248,7 @@ impl Bound {
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let address = socket.local_addr()?;
-        Ok(Bound { inner: tokio::net::UdpSocket::from_std(socket)?, address })
+        Ok(Bound { inner: tokio::net::UdpSocket::from_std(socket)?, address, behind: Behind::default() })
     }
 }
 

@@ -1,6 +1,8 @@
 //! How a message reaches a peer: where a request says it comes from, where a response goes (RFC 3261 §18, RFC 3581).
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+
+use cas::attempts::network;
 
 use super::header::{Headers, Via};
 use super::uri::{Host, Params, Uri};
@@ -33,6 +35,11 @@ impl Flow {
     /// Whether the transport itself delivers: no retransmissions then (RFC 3261 §17).
     pub fn is_reliable(&self) -> bool {
         self.channel != Channel::Udp
+    }
+
+    /// What the peer counts as for limits: its address, or its IPv6 /64.
+    pub fn source(&self) -> IpAddr {
+        network(self.peer.ip())
     }
 
     /// The transport's name in a Via (RFC 3261 §20.42).
@@ -77,6 +84,12 @@ impl Flow {
     /// Writes into the top Via of a request where it really came from (RFC 3261 §18.2.1, RFC 3581 §4).
     pub fn note_source(&self, headers: &mut Headers) {
         let Ok(mut via) = headers.via() else { return };
+        self.note_in(&mut via);
+        headers.set_via(&via);
+    }
+
+    /// The same, in a Via by itself.
+    pub fn note_in(&self, via: &mut Via) {
         let wants_port = via.params.get("rport").is_some();
         if wants_port {
             via.params.set("rport", Some(self.peer.port().to_string()));
@@ -84,7 +97,6 @@ impl Flow {
         if wants_port || via.host != Host::Ip(self.peer.ip()) {
             via.params.set("received", Some(self.peer.ip().to_string()));
         }
-        headers.set_via(&via);
     }
 
     /// The way of the response to a request with this top Via (RFC 3261 §18.2.2, RFC 3581 §4).

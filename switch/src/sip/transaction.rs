@@ -13,12 +13,13 @@ mod server_invite;
 mod server_other;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::net::IpAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
 
 use super::flow::{Flow, StreamId};
-use super::header::Name;
+use super::header::{Name, Via};
 use super::message::{Method, Request, Response, Status};
 use client_invite::ClientInvite;
 use client_other::ClientOther;
@@ -76,6 +77,8 @@ impl Io<'_> {
 pub enum Indication<O> {
     /// A new request, to be answered through [`Transactions::respond`].
     Request(ServerTx, Request),
+    /// A new request that there is no room for: to be answered 503, and nothing of it kept.
+    Full(Request),
     /// The ACK of a 2xx, which belongs to no transaction; not for one that a machine has absorbed.
     Ack(Request),
     /// A CANCEL for an INVITE that has no final response yet. The CANCEL itself has been answered (§9.2).
@@ -134,21 +137,35 @@ pub struct Transactions<O> {
     clients: BTreeMap<ClientTx, Client<O>>,
     /// By branch, and whether it is a CANCEL (which shares the branch of its INVITE).
     client_keys: BTreeMap<(String, bool), ClientTx>,
+    /// Server transactions of each source.
+    sources: BTreeMap<IpAddr, usize>,
     next: u64,
-    limit: usize,
+    limits: Limits,
+}
+
+/// Server transactions at a time. (Client transactions follow from calls, which have a limit of their own.)
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In all.
+    pub all: usize,
+    /// So many in all leave no room for a stranger's.
+    pub strangers: usize,
+    /// Of one source that is a stranger.
+    pub per_source: usize,
 }
 
 impl<O: Copy + Default> Transactions<O> {
-    /// Empty; at most `limit` server transactions at a time. (Client transactions follow from calls, which have a limit of their own.)
-    pub fn new(limit: usize) -> Transactions<O> {
+    /// None yet, and at most so many.
+    pub fn new(limits: Limits) -> Transactions<O> {
         Transactions {
             servers: BTreeMap::new(),
             server_keys: BTreeMap::new(),
             origins: BTreeMap::new(),
             clients: BTreeMap::new(),
             client_keys: BTreeMap::new(),
+            sources: BTreeMap::new(),
             next: 0,
-            limit,
+            limits,
         }
     }
 
@@ -162,8 +179,30 @@ impl<O: Copy + Default> Transactions<O> {
         self.len() == 0
     }
 
-    /// A request came, its top Via completed by [`Flow::note_source`]. Beyond the limit it is answered 503 without being kept.
-    pub fn receive_request(&mut self, io: &mut Io<'_>, flow: Flow, request: Request) -> Option<Indication<O>> {
+    /// Whether there is no room for a new request, whoever sends it.
+    pub fn is_full(&self) -> bool {
+        self.servers.len() >= self.limits.all
+    }
+
+    /// Whether a request with this top Via has come before.
+    pub fn has(&self, method: &Method, via: &Via) -> bool {
+        ServerKey::of_branch(method, via).is_some_and(|key| self.server_keys.contains_key(&key))
+    }
+
+    fn has_room(&self, source: IpAddr, is_known: impl FnOnce() -> bool) -> bool {
+        let strange = self.servers.len() < self.limits.strangers
+            && self.sources.get(&source).is_none_or(|taken| *taken < self.limits.per_source);
+        strange || (!self.is_full() && is_known())
+    }
+
+    /// A request came, its top Via completed by [`Flow::note_source`]. `is_known`: whether its sender is more than a stranger, to whom less is granted.
+    pub fn receive_request(
+        &mut self,
+        io: &mut Io<'_>,
+        flow: Flow,
+        request: Request,
+        is_known: impl FnOnce() -> bool,
+    ) -> Option<Indication<O>> {
         // The wire layer has parsed the top Via of every request it lets through.
         let via = request.headers.via().ok()?;
         let key = ServerKey::of(&request, &via);
@@ -180,10 +219,8 @@ impl<O: Copy + Default> Transactions<O> {
             Method::Cancel => return self.cancelled(io, flow, key, request),
             _ => {}
         }
-        if self.servers.len() >= self.limit {
-            let response = request.response(Status(503)).with(Name::RetryAfter, "5");
-            io.send(flow.of_reply(&via), &response.encode());
-            return None;
+        if !self.has_room(flow.source(), is_known) {
+            return Some(Indication::Full(request));
         }
         let origin = Origin::of(&request);
         if origin.is_some_and(|origin| self.origins.contains_key(&origin)) {
@@ -202,6 +239,7 @@ impl<O: Copy + Default> Transactions<O> {
             Method::Invite => ServerMachine::Invite(ServerInvite::new()),
             _ => ServerMachine::Other(ServerOther::new()),
         };
+        *self.sources.entry(flow.source()).or_default() += 1;
         self.server_keys.insert(key.clone(), tx);
         self.origins.extend(origin.map(|origin| (origin, tx)));
         self.servers.insert(tx, Server { key, origin, flow, owner: O::default(), machine });
@@ -455,14 +493,21 @@ impl<O: Copy + Default> Transactions<O> {
             Some(machine) => {
                 self.servers.insert(tx, Server { machine, ..server });
             }
-            None => self.forget_server(&server.key, server.origin),
+            None => self.forget_server(&server.key, server.origin, server.flow),
         }
     }
 
-    fn forget_server(&mut self, key: &ServerKey, origin: Option<Origin>) {
+    fn forget_server(&mut self, key: &ServerKey, origin: Option<Origin>, flow: Flow) {
         self.server_keys.remove(key);
         if let Some(origin) = origin {
             self.origins.remove(&origin);
+        }
+        let source = flow.source();
+        if let Some(taken) = self.sources.get_mut(&source) {
+            *taken -= 1;
+            if *taken == 0 {
+                self.sources.remove(&source);
+            }
         }
     }
 
@@ -488,7 +533,7 @@ impl<O: Copy + Default> Transactions<O> {
 
     fn end_server(&mut self, io: &mut Io<'_>, tx: ServerTx) -> Option<Server<O>> {
         let server = self.servers.remove(&tx)?;
-        self.forget_server(&server.key, server.origin);
+        self.forget_server(&server.key, server.origin, server.flow);
         io.alarms.cancel(Timer::ServerRetransmit(tx));
         io.alarms.cancel(Timer::ServerEnd(tx));
         Some(server)

@@ -4,11 +4,13 @@
 //! neither transaction nor dialog (RFC 3261 §8.1.1). Whatever else a header says is read when somebody asks for it.
 
 mod framer;
+mod glance;
 mod head;
 
 use bytes::Bytes;
 
 pub use self::framer::{Frame, Framer};
+pub use self::glance::Glance;
 use self::head::{Head, Length};
 use super::message::{Message, ParseError};
 

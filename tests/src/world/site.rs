@@ -8,7 +8,7 @@ use cas::time::Now;
 use media::Port;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use switch::node::{Node, Settings, WorkerId};
+use switch::node::{Limits, Node, Settings, WorkerId};
 
 use super::DOMAIN;
 
@@ -41,6 +41,7 @@ pub(super) fn settings() -> Settings {
         max_transactions: 500,
         follow_redirects: true,
         max_bindings: 4,
+        limits: Limits::default(),
         cas: CasSettings::default(),
     }
 }

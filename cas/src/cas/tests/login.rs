@@ -158,3 +158,14 @@ fn one_session_more_than_there_may_be_is_refused() {
     let (status, reply) = bench.try_login("502", "secret-502");
     assert_eq!((status, &reply["error"]), (503, &json!(40)));
 }
+
+#[test]
+fn one_session_more_than_there_may_be_of_a_source_is_refused_until_one_ends() {
+    let mut bench = Bench::with(Settings { sessions_per_source: 1, ..Settings::default() });
+    bench.log_in("501");
+    let (status, reply) = bench.try_login("502", "secret-502");
+    assert_eq!((status, &reply["error"]), (503, &json!(40)));
+    assert_eq!(bench.cas.stats().overloads, 1);
+    bench.pass(Settings::default().idle);
+    bench.log_in("502");
+}

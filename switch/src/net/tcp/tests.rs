@@ -15,10 +15,20 @@ struct World {
 
 impl World {
     fn start(limits: Limits) -> World {
+        World::knowing(limits, false)
+    }
+
+    /// Everybody is known, or nobody.
+    fn knowing(limits: Limits, known: bool) -> World {
         let listeners = Listeners::bind("[sip] tcp", &["127.0.0.1:0".parse().unwrap()]).unwrap();
         let address = listeners.addresses()[0];
         let (tell, heard) = unbounded_channel();
-        let tcp = Rc::new(Tcp::new(listeners, limits, Rc::new(move |input| tell.send(input).unwrap())));
+        let tcp = Rc::new(Tcp::new(
+            listeners,
+            limits,
+            Rc::new(move |input| tell.send(input).unwrap()),
+            Rc::new(move |_| known),
+        ));
         tokio::task::spawn_local(Rc::clone(&tcp).serve(0));
         World { tcp, address, heard }
     }
@@ -175,6 +185,29 @@ fn a_source_has_its_share_and_gets_it_back() {
         world.tcp.ended.notified().await;
         let _third = TcpStream::connect(world.address).await.unwrap();
         world.opened().await;
+    });
+}
+
+#[test]
+fn who_is_known_has_as_many_connections_as_there_are_and_strangers_leave_him_a_quarter() {
+    in_runtime(|| async {
+        let limits = Limits { connections: 4, per_source: 4, ..Limits::default() };
+        let mut streams = Vec::new();
+        let mut world = World::start(limits);
+        for _ in 0..3 {
+            streams.push(TcpStream::connect(world.address).await.unwrap());
+            world.opened().await;
+        }
+        let mut fourth = TcpStream::connect(world.address).await.unwrap();
+        assert_eq!(fourth.read(&mut [0; 8]).await.unwrap_or(0), 0, "closed at once");
+
+        let mut world = World::knowing(Limits { per_source: 1, ..limits }, true);
+        for _ in 0..4 {
+            streams.push(TcpStream::connect(world.address).await.unwrap());
+            world.opened().await;
+        }
+        let mut fifth = TcpStream::connect(world.address).await.unwrap();
+        assert_eq!(fifth.read(&mut [0; 8]).await.unwrap_or(0), 0, "closed at once");
     });
 }
 

@@ -27,7 +27,8 @@ fn phone(address: &str) -> UdpSocket {
 }
 
 fn bind(addresses: &[&str]) -> Udp {
-    Udp::bind(&addresses.iter().map(|address| address.parse().unwrap()).collect::<Vec<_>>()).unwrap()
+    Udp::bind(&addresses.iter().map(|address| address.parse().unwrap()).collect::<Vec<_>>(), Duration::from_millis(100))
+        .unwrap()
 }
 
 fn in_runtime<T>(test: impl AsyncFnOnce() -> T) -> T {
@@ -79,7 +80,7 @@ fn a_taken_port_is_told_with_its_setting_and_address() {
     in_runtime(async || {
         let taken = phone("127.0.0.1:0").local_addr().unwrap();
         let _holder = phone(&taken.to_string());
-        let error = Udp::bind(&[taken]).map(|_| ()).unwrap_err().to_string();
+        let error = Udp::bind(&[taken], Duration::from_millis(100)).map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with("[sip] udp: ") && error.contains(&taken.to_string()), "{error}");
     });
 }

@@ -26,25 +26,30 @@ impl ServerKey {
     }
 
     pub(super) fn of(request: &Request, via: &Via) -> ServerKey {
-        let method = match &request.method {
+        ServerKey::of_branch(&request.method, via).unwrap_or_else(|| {
+            // An element of RFC 2543: what its retransmissions have in common stands in for the branch.
+            let headers = &request.headers;
+            let tag = headers.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
+            let call_id = headers.call_id().unwrap_or_default();
+            let number = headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
+            ServerKey::new(&request.method, via, format!("{call_id} {tag} {number} {via}"))
+        })
+    }
+
+    /// The key of a request with this top Via, where its branch is one of RFC 3261.
+    pub(super) fn of_branch(method: &Method, via: &Via) -> Option<ServerKey> {
+        // The cookie alone names no transaction (RFC 4475 §3.2.1).
+        let names_one = |branch: &&str| branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE);
+        let branch = via.branch().filter(names_one)?;
+        Some(ServerKey::new(method, via, branch.to_ascii_lowercase()))
+    }
+
+    fn new(method: &Method, via: &Via, branch: String) -> ServerKey {
+        let method = match method {
             Method::Invite | Method::Ack => MethodClass::Invite,
             other => MethodClass::Other(other.as_str().to_owned()),
         };
-        let sent_by = format!("{}:{}", via.host, via.port.unwrap_or(5060));
-        match via.branch() {
-            // The cookie alone names no transaction (RFC 4475 §3.2.1).
-            Some(branch) if branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE) => {
-                ServerKey { branch: branch.to_ascii_lowercase(), sent_by, method }
-            }
-            // An element of RFC 2543: what its retransmissions have in common stands in for the branch.
-            _ => {
-                let headers = &request.headers;
-                let tag = headers.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
-                let call_id = headers.call_id().unwrap_or_default();
-                let number = headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
-                ServerKey { branch: format!("{call_id} {tag} {number} {via}"), sent_by, method }
-            }
-        }
+        ServerKey { branch, sent_by: format!("{}:{}", via.host, via.port.unwrap_or(5060)), method }
     }
 }
 

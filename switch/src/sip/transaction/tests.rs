@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::sip::flow::Channel;
+use crate::sip::flow::{Channel, StreamId};
 use crate::sip::header::CSeq;
 use crate::sip::message::Message;
 use crate::sip::timer::{T1, T2, T4, TIMEOUT, Timers};
@@ -26,13 +26,15 @@ struct Bench {
     sends: VecDeque<(Flow, Bytes)>,
     now: Instant,
     flow: Flow,
+    is_known: bool,
 }
 
 impl Bench {
     fn new(channel: Channel) -> Bench {
         let flow = Flow { channel, local: "192.0.2.1:5060".parse().unwrap(), peer: "192.0.2.2:5062".parse().unwrap() };
         let (timers, sends) = (Timers::default(), VecDeque::new());
-        Bench { transactions: Transactions::new(4), timers, sends, now: Instant::now(), flow }
+        let transactions = Transactions::new(Limits { all: 4, strangers: 3, per_source: 2 });
+        Bench { transactions, timers, sends, now: Instant::now(), flow, is_known: true }
     }
 
     fn with<R>(&mut self, step: impl FnOnce(&mut Transactions<u8>, &mut Io<'_>, Flow) -> R) -> R {
@@ -82,7 +84,8 @@ impl Bench {
     }
 
     fn receive(&mut self, request: Request) -> Option<Indication<u8>> {
-        self.with(|transactions, io, flow| transactions.receive_request(io, flow, request))
+        let is_known = self.is_known;
+        self.with(|transactions, io, flow| transactions.receive_request(io, flow, request, || is_known))
     }
 }
 
@@ -286,21 +289,36 @@ fn section_9_2_a_cancel_of_nothing_is_a_481_and_keeps_nothing() {
 }
 
 #[test]
-fn a_full_table_is_a_503_with_retry_after() {
+fn a_stranger_has_his_part_and_leaves_room_for_those_who_are_known() {
     let mut bench = Bench::new(Channel::Udp);
-    for n in 0..4 {
+    let options = |n: u32| {
         let mut options = incoming(Method::Options, &format!("o{n}"));
         options.headers.set(Name::CallId, format!("call-{n}"));
-        assert!(bench.receive(options).is_some());
+        options
+    };
+    let is_full = |told: Option<Indication<u8>>| matches!(told, Some(Indication::Full(_)));
+    bench.is_known = false;
+    assert!(!is_full(bench.receive(options(1))) && !is_full(bench.receive(options(2))));
+    assert!(is_full(bench.receive(options(3))), "two of one source");
+    bench.flow.peer = "192.0.2.3:5062".parse().unwrap();
+    assert!(!is_full(bench.receive(options(4))));
+    assert!(is_full(bench.receive(options(5))), "three of all strangers");
+    bench.is_known = true;
+    assert!(!is_full(bench.receive(options(6))));
+    assert!(is_full(bench.receive(options(7))), "four of all");
+    assert!(bench.transactions.is_full());
+}
+
+#[test]
+fn what_has_ended_counts_for_its_source_no_more() {
+    let mut bench = Bench::new(Channel::Tcp(StreamId(1)));
+    for n in 0..9 {
+        let mut options = incoming(Method::Options, &format!("o{n}"));
+        options.headers.set(Name::CallId, format!("call-{n}"));
+        let Some(Indication::Request(tx, request)) = bench.receive(options) else { panic!("no room for {n}") };
+        bench.with(|transactions, io, _| transactions.respond(io, tx, &request.response(Status(200))));
     }
-    assert_eq!(bench.receive(incoming(Method::Options, "o5")), None);
-    match bench.last_sent() {
-        Message::Response(response) => {
-            assert_eq!(response.status, Status(503));
-            assert!(response.headers.get(&Name::RetryAfter).is_some());
-        }
-        other => panic!("{other:?}"),
-    }
+    assert!(bench.transactions.is_empty() && bench.transactions.sources.is_empty());
 }
 
 #[test]
