@@ -21,6 +21,7 @@ pub(crate) mod record;
 pub(crate) mod redirect;
 pub(crate) mod refresh;
 pub(crate) mod release;
+pub(crate) mod report;
 pub(crate) mod ring;
 pub(crate) mod route;
 pub(crate) mod sound;

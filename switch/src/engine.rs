@@ -25,6 +25,7 @@ use crate::call::cause::Failure;
 use crate::call::table::Table;
 use crate::endpoint::{Endpoint, Timer};
 use crate::engine::sources::Sources;
+use crate::journal::Journal;
 use crate::node::{Limits, Output, Settings, StoreUser};
 use crate::ports::Ports;
 use crate::registrar::Registrar;
@@ -121,6 +122,8 @@ pub struct Engine {
     pub(crate) completions: Vec<CallEvent>,
     pub(crate) counts: Counts,
     pub(crate) life: Life,
+    /// For whoever asks what became of a call.
+    pub(crate) journal: Journal,
     pub(crate) next_ticket: u64,
     authenticator: Authenticator,
     /// Answers to failed attempts that are not due yet.
@@ -159,6 +162,7 @@ impl Engine {
             completions: Vec::new(),
             counts: Counts::default(),
             life: Life::Running,
+            journal: Journal::new(now),
             next_ticket: 0,
             authenticator: Authenticator::new(now, key),
             late: BTreeMap::new(),
@@ -233,7 +237,9 @@ impl Engine {
                 let told = self.seats.detached(leg);
                 self.media(told);
             }
+            media::Event::Counted { leg, stats } => self.journal.counted(leg, at.now, &stats),
             media::Event::Closed { leg, stats } => {
+                self.journal.counted(leg, at.now, &stats);
                 self.seats.closed(leg);
                 if let Some((place, record)) = self.table.closed(leg, &stats) {
                     self.ports.give_back(place);
@@ -421,6 +427,7 @@ impl Engine {
             return Some(Output::Connect(stream, peer));
         }
         if let Some((flow, bytes)) = self.endpoint.poll_send() {
+            self.journal.said(&bytes);
             return Some(Output::Send(flow, bytes));
         }
         self.endpoint.poll_close().map(Output::Close)

@@ -285,6 +285,16 @@ impl Registrar {
         self.retain(device, |binding| !binding.has_failed(|up| up != stream))
     }
 
+    /// Whether a registration of the device waits for the store.
+    pub(crate) fn is_busy(&self, device: DeviceId) -> bool {
+        self.busy.contains_key(&device)
+    }
+
+    /// Ends what is registered at this contact, or all there is; not while the device [is busy](Self::is_busy).
+    pub(crate) fn end(&mut self, device: DeviceId, contact: Option<&str>) -> (Vec<Change>, bool) {
+        self.retain(device, |binding| contact.is_some_and(|contact| binding.record.contact != contact))
+    }
+
     /// A device is no more.
     pub(crate) fn remove(&mut self, device: DeviceId) -> (Vec<Change>, bool) {
         self.retain(device, |_| false)

@@ -1,6 +1,6 @@
 //! Where phones can be reached: the engine around the registrar.
 
-use cas::control::CallEvent;
+use cas::control::{CallEvent, Refusal, RefusalCode};
 use cas::site::{Access, DeviceId, Site};
 use cas::store::Change;
 
@@ -83,6 +83,30 @@ impl Engine {
         match self.registrar.next_end(device) {
             Some(end) => self.endpoint.timers.set(Timer::Binding(device), end),
             None => self.endpoint.timers.cancel(Timer::Binding(device)),
+        }
+    }
+
+    /// An administrator ends registrations. Memory forgets them now; what the store is to forget with them is for whoever asked to write,
+    /// as he waits for it.
+    pub(crate) fn end_registrations(
+        &mut self,
+        at: At<'_>,
+        devices: &[DeviceId],
+        contact: Option<&str>,
+    ) -> Result<Vec<Change>, Refusal> {
+        if devices.iter().any(|device| self.registrar.is_busy(*device)) {
+            let text = "A registration of this phone is being stored: try again".to_owned();
+            return Err(Refusal { code: RefusalCode::WrongState, text });
+        }
+        let mut all = Vec::new();
+        for device in devices {
+            let (changes, gone) = self.registrar.end(*device, contact);
+            all.extend(changes);
+            self.unbound(at, *device, Vec::new(), gone);
+        }
+        match all.is_empty() {
+            true => Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".to_owned() }),
+            false => Ok(all),
         }
     }
 
