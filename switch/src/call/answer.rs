@@ -201,6 +201,7 @@ impl Engine {
         }
         self.join(no);
         self.agree(at, no, Side::Caller);
+        self.agree(at, no, Side::Callee);
         self.touch(no, None);
     }
 
