@@ -32,6 +32,7 @@ use crate::registrar::Registrar;
 use crate::seats::{Seats, Told};
 use crate::sip::flow::{Flow, StreamId};
 use crate::sip::message::Response;
+use crate::sip::stun;
 use crate::sip::timer::TIMEOUT;
 use crate::sip::transaction::ServerTx;
 use crate::sip::wire::{Frame, parse_datagram};
@@ -171,7 +172,7 @@ impl Engine {
         };
         let mut devices: BTreeSet<DeviceId> = engine.registrar.devices().collect();
         for device in &devices {
-            engine.watch_binding(site, *device);
+            engine.watch_binding(At { now, site }, *device);
         }
         devices.extend(site.devices().map(|device| device.id));
         engine.site_changed(At { now, site }, &devices);
@@ -182,13 +183,16 @@ impl Engine {
         if self.is_turned_away(flow, bytes) {
             return;
         }
-        self.parsed(at, flow, parse_datagram(bytes));
+        match stun::answer(bytes, flow.peer) {
+            Some(answer) => self.endpoint.send(flow, answer),
+            None => self.parsed(at, flow, parse_datagram(bytes)),
+        }
         self.end_step(at);
     }
 
     pub(crate) fn stream(&mut self, at: At<'_>, stream: StreamId, bytes: &[u8]) {
         let mut begun = !self.endpoint.is_mid_message(stream);
-        self.endpoint.push(stream, bytes);
+        self.endpoint.push(at.now.mono, stream, bytes);
         while let Some((flow, frame)) = self.endpoint.next_frame(stream) {
             begun = true;
             match frame {
@@ -209,8 +213,8 @@ impl Engine {
         self.end_step(at);
     }
 
-    pub(crate) fn flow_opened(&mut self, flow: Flow) {
-        self.endpoint.flow_opened(flow);
+    pub(crate) fn flow_opened(&mut self, at: At<'_>, flow: Flow) {
+        self.endpoint.flow_opened(at.now.mono, flow);
     }
 
     pub(crate) fn flow_closed(&mut self, at: At<'_>, stream: StreamId) {
@@ -264,7 +268,7 @@ impl Engine {
         }
         if let Some(settled) = settled {
             self.endpoint.respond(at.now.mono, settled.tx, &settled.response);
-            self.watch_binding(at.site, settled.device);
+            self.watch_binding(at, settled.device);
             self.registered_over(at, settled.device, settled.flow);
             if let Some(registered) = settled.turned {
                 self.device_turned(at, settled.device, registered);
@@ -293,10 +297,13 @@ impl Engine {
                     let (changes, gone) = self.registrar.expire(at.now, device);
                     self.unbound(at, device, changes, gone);
                 }
+                Timer::KeepAlive(device) => self.keep_alive(at, device),
                 Timer::NoAnswer(no) => self.no_answer(at, no),
                 Timer::Reoffer(leg) => self.settled(at, leg),
                 Timer::Session(leg) => self.session_due(at, leg),
                 Timer::Unfinished(stream) => self.endpoint.close(stream),
+                Timer::Idle(stream) => self.idle(at, stream),
+                Timer::Large(stream) => self.endpoint.large_is_late(at.now.mono, stream),
                 Timer::Stop => self.stop_timer(at),
             }
         }

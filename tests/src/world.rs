@@ -84,6 +84,7 @@ pub struct World {
     /// Connections that are no telephone's, and where else the switch may connect to.
     visitors: BTreeMap<StreamId, SocketAddr>,
     listening: BTreeSet<SocketAddr>,
+    swallowing: BTreeSet<SocketAddr>,
     store_delay: Duration,
     store_fails: bool,
     wire: Wire,
@@ -149,6 +150,7 @@ impl World {
             strangers: BTreeMap::new(),
             visitors: BTreeMap::new(),
             listening: BTreeSet::new(),
+            swallowing: BTreeSet::new(),
             store_delay: Duration::ZERO,
             store_fails: false,
             wire: Wire::default(),
