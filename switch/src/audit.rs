@@ -76,8 +76,7 @@ impl Engine {
         let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking { .. }));
         let limited = self.table.legs().map(|(id, _)| id).filter(|id| self.is_limited(*id));
         let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
-        let behind_nat =
-            self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
+        let behind_nat = self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
         let mut wanted = ringing
             .map(|(no, _)| Timer::NoAnswer(no))
             .chain(bound.map(Timer::Binding))

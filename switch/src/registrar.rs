@@ -162,7 +162,8 @@ impl Registrar {
         let all = self.bindings.get(&device).into_iter().flatten();
         let is_behind = |binding: &&Binding| {
             let Binding { contact, path, flow, record, .. } = binding;
-            let is_elsewhere = contact.host != Some(Host::Ip(flow.peer.ip())) || contact.port.unwrap_or(5060) != flow.peer.port();
+            let is_elsewhere =
+                contact.host != Some(Host::Ip(flow.peer.ip())) || contact.port.unwrap_or(5060) != flow.peer.port();
             flow.channel == Channel::Udp && is_elsewhere && path.is_empty() && record.reg_id == 0
         };
         all.filter(is_behind).map(|binding| binding.flow)
@@ -171,7 +172,9 @@ impl Registrar {
     /// The contacts of a device that were registered over this connection.
     pub(crate) fn contacts_over(&self, device: DeviceId, stream: StreamId) -> Vec<Uri> {
         let all = self.bindings.get(&device).into_iter().flatten();
-        all.filter(|binding| binding.flow.channel == Channel::Tcp(stream)).map(|binding| binding.contact.clone()).collect()
+        all.filter(|binding| binding.flow.channel == Channel::Tcp(stream))
+            .map(|binding| binding.contact.clone())
+            .collect()
     }
 
     /// The phones of a device that have a GRUU, and how each is reached.

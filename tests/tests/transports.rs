@@ -294,7 +294,8 @@ fn an_idle_connection_is_closed_unless_somebody_is_registered_or_talks_over_it()
     let answered = talking.wait_status(&mut world, "INVITE", 200);
     talking.say_within(&mut world, &Dialog::of_caller(&answered), "ACK", 2, "");
     // Some sound, and so no question whether they are still there.
-    let ports: Vec<u16> = [&rung, &answered].map(|sip| sip.body().split("m=audio ").nth(1).unwrap()[..5].parse().unwrap()).into();
+    let ports: Vec<u16> =
+        [&rung, &answered].map(|sip| sip.body().split("m=audio ").nth(1).unwrap()[..5].parse().unwrap()).into();
     for minute in 0..12 {
         for (port, from) in ports.iter().zip([phone.address(), talking.address()]) {
             world.send_sound(*port, SocketAddr::new(from.ip(), 4000), minute);

@@ -181,7 +181,8 @@ impl Endpoint {
 
     /// §18.2.2: the response to a request whose connection has ended goes over one that is opened to where the request says its sender listens.
     fn revive(&mut self) {
-        let Some(ended) = self.sends.front().map(|(flow, _)| *flow).filter(|flow| flow.channel == Channel::ENDED) else {
+        let Some(ended) = self.sends.front().map(|(flow, _)| *flow).filter(|flow| flow.channel == Channel::ENDED)
+        else {
             return;
         };
         let flow = self.connect(ended.local, ended.peer);
