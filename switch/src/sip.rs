@@ -14,3 +14,6 @@ pub mod timer;
 pub mod transaction;
 pub mod uri;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

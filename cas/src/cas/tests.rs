@@ -5,6 +5,7 @@
 mod configuration;
 mod directory;
 mod events;
+mod fuzz;
 mod login;
 mod messages;
 mod system;
