@@ -12,6 +12,7 @@ pub mod sqlite;
 #[cfg(test)]
 mod tests;
 pub mod thread;
+pub mod trim;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -91,13 +92,16 @@ pub struct HistoryRecord {
     pub started: Wall,
     /// Talking time; 0 where it was never answered.
     pub duration_msec: u64,
-    /// Why it ended: [`Cause::name`](crate::control::Cause::name).
+    /// Why it ended: [`Cause::name`](crate::control::Cause::name), or [`CUT_SHORT`]; empty as long as it goes on.
     pub cause: String,
     /// The media statistics of this user's leg, one JSON object; empty where no media flowed.
     pub media: String,
     /// The owner's note (S117); empty where there is none.
     pub note: String,
 }
+
+/// The cause of a call that was going on when the switch ended without being asked to.
+pub const CUT_SHORT: &str = "restart";
 
 /// The kind of a history record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +144,7 @@ pub struct RequestId(pub u64);
 pub enum Request {
     /// All of it or nothing, durable when answered.
     Write(Vec<Change>),
-    /// Records of one user, newest first.
+    /// Records of one user's calls that have ended, newest first.
     History(HistoryQuery),
 }
 
@@ -278,6 +282,12 @@ pub trait Registrations {
 pub trait History {
     /// [`Request::History`]
     fn records(&self, query: &HistoryQuery) -> Result<Vec<HistoryRecord>, StoreError>;
+    /// Records that tell of no end: their calls were cut short.
+    fn end_records(&mut self) -> Result<(), StoreError>;
+    /// How many records a user has.
+    fn count_records(&self, user: UserId) -> Result<usize, StoreError>;
+    /// Removes a user's oldest records, at most so many: of all, or of those begun before an instant. How many were removed.
+    fn remove_oldest(&mut self, user: UserId, before: Option<Wall>, most: usize) -> Result<usize, StoreError>;
     /// [`Change::PutHistory`]
     fn put_record(&mut self, record: &HistoryRecord) -> Result<(), StoreError>;
 }
@@ -310,9 +320,10 @@ pub trait Store: Directory + Configuration + Registrations + History + Subscript
     fn close(self: Box<Self>) -> Result<(), StoreError>;
 }
 
-/// Everything the switch starts from. Bindings that ended while it was down are removed.
+/// Everything the switch starts from. Bindings that ended while it was down are removed, calls that were going on when it ended were cut short.
 pub fn snapshot(store: &mut dyn Store, now: Wall) -> Result<Snapshot, StoreError> {
     store.remove_ended_bindings(now)?;
+    store.end_records()?;
     let (last_user, last_device) = store.last_ids()?;
     Ok(Snapshot {
         realm: store.realm()?,

@@ -43,8 +43,6 @@ mod reception;
 mod rtcp;
 mod rtp;
 mod stream;
-#[cfg(test)]
-mod tests;
 mod worker;
 
 pub use command::*;

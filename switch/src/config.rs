@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cas::site::DigestPolicy;
+use cas::store::trim::HistoryLimits;
 
 use self::document::Document;
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub cas: CasSection,
     /// `[limits]`
     pub limits: Limits,
+    /// `[history]`
+    pub history: HistoryLimits,
     /// `[log]`
     pub log: Log,
 }
@@ -150,6 +153,8 @@ const SETTINGS: &[Setting] = &[
     setting("limits", "http", "16384", "HTTP connections"),
     setting("limits", "http-per-source", "8192", "of them from one source"),
     setting("limits", "lag", "100", "ms that SIP may be behind before new calls get 503"),
+    setting("history", "records", "10000", "call records kept of each user: the oldest go, from 1 to 1000000"),
+    setting("history", "days", "0", "and no longer than so many days, to 36500; 0: any time"),
     setting("log", "level", r#""info""#, "error, warn, info, debug or trace"),
 ];
 
@@ -228,6 +233,10 @@ impl Config {
                 http: file.get("limits", "http", read::limit)?,
                 http_per_source: file.get("limits", "http-per-source", read::limit)?,
                 lag: file.get("limits", "lag", read::lag)?,
+            },
+            history: HistoryLimits {
+                records: file.get("history", "records", read::limit)?,
+                days: file.get("history", "days", read::days)?,
             },
             log: Log { level: file.get("log", "level", read::level)? },
         };

@@ -12,11 +12,13 @@ use crate::engine::Engine;
 /// The counts of a switch at this instant.
 pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
     let (status, counts) = (engine.status(), engine.counts());
+    let (kept, lost) = engine.kept_records();
     let gauges = [
         ("calls", "Calls up now", status.calls),
         ("registrations", "Bindings held now", status.registrations),
         ("sip_transactions", "SIP transactions open now", status.transactions),
         ("rtp_ports_free", "RTP ports not in use", engine.free_ports()),
+        ("records_kept", "Call records that wait for the store to be well again", kept),
         ("cas_sessions", "CAS sessions now", clients.sessions),
         ("cas_polls", "GetEvents waiting now", clients.polls),
         ("cas_pending", "Accepted commands not completed yet", clients.pending),
@@ -32,6 +34,7 @@ pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
             counts.turned_away,
         ),
         ("store_failures", "Writes that the store could not do", counts.store_failures),
+        ("records_lost", "Call records lost because too many waited for the store", lost),
         ("cas_messages", "CAS messages since the start", clients.messages),
         ("cas_events", "CAS events queued since the start", clients.events),
         ("cas_resyncs", "Event rings that overflowed", clients.resyncs),

@@ -9,11 +9,7 @@ mod lex;
 pub mod message;
 pub mod sdp;
 pub mod session_timer;
-pub mod stun;
 pub mod timer;
 pub mod transaction;
 pub mod uri;
 pub mod wire;
-
-#[cfg(test)]
-mod tests;

@@ -9,6 +9,7 @@ mod carry;
 mod cast;
 mod check;
 mod client;
+mod disk;
 mod network;
 mod plane;
 mod site;
@@ -43,6 +44,7 @@ pub use switch::engine::{Counts, Pressure};
 use self::carry::Stream;
 use self::cast::Line;
 use self::client::Client;
+use self::disk::Disk;
 use self::network::below;
 use self::plane::Plane;
 use self::trace::Trace;
@@ -84,9 +86,8 @@ pub struct World {
     /// Connections that are no telephone's, and where else the switch may connect to.
     visitors: BTreeMap<StreamId, SocketAddr>,
     listening: BTreeSet<SocketAddr>,
-    swallowing: BTreeSet<SocketAddr>,
     store_delay: Duration,
-    store_fails: bool,
+    disk: Disk,
     wire: Wire,
     /// Calls that [`World::check`] found in a client's picture as the switch holds them.
     calls_compared: usize,
@@ -150,9 +151,8 @@ impl World {
             strangers: BTreeMap::new(),
             visitors: BTreeMap::new(),
             listening: BTreeSet::new(),
-            swallowing: BTreeSet::new(),
             store_delay: Duration::ZERO,
-            store_fails: false,
+            disk: Disk::Well,
             wire: Wire::default(),
             calls_compared: 0,
             trace: Trace::new(now.mono),
@@ -258,9 +258,9 @@ impl World {
         }
         while self.store_queue.first().is_some_and(|(at, ..)| *at <= now) {
             let (_, who, id, request) = self.store_queue.remove(0);
-            let reply = match self.store_fails {
-                true => Err(store::StoreError("the disk is full".to_owned())),
-                false => store::run(&mut self.store, [&request]).remove(0),
+            let reply = match self.disk.takes(&mut self.random, &request) {
+                Err(why) => Err(store::StoreError(why.to_owned())),
+                Ok(()) => store::run(&mut self.store, [&request]).remove(0),
             };
             self.tell_node(Input::Stored(who, id, reply));
         }
@@ -358,6 +358,7 @@ impl World {
         let done = below(&mut self.random, queue.len() as u32 + 1) as usize;
         store::run(&mut self.store, queue.iter().take(done).map(|(.., request)| request));
         self.check_bindings_are_stored();
+        self.forget_ended_bindings();
         for (.., request) in queue.iter().skip(done) {
             self.lose_refresh(request);
         }

@@ -4,8 +4,8 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{
-    BindingRecord, Configuration, Directory, History, HistoryQuery, HistoryRecord, MAX_HISTORY, Registrations, Store,
-    StoreError, SubscriptionRecord, Subscriptions, refusal,
+    BindingRecord, CUT_SHORT, Configuration, Directory, History, HistoryQuery, HistoryRecord, MAX_HISTORY,
+    Registrations, Store, StoreError, SubscriptionRecord, Subscriptions, refusal,
 };
 use crate::site::{Access, Device, DeviceId, Extension, Feature, Target, User, UserId};
 use crate::time::Wall;
@@ -172,6 +172,7 @@ impl History for Memory {
     fn records(&self, query: &HistoryQuery) -> Result<Vec<HistoryRecord>, StoreError> {
         let wanted = |record: &&HistoryRecord| {
             record.user == query.user
+                && !record.cause.is_empty()
                 && query.device.is_none_or(|device| record.device == Some(device))
                 && query.kind.is_none_or(|kind| record.kind == kind)
                 && query.before.is_none_or(|before| record.started < before)
@@ -182,6 +183,27 @@ impl History for Memory {
         records.sort_by_key(|record| Reverse((record.started, record.call.0.cast_signed())));
         records.truncate(query.max.min(MAX_HISTORY));
         Ok(records)
+    }
+
+    fn end_records(&mut self) -> Result<(), StoreError> {
+        self.history.change(|record| record.cause.is_empty(), |record| CUT_SHORT.clone_into(&mut record.cause));
+        Ok(())
+    }
+
+    fn count_records(&self, user: UserId) -> Result<usize, StoreError> {
+        Ok(self.history.rows.values().filter(|record| record.user == user).count())
+    }
+
+    fn remove_oldest(&mut self, user: UserId, before: Option<Wall>, most: usize) -> Result<usize, StoreError> {
+        let wanted =
+            |record: &&HistoryRecord| record.user == user && before.is_none_or(|before| record.started < before);
+        let mut found: Vec<(Wall, i64, u64)> = (self.history.rows.values().filter(wanted))
+            .map(|record| (record.started, record.call.0.cast_signed(), record.call.0))
+            .collect();
+        found.sort_unstable();
+        found.truncate(most);
+        found.iter().for_each(|(.., call)| self.history.remove(call));
+        Ok(found.len())
     }
 
     fn put_record(&mut self, record: &HistoryRecord) -> Result<(), StoreError> {

@@ -10,6 +10,7 @@ use super::folder::Folder;
 use super::memory::Memory;
 use super::sqlite::Sqlite;
 use super::thread::StoreThread;
+use super::trim::HistoryLimits;
 use super::*;
 use crate::site::{Access, DigestPolicy, Feature, MachineKey, Role};
 
@@ -165,6 +166,7 @@ suite! {
     bindings_that_ended_while_down_are_not_loaded
     history_comes_newest_first_and_filtered
     history_is_limited
+    a_call_that_goes_on_is_no_history_yet_and_was_cut_short_where_the_switch_ended
     a_read_sees_the_writes_before_it
 }
 
@@ -404,6 +406,24 @@ fn history_is_limited(mut store: Box<dyn Store>, _: Reopen<'_>) {
     assert_eq!(calls(&mut *store, HistoryQuery { max: usize::MAX, ..of_user(1) }).len(), MAX_HISTORY);
 }
 
+fn a_call_that_goes_on_is_no_history_yet_and_was_cut_short_where_the_switch_ended(
+    mut store: Box<dyn Store>,
+    reopen: Reopen<'_>,
+) {
+    let begun = |call| HistoryRecord { cause: String::new(), duration_msec: 0, ..record(call, 1, call) };
+    let mut changes = site();
+    changes.extend([1, 2].map(|call| Change::PutHistory(begun(call))));
+    write(&mut *store, &changes).unwrap();
+    assert_eq!(store.records(&of_user(1)), Ok(Vec::new()));
+    write(&mut *store, &[Change::PutHistory(record(1, 1, 1))]).unwrap();
+    assert_eq!(store.records(&of_user(1)), Ok(vec![record(1, 1, 1)]));
+
+    let mut store = reopen(store);
+    everything(&mut *store);
+    let cut_short = HistoryRecord { cause: CUT_SHORT.to_owned(), ..begun(2) };
+    assert_eq!(store.records(&of_user(1)), Ok(vec![cut_short, record(1, 1, 1)]));
+}
+
 fn a_read_sees_the_writes_before_it(mut store: Box<dyn Store>, _: Reopen<'_>) {
     let requests = [
         Request::Write(site()),
@@ -416,7 +436,9 @@ fn a_read_sees_the_writes_before_it(mut store: Box<dyn Store>, _: Reopen<'_>) {
 #[test]
 fn the_thread_answers_everything_in_order_before_it_ends() {
     let (sender, answers) = mpsc::channel();
-    let thread = StoreThread::start(Box::new(Memory::new(REALM)), move |tag, reply| sender.send((tag, reply)).unwrap());
+    let thread = StoreThread::start(Box::new(Memory::new(REALM)), HistoryLimits::default(), move |tag, reply| {
+        sender.send((tag, reply)).unwrap()
+    });
     let thread = thread.unwrap();
     thread.submit(0, Request::Write(site())).unwrap();
     for n in 1..500 {
@@ -435,7 +457,7 @@ fn the_thread_answers_everything_in_order_before_it_ends() {
 #[test]
 fn a_full_queue_is_told_at_once() {
     let (go, wait) = mpsc::channel::<()>();
-    let thread = StoreThread::start(Box::new(Memory::new(REALM)), move |_, _| {
+    let thread = StoreThread::start(Box::new(Memory::new(REALM)), HistoryLimits::default(), move |_, _| {
         let _ = wait.recv();
     });
     let thread = thread.unwrap();

@@ -196,12 +196,12 @@ impl Engine {
         tracing::debug!(call = %call.caller.id, far = %call.callee.id, "a call is answered");
         let caller_id = call.caller.id;
         self.endpoint.timers.cancel(Timer::NoAnswer(no));
+        self.note_answered(at, no);
         if let Stage::Ringing { ticket: Some(ticket), .. } = before {
             self.complete(ticket, Ok(Some(caller_id)));
         }
         self.join(no);
         self.agree(at, no, Side::Caller);
-        self.agree(at, no, Side::Callee);
         self.touch(no, None);
     }
 

@@ -1,13 +1,12 @@
 //! Call records: one for each user's end, written when its media leg has closed, with what the leg saw.
 
 use cas::control::Cause;
-use cas::store::{Change, HistoryKind, HistoryRecord};
+use cas::store::{HistoryKind, HistoryRecord};
 use media::LegStats;
 use serde_json::json;
 
 use super::party::Side;
 use super::{Call, Stage};
-use crate::engine::Engine;
 
 /// The record of one end; `None` where it is no user's.
 pub(crate) fn history(call: &Call, side: Side, cause: Cause, talked_msec: u64) -> Option<HistoryRecord> {
@@ -46,11 +45,4 @@ pub(crate) fn statistics(stats: &LegStats) -> String {
         "unusable": stats.unusable, "reported-loss": stats.reported_loss, "round-trip-us": stats.round_trip_us,
     })
     .to_string()
-}
-
-impl Engine {
-    /// Written behind: nobody waits for it.
-    pub(crate) fn write_history(&mut self, record: HistoryRecord) {
-        self.write(vec![Change::PutHistory(record)]);
-    }
 }

@@ -14,6 +14,8 @@ use super::document::{Value, Wrong};
 const MAX_DOMAIN: usize = 253;
 /// More media threads than this help nobody: one relays some thousand streams.
 const MAX_THREADS: u8 = 32;
+/// A century.
+const MAX_DAYS: u32 = 36_500;
 
 pub(super) fn folder(value: &Value<'_>) -> Result<PathBuf, Wrong> {
     text(value, "the path of a folder", |text| (!text.is_empty()).then(|| PathBuf::from(text)))
@@ -66,8 +68,17 @@ pub(super) fn ports(value: &Value<'_>) -> Result<RangeInclusive<u16>, Wrong> {
 }
 
 pub(super) fn threads(value: &Value<'_>) -> Result<NonZeroU8, Wrong> {
-    let threads = value.get_ref().as_integer().and_then(|number| number.as_str().parse::<NonZeroU8>().ok());
+    let threads = integer(value).and_then(|number| u8::try_from(number).ok()).and_then(NonZeroU8::new);
     threads.filter(|threads| threads.get() <= MAX_THREADS).map_or_else(|| wrong(value, "a number from 1 to 32"), Ok)
+}
+
+/// 0, for ever: `None`.
+pub(super) fn days(value: &Value<'_>) -> Result<Option<u32>, Wrong> {
+    let days = integer(value).and_then(|number| u32::try_from(number).ok()).filter(|days| *days <= MAX_DAYS);
+    days.map_or_else(
+        || wrong(value, "a number of days from 0 to 36500"),
+        |days| Ok(Some(days).filter(|days| *days > 0)),
+    )
 }
 
 pub(super) fn level(value: &Value<'_>) -> Result<String, Wrong> {

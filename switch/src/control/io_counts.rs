@@ -42,6 +42,11 @@ fn render(control: &Control) -> String {
         ("net_tcp_unsent", "SIP messages for connections that were gone", tcp.unsent.get()),
         ("http_refused", "HTTP connections answered 503 because a limit was reached", control.http_turns.refused()),
         ("http_turns", "Times that HTTP had to wait for SIP and the timers", control.http_turns.begun()),
+        (
+            "history_trimmed",
+            "Call records removed because there were too many or they were too old",
+            control.store.trimmed(),
+        ),
         ("log_dropped", "Lines not logged because nobody took them", log::dropped_lines()),
     ];
     metrics::encode(&[], &counters)

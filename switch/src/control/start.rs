@@ -11,6 +11,7 @@ use cas::http;
 use cas::store::folder::{Folder, FolderError};
 use cas::store::sqlite::{OpenError, Sqlite};
 use cas::store::thread::StoreThread;
+use cas::store::trim::HistoryLimits;
 use cas::store::{self, StoreError};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -99,7 +100,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let watch = Watch(Arc::clone(&over));
     let (tell, answers) = mpsc::channel(ANSWERS);
     let (media, events) = media_events::start(&config.media, watch.clone()).map_err(StartError::Media)?;
-    let store = start_store(database, tell.clone(), watch.clone()).map_err(StartError::Thread)?;
+    let store = start_store(database, config.history, tell.clone(), watch.clone()).map_err(StartError::Thread)?;
     let helpers = start_helpers(tell, watch).map_err(StartError::Thread)?;
     let settings = settings(config, media.ports());
     let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
@@ -148,10 +149,11 @@ fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
 
 fn start_store(
     database: Sqlite,
+    limits: HistoryLimits,
     tell: mpsc::Sender<Input>,
     watch: Watch,
 ) -> io::Result<StoreThread<(StoreUser, store::RequestId)>> {
-    StoreThread::start(Box::new(database), move |(user, id), reply| {
+    StoreThread::start(Box::new(database), limits, move |(user, id), reply| {
         let _watched = &watch;
         // At the end of the switch nobody listens any more.
         let _ = tell.blocking_send(Input::Stored(user, id, reply));

@@ -13,7 +13,7 @@ use switch::node::Input;
 use super::{World, site};
 
 /// How long an answer that waits for the store or a helper may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Names a client of the world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

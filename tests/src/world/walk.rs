@@ -7,6 +7,7 @@ use switch::demo::phone::{Ask, Behaviour, Codec, Hold, Status, Talk, Transport};
 use switch::node::StreamId;
 
 use super::client::ClientId;
+use super::disk::Disk;
 use super::network::{Weather, below};
 use super::{Handset, PhoneId, World, ports, site};
 
@@ -107,8 +108,18 @@ impl World {
             }
             95..97 => self.cut_a_stream(),
             97..98 => self.restart(),
+            98..99 => self.change_disk(),
             _ => self.weather = Weather::random(&mut self.random),
         }
+    }
+
+    /// The disk becomes full, fails, or recovers; now and then it takes longer than a phone waits.
+    fn change_disk(&mut self) {
+        self.disk = Disk::random(&mut self.random);
+        let most = if self.chance(70) { 1 } else { 6_000 };
+        self.store_delay = Duration::from_millis(u64::from(below(&mut self.random, most)));
+        let (disk, delay) = (self.disk, self.store_delay);
+        self.note(|| format!("the disk is {disk:?}, {delay:?} late"));
     }
 
     fn some_phone(&mut self) -> PhoneId {

@@ -10,7 +10,7 @@ use super::Sqlite;
 use crate::control::CallId;
 use crate::site::{Access, Device, DeviceId, DigestPolicy, Extension, Feature, Role, Sealed, Target, User, UserId};
 use crate::store::{
-    BindingRecord, Configuration, Directory, History, HistoryKind, HistoryQuery, HistoryRecord, MAX_HISTORY,
+    BindingRecord, CUT_SHORT, Configuration, Directory, History, HistoryKind, HistoryQuery, HistoryRecord, MAX_HISTORY,
     Registrations, StoreError, SubscriptionRecord, Subscriptions,
 };
 use crate::time::Wall;
@@ -152,7 +152,7 @@ impl History for Sqlite {
     fn records(&self, query: &HistoryQuery) -> Result<Vec<HistoryRecord>, StoreError> {
         self.rows(
             "SELECT * FROM history
-             WHERE user = :user AND started > :after AND started < :before
+             WHERE user = :user AND started > :after AND started < :before AND cause <> ''
                  AND (:device IS NULL OR device = :device) AND (:kind IS NULL OR kind = :kind)
              ORDER BY started DESC, call DESC LIMIT :max",
             named_params! {
@@ -165,6 +165,25 @@ impl History for Sqlite {
             },
             record,
         )
+    }
+
+    fn end_records(&mut self) -> Result<(), StoreError> {
+        self.change("UPDATE history SET cause = ?1 WHERE cause = ''", [CUT_SHORT])
+    }
+
+    fn count_records(&self, user: UserId) -> Result<usize, StoreError> {
+        let sql = "SELECT count(*) AS records FROM history WHERE user = ?1";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        Ok(statement.query_row([user.0.cast_signed()], |row| unsigned(row, "records"))? as usize)
+    }
+
+    fn remove_oldest(&mut self, user: UserId, before: Option<Wall>, most: usize) -> Result<usize, StoreError> {
+        let before = before.map_or(i64::MAX, |before| before.0.cast_signed());
+        let mut statement = self.connection.prepare_cached(
+            "DELETE FROM history WHERE call IN
+                 (SELECT call FROM history WHERE user = ?1 AND started < ?2 ORDER BY started, call LIMIT ?3)",
+        )?;
+        Ok(statement.execute(params![user.0.cast_signed(), before, most as u32])?)
     }
 
     fn put_record(&mut self, record: &HistoryRecord) -> Result<(), StoreError> {

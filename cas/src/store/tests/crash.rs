@@ -14,7 +14,7 @@ fn child() {
     let Some(folder) = std::env::var_os(FOLDER) else { return };
     let mut store = open(Path::new(&folder));
     write(&mut store, &site()).unwrap();
-    let thread = StoreThread::start(Box::new(store), |call, reply| {
+    let thread = StoreThread::start(Box::new(store), HistoryLimits::default(), |call, reply| {
         assert_eq!(reply, Ok(Reply::Written));
         println!("\nconfirmed {call}");
         std::io::stdout().flush().unwrap();

@@ -56,16 +56,6 @@ impl ClientInvite {
         ClientInvite { stem: stem(invite), state }
     }
 
-    /// Begins anew on another flow, unless an answer came on the first.
-    pub(super) fn reroute(self, io: &mut Io<'_>, tx: ClientTx, flow: Flow, invite: &Request) -> ClientInvite {
-        let State::Calling { cancel: wanted, .. } = self.state else { return self };
-        let mut begun = ClientInvite::start(io, tx, flow, invite, invite.encode());
-        if let State::Calling { cancel, .. } = &mut begun.state {
-            *cancel = wanted;
-        }
-        begun
-    }
-
     pub(super) fn is_unanswered(&self) -> bool {
         matches!(self.state, State::Calling { .. } | State::Proceeding | State::Cancelling)
     }
