@@ -136,7 +136,7 @@ fn an_unknown_setting_is_told_with_the_nearest_one() {
             "switch.toml:2: there is no setting port in [sip]: expected udp, tcp, domain, digest, follow-redirects",
         ),
         ("[spi]\nudp = []", "switch.toml:1: there is no section [spi]: did you mean sip?"),
-        ("[trunks]", "switch.toml:1: there is no section [trunks]: expected sip, media, cas, limits, log"),
+        ("[trunks]", "switch.toml:1: there is no section [trunks]: expected sip, media, cas, limits, history, log"),
         ("digest = \"md5\"", "switch.toml:1: there is no setting digest outside of a section: it belongs under [sip]"),
         ("dat = \"x\"", "switch.toml:1: there is no setting dat outside of a section: did you mean data?"),
         ("sip = 5", "switch.toml:1: sip is a section: expected [sip]"),
@@ -184,4 +184,17 @@ fn what_is_no_toml_is_told_with_its_line() {
 fn a_file_that_is_not_there_is_told() {
     let error = Config::load(Path::new("/nowhere/switch.toml")).unwrap_err().to_string();
     assert!(error.starts_with("cannot read /nowhere/switch.toml (No such file"), "{error}");
+}
+
+#[test]
+fn history_has_limits() {
+    let history = |text: &str| Config::parse("switch.toml", text).unwrap().history;
+    assert_eq!((history("").records, history("").days), (10_000, None));
+    let set = history("[history]\nrecords = 1\ndays = 36500");
+    assert_eq!((set.records, set.days), (1, Some(36_500)));
+    assert!(error("[history]\nrecords = 0").contains("expected a number from 1 to 1000000"));
+    for bad in ["-1", "36501", "1.5", "\"two\""] {
+        let expected = format!("switch.toml:2: days = {bad}: expected a number of days from 0 to 36500");
+        assert_eq!(error(&format!("[history]\ndays = {bad}")), expected);
+    }
 }
