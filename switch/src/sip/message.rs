@@ -199,7 +199,7 @@ impl Request {
 
     /// On the wire, Content-Length written last and right.
     pub fn encode(&self) -> Bytes {
-        let mut out = room_for(&self.headers, &self.body);
+        let mut out = room_for(&self.headers, &self.body, 160);
         put_token(&mut out, self.method.as_str());
         // Writing to memory cannot fail.
         let _ = write!(out, " {} SIP/2.0\r\n", self.uri);
@@ -233,7 +233,8 @@ impl Response {
 
     /// On the wire, Content-Length written last and right.
     pub fn encode(&self) -> Bytes {
-        let mut out = room_for(&self.headers, &self.body);
+        // The final response is kept as long as it may have to be repeated: without room to spare.
+        let mut out = room_for(&self.headers, &self.body, 40 + self.reason.len());
         let _ = write!(out, "SIP/2.0 {:03} ", self.status.0);
         put_text(&mut out, self.reason.as_bytes());
         out.put_slice(b"\r\n");
@@ -242,9 +243,9 @@ impl Response {
 }
 
 /// A buffer that holds the message, most likely without growing.
-fn room_for(headers: &Headers, body: &Bytes) -> BytesMut {
+fn room_for(headers: &Headers, body: &Bytes, rest: usize) -> BytesMut {
     let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    BytesMut::with_capacity(fields + body.len() + 160)
+    BytesMut::with_capacity(fields + body.len() + rest)
 }
 
 /// Everything after the start line.

@@ -130,11 +130,12 @@ enum ClientMachine {
 
 /// All transactions of a switch.
 pub struct Transactions<O> {
-    servers: BTreeMap<ServerTx, Server<O>>,
+    /// Boxed, as the nodes of a tree that grows at one end are half empty.
+    servers: BTreeMap<ServerTx, Box<Server<O>>>,
     server_keys: BTreeMap<ServerKey, ServerTx>,
     /// Requests outside of dialogs, by what their copies have in common.
     origins: BTreeMap<Origin, ServerTx>,
-    clients: BTreeMap<ClientTx, Client<O>>,
+    clients: BTreeMap<ClientTx, Box<Client<O>>>,
     /// By branch, and whether it is a CANCEL (which shares the branch of its INVITE).
     client_keys: BTreeMap<(String, bool), ClientTx>,
     /// Server transactions of each source.
@@ -242,7 +243,7 @@ impl<O: Copy + Default> Transactions<O> {
         *self.sources.entry(flow.source()).or_default() += 1;
         self.server_keys.insert(key.clone(), tx);
         self.origins.extend(origin.map(|origin| (origin, tx)));
-        self.servers.insert(tx, Server { key, origin, flow, owner: O::default(), machine });
+        self.servers.insert(tx, Box::new(Server { key, origin, flow, owner: O::default(), machine }));
         tx
     }
 
@@ -362,7 +363,7 @@ impl<O: Copy + Default> Transactions<O> {
         };
         let key = (branch.to_ascii_lowercase(), request.method == Method::Cancel);
         self.client_keys.insert(key.clone(), tx);
-        self.clients.insert(tx, Client { key, flow, owner, machine });
+        self.clients.insert(tx, Box::new(Client { key, flow, owner, machine }));
         tx
     }
 
@@ -488,21 +489,25 @@ impl<O: Copy + Default> Transactions<O> {
     }
 
     fn with_server(&mut self, tx: ServerTx, step: impl FnOnce(Flow, ServerMachine) -> Option<ServerMachine>) {
-        let Some(server) = self.servers.remove(&tx) else { return };
-        match step(server.flow, server.machine) {
-            Some(machine) => {
-                self.servers.insert(tx, Server { machine, ..server });
+        let Some(server) = self.servers.get_mut(&tx) else { return };
+        // A machine is consumed by its step; meanwhile this stands in its place.
+        let machine = std::mem::replace(&mut server.machine, ServerMachine::Other(ServerOther::new()));
+        match step(server.flow, machine) {
+            Some(machine) => server.machine = machine,
+            None => {
+                if let Some(server) = self.servers.remove(&tx) {
+                    self.forget_server(&server);
+                }
             }
-            None => self.forget_server(&server.key, server.origin, server.flow),
         }
     }
 
-    fn forget_server(&mut self, key: &ServerKey, origin: Option<Origin>, flow: Flow) {
-        self.server_keys.remove(key);
-        if let Some(origin) = origin {
+    fn forget_server(&mut self, server: &Server<O>) {
+        self.server_keys.remove(&server.key);
+        if let Some(origin) = server.origin {
             self.origins.remove(&origin);
         }
-        let source = flow.source();
+        let source = server.flow.source();
         if let Some(taken) = self.sources.get_mut(&source) {
             *taken -= 1;
             if *taken == 0 {
@@ -512,18 +517,19 @@ impl<O: Copy + Default> Transactions<O> {
     }
 
     fn with_client(&mut self, tx: ClientTx, step: impl FnOnce(Flow, ClientMachine) -> Option<ClientMachine>) {
-        let Some(client) = self.clients.remove(&tx) else { return };
-        match step(client.flow, client.machine) {
-            Some(machine) => {
-                self.clients.insert(tx, Client { machine, ..client });
-            }
+        let Some(client) = self.clients.get_mut(&tx) else { return };
+        let machine = std::mem::replace(&mut client.machine, ClientMachine::Other(ClientOther::Completed));
+        match step(client.flow, machine) {
+            Some(machine) => client.machine = machine,
             None => {
-                self.client_keys.remove(&client.key);
+                if let Some(client) = self.clients.remove(&tx) {
+                    self.client_keys.remove(&client.key);
+                }
             }
         }
     }
 
-    fn end_client(&mut self, io: &mut Io<'_>, tx: ClientTx) -> Option<Client<O>> {
+    fn end_client(&mut self, io: &mut Io<'_>, tx: ClientTx) -> Option<Box<Client<O>>> {
         let client = self.clients.remove(&tx)?;
         self.client_keys.remove(&client.key);
         io.alarms.cancel(Timer::ClientRetransmit(tx));
@@ -531,9 +537,9 @@ impl<O: Copy + Default> Transactions<O> {
         Some(client)
     }
 
-    fn end_server(&mut self, io: &mut Io<'_>, tx: ServerTx) -> Option<Server<O>> {
+    fn end_server(&mut self, io: &mut Io<'_>, tx: ServerTx) -> Option<Box<Server<O>>> {
         let server = self.servers.remove(&tx)?;
-        self.forget_server(&server.key, server.origin, server.flow);
+        self.forget_server(&server);
         io.alarms.cancel(Timer::ServerRetransmit(tx));
         io.alarms.cancel(Timer::ServerEnd(tx));
         Some(server)

@@ -17,19 +17,14 @@ const ABSORB: Duration = Duration::from_secs(32);
 /// How long a final response may take after a provisional one (RFC 3261 §16.6 11: more than three minutes).
 const TIMER_C: Duration = Duration::from_secs(185);
 
-pub(super) struct ClientInvite {
-    /// What ACK and CANCEL are made of: the INVITE without body and without what concerns only it.
-    stem: Request,
-    state: State,
-}
-
-enum State {
+/// `stem`: what ACK and CANCEL are made of, the INVITE without body and without what concerns only it. Boxed, so that what is over is small.
+pub(super) enum ClientInvite {
     /// Sent, nothing back: timers A and B. `cancel`: the reason, where a CANCEL is to follow the first provisional response.
-    Calling { request: Bytes, interval: Duration, cancel: Option<String> },
+    Calling { stem: Box<Request>, request: Bytes, interval: Duration, cancel: Option<String> },
     /// A provisional response came.
-    Proceeding,
+    Proceeding { stem: Box<Request> },
     /// A CANCEL is out: the final response is awaited for 64·T1.
-    Cancelling,
+    Cancelling { stem: Box<Request> },
     /// 3xx-6xx came; it is acknowledged each time it comes again, until timer D.
     Completed { ack: Bytes },
     /// 2xx came; the user is told of each one until timer M.
@@ -52,36 +47,38 @@ impl ClientInvite {
         if !flow.is_reliable() {
             io.alarms.set(Timer::ClientRetransmit(tx), io.now + T1);
         }
-        let state = State::Calling { request: bytes, interval: T1, cancel: None };
-        ClientInvite { stem: stem(invite), state }
+        ClientInvite::Calling { stem: Box::new(stem(invite)), request: bytes, interval: T1, cancel: None }
     }
 
     pub(super) fn is_unanswered(&self) -> bool {
-        matches!(self.state, State::Calling { .. } | State::Proceeding | State::Cancelling)
+        !matches!(self, ClientInvite::Completed { .. } | ClientInvite::Accepted)
     }
 
     /// Timer A.
     pub(super) fn retransmit(self, io: &mut Io<'_>, tx: ClientTx, flow: Flow) -> ClientInvite {
-        let State::Calling { request, interval, cancel } = self.state else { return self };
-        io.send(flow, &request);
-        let interval = interval * 2;
-        io.alarms.set(Timer::ClientRetransmit(tx), io.now + interval);
-        ClientInvite { state: State::Calling { request, interval, cancel }, ..self }
+        match self {
+            ClientInvite::Calling { stem, request, interval, cancel } => {
+                io.send(flow, &request);
+                let interval = interval * 2;
+                io.alarms.set(Timer::ClientRetransmit(tx), io.now + interval);
+                ClientInvite::Calling { stem, request, interval, cancel }
+            }
+            other => other,
+        }
     }
 
     /// The CANCEL to be sent, if it is to be sent now.
     pub(super) fn cancel(self, io: &mut Io<'_>, tx: ClientTx, reason: &str) -> (ClientInvite, Option<Request>) {
-        match self.state {
-            State::Calling { request, interval, .. } => {
-                let state = State::Calling { request, interval, cancel: Some(reason.to_owned()) };
-                (ClientInvite { state, ..self }, None)
+        match self {
+            ClientInvite::Calling { stem, request, interval, .. } => {
+                (ClientInvite::Calling { stem, request, interval, cancel: Some(reason.to_owned()) }, None)
             }
-            State::Proceeding => {
+            ClientInvite::Proceeding { stem } => {
                 io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
-                let cancel = follow_up(&self.stem, Method::Cancel, reason);
-                (ClientInvite { state: State::Cancelling, ..self }, Some(cancel))
+                let cancel = follow_up(&stem, Method::Cancel, reason);
+                (ClientInvite::Cancelling { stem }, Some(cancel))
             }
-            _ => (self, None),
+            other => (other, None),
         }
     }
 
@@ -92,64 +89,68 @@ impl ClientInvite {
         flow: Flow,
         response: &Response,
     ) -> (Option<ClientInvite>, Outcome) {
-        let mut outcome = Outcome { tell: true, cancel: None };
-        let state = match self.state {
-            State::Accepted if response.status.is_success() => State::Accepted,
-            State::Accepted => {
-                outcome.tell = false;
-                State::Accepted
-            }
-            State::Completed { ack } => {
-                if !response.status.is_provisional() {
-                    io.send(flow, &ack);
+        let status = response.status;
+        match self {
+            ClientInvite::Accepted => (Some(self), Outcome { tell: status.is_success(), cancel: None }),
+            ClientInvite::Completed { ref ack } => {
+                if !status.is_provisional() {
+                    io.send(flow, ack);
                 }
-                outcome.tell = false;
-                State::Completed { ack }
+                (Some(self), Outcome::default())
             }
-            waiting if response.status.is_provisional() => {
+            ClientInvite::Calling { stem, cancel, .. } if status.is_provisional() => {
                 io.alarms.cancel(Timer::ClientRetransmit(tx));
-                match waiting {
-                    State::Calling { cancel: Some(reason), .. } => {
-                        io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
-                        outcome.cancel = Some(follow_up(&self.stem, Method::Cancel, &reason));
-                        State::Cancelling
-                    }
-                    State::Cancelling => State::Cancelling,
-                    // Timer B has done its work. How long a phone may ring is the user's to say; but nothing waits for ever.
-                    _ => {
-                        io.alarms.set(Timer::ClientEnd(tx), io.now + TIMER_C);
-                        State::Proceeding
-                    }
-                }
+                // Timer B has done its work. How long a phone may ring is the user's to say; but nothing waits for ever.
+                let wait = if cancel.is_some() { TIMEOUT } else { TIMER_C };
+                io.alarms.set(Timer::ClientEnd(tx), io.now + wait);
+                let cancel = cancel.map(|reason| follow_up(&stem, Method::Cancel, &reason));
+                let state = match cancel {
+                    Some(_) => ClientInvite::Cancelling { stem },
+                    None => ClientInvite::Proceeding { stem },
+                };
+                (Some(state), Outcome { tell: true, cancel })
             }
-            _ => {
-                io.alarms.cancel(Timer::ClientRetransmit(tx));
-                if response.status.is_success() {
-                    io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
-                    State::Accepted
-                } else {
-                    let ack = self.ack(response);
-                    io.send(flow, &ack);
-                    if flow.is_reliable() {
-                        io.alarms.cancel(Timer::ClientEnd(tx));
-                        return (None, outcome);
-                    }
-                    io.alarms.set(Timer::ClientEnd(tx), io.now + ABSORB);
-                    State::Completed { ack }
-                }
+            ClientInvite::Proceeding { .. } if status.is_provisional() => {
+                io.alarms.set(Timer::ClientEnd(tx), io.now + TIMER_C);
+                (Some(self), Outcome { tell: true, cancel: None })
             }
-        };
-        (Some(ClientInvite { state, ..self }), outcome)
-    }
-
-    /// §17.1.1.3: the INVITE's top Via, the response's To.
-    fn ack(&self, response: &Response) -> Bytes {
-        let mut ack = follow_up(&self.stem, Method::Ack, "");
-        if let Some(to) = response.headers.get(&Name::To) {
-            ack.headers.set(Name::To, Bytes::copy_from_slice(to));
+            ClientInvite::Cancelling { .. } if status.is_provisional() => {
+                (Some(self), Outcome { tell: true, cancel: None })
+            }
+            ClientInvite::Calling { stem, .. }
+            | ClientInvite::Proceeding { stem }
+            | ClientInvite::Cancelling { stem } => {
+                (answered(io, tx, flow, &stem, response), Outcome { tell: true, cancel: None })
+            }
         }
-        ack.encode()
     }
+}
+
+/// The final response. Of the INVITE no more is kept than what may have to be said again.
+fn answered(io: &mut Io<'_>, tx: ClientTx, flow: Flow, stem: &Request, response: &Response) -> Option<ClientInvite> {
+    io.alarms.cancel(Timer::ClientRetransmit(tx));
+    if response.status.is_success() {
+        io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
+        return Some(ClientInvite::Accepted);
+    }
+    let ack = ack(stem, response);
+    io.send(flow, &ack);
+    if flow.is_reliable() {
+        io.alarms.cancel(Timer::ClientEnd(tx));
+        return None;
+    }
+    io.alarms.set(Timer::ClientEnd(tx), io.now + ABSORB);
+    Some(ClientInvite::Completed { ack })
+}
+
+/// §17.1.1.3: the INVITE's top Via, the response's To.
+fn ack(stem: &Request, response: &Response) -> Bytes {
+    let mut ack = follow_up(stem, Method::Ack, "");
+    if let Some(to) = response.headers.get(&Name::To) {
+        ack.headers.set(Name::To, Bytes::copy_from_slice(to));
+    }
+    // Kept for half a minute: without the room that encoding leaves.
+    Bytes::copy_from_slice(&ack.encode())
 }
 
 fn stem(invite: &Request) -> Request {

@@ -1,28 +1,28 @@
 //! How a request is matched to its transaction on the server's side.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+
+use sha2::{Digest as _, Sha256};
 
 use crate::sip::header::Via;
 use crate::sip::message::{Method, Request};
 
 /// RFC 3261 §17.2.3: top Via's branch and sent-by; ACK is matched to its INVITE, CANCEL is a transaction of its own.
+///
+/// One text for the two tables it stands in: method (none for INVITE), sent-by, branch. A long one is digested: a transaction that has ended is
+/// kept for half a minute, and a stranger must not say how much of the memory that takes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ServerKey {
-    branch: String,
-    sent_by: String,
-    method: MethodClass,
-}
+pub(super) struct ServerKey(Arc<str>);
 
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum MethodClass {
-    Invite,
-    Other(String),
-}
+/// The longest key that is kept as it is.
+const LONGEST: usize = 160;
 
 impl ServerKey {
     /// The key of the INVITE that a CANCEL with this key means (§9.2).
     pub(super) fn of_invite(&self) -> ServerKey {
-        ServerKey { method: MethodClass::Invite, ..self.clone() }
+        let (_, rest) = self.0.split_once(' ').expect("a key begins with a method and a space");
+        ServerKey(format!(" {rest}").into())
     }
 
     pub(super) fn of(request: &Request, via: &Via) -> ServerKey {
@@ -32,7 +32,7 @@ impl ServerKey {
             let tag = headers.from().ok().and_then(|from| from.tag().map(str::to_owned)).unwrap_or_default();
             let call_id = headers.call_id().unwrap_or_default();
             let number = headers.cseq().map(|cseq| cseq.number).unwrap_or_default();
-            ServerKey::new(&request.method, via, format!("{call_id} {tag} {number} {via}"))
+            ServerKey::new(&request.method, via, &format!("{call_id} {tag} {number} {via}"))
         })
     }
 
@@ -41,15 +41,19 @@ impl ServerKey {
         // The cookie alone names no transaction (RFC 4475 §3.2.1).
         let names_one = |branch: &&str| branch.len() > MAGIC_COOKIE.len() && branch.starts_with(MAGIC_COOKIE);
         let branch = via.branch().filter(names_one)?;
-        Some(ServerKey::new(method, via, branch.to_ascii_lowercase()))
+        Some(ServerKey::new(method, via, &branch.to_ascii_lowercase()))
     }
 
-    fn new(method: &Method, via: &Via, branch: String) -> ServerKey {
+    fn new(method: &Method, via: &Via, branch: &str) -> ServerKey {
         let method = match method {
-            Method::Invite | Method::Ack => MethodClass::Invite,
-            other => MethodClass::Other(other.as_str().to_owned()),
+            Method::Invite | Method::Ack => "",
+            other => other.as_str(),
         };
-        ServerKey { branch, sent_by: format!("{}:{}", via.host, via.port.unwrap_or(5060)), method }
+        let rest = format!("{}:{} {branch}", via.host, via.port.unwrap_or(5060));
+        // Methods are anybody's invention too.
+        let is_long = method.len() + rest.len() > LONGEST;
+        let rest = if is_long { hex::encode(Sha256::digest(format!("{method} {rest}"))) } else { rest };
+        ServerKey(format!("{method} {rest}").into())
     }
 }
 
