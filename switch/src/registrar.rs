@@ -186,6 +186,11 @@ impl Registrar {
         self.bindings.get(&device).into_iter().flatten().map(|binding| binding.flow.peer.ip())
     }
 
+    /// REGISTERs that wait for the store.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.bindings.values().map(Vec::len).sum()
     }

@@ -37,6 +37,10 @@ pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     BINARY.get_or_init(|| {
         let test = std::env::current_exe().expect("a test has a path");
+        if test.parent().and_then(Path::file_name).is_some_and(|folder| folder != "deps") {
+            // A program beside the switch, built along with it.
+            return test.with_file_name("switch");
+        }
         let folder = test.ancestors().nth(2).expect("tests are built into target/PROFILE/deps");
         let profile = match folder.file_name().and_then(|name| name.to_str()) {
             Some("debug") | None => "dev",
@@ -115,6 +119,62 @@ impl Switch {
              ports = \"{first}-{last}\"\n[cas]\nlisten = [\"{http}\"]\n"
         ));
         switch
+    }
+
+    /// Prepared with so many telephones in its store ([`crowd`](crate::crowd)), RTP ports for `calls` calls, and these lines of configuration.
+    pub fn of_crowd(phones: usize, calls: u16, lines: &str) -> Switch {
+        let mut switch = Switch::new();
+        switch.rtp = ports(4 * calls);
+        let (sip, http, first, last) = (switch.sip, switch.http, switch.rtp.start(), switch.rtp.end());
+        let data = switch.data();
+        switch.configure(&format!(
+            "data = {data:?}\n[sip]\nudp = [\"{sip}\"]\ntcp = [\"{sip}\"]\n[media]\nports = \"{first}-{last}\"\n\
+             [cas]\nlisten = [\"{http}\"]\n[log]\nlevel = \"warn\"\n{lines}"
+        ));
+        crate::crowd::settle(&data, phones);
+        switch
+    }
+
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("running").id()
+    }
+
+    /// A number of its `/metrics`, named without `switch_`.
+    pub fn metric(&self, name: &str) -> u64 {
+        let text = self.metrics();
+        let line = text.lines().find_map(|line| line.strip_prefix("switch_")?.strip_prefix(name)?.strip_prefix(' '));
+        line.and_then(|value| value.parse().ok()).unwrap_or_else(|| panic!("no {name} in\n{text}"))
+    }
+
+    fn metrics(&self) -> String {
+        let ask = || -> std::io::Result<String> {
+            let mut stream = TcpStream::connect(self.http)?;
+            stream.set_read_timeout(Some(PATIENCE))?;
+            stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
+            let mut text = String::new();
+            stream.read_to_string(&mut text)?;
+            Ok(text)
+        };
+        ask().expect("the switch tells its metrics")
+    }
+
+    /// The memory it has, in bytes (`VmRSS`).
+    pub fn memory(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id())).expect("a running process has a status");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kilobytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+        1024 * kilobytes.expect("Linux tells kilobytes")
+    }
+
+    /// The processor time that its threads have had so far.
+    pub fn cpu(&self) -> Duration {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id())).expect("a running process has threads");
+        let time = |thread: std::io::Result<fs::DirEntry>| {
+            let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
+            text.split(' ').next()?.parse::<u64>().ok()
+        };
+        Duration::from_nanos(threads.filter_map(time).sum())
     }
 
     /// Running and ready.

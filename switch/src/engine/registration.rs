@@ -2,7 +2,7 @@
 
 use cas::control::CallEvent;
 use cas::site::{Access, DeviceId, Site};
-use cas::store::Change;
+use cas::store::{self, Change};
 
 use super::{At, Engine};
 use crate::endpoint::Timer;
@@ -11,12 +11,15 @@ use crate::sip::flow::{Channel, Flow, StreamId};
 use crate::sip::message::{Request, Status};
 use crate::sip::transaction::ServerTx;
 
+/// REGISTERs that wait for the store: half of what its queue takes.
+const WAITING: usize = store::thread::QUEUE / 2;
+
 impl Engine {
     pub(super) fn register(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, device: DeviceId) {
         if let Some(status) = self.wrong_registration(at.site, request, &flow, device) {
             return self.endpoint.respond(at.now.mono, tx, &request.response(status));
         }
-        if !self.has_room_to_register(flow.peer.ip(), device) {
+        if self.registrar.waiting() >= WAITING || !self.has_room_to_register(flow.peer.ip(), device) {
             self.counts.turned_away += 1;
             let response = self.unavailable(request);
             return self.endpoint.respond(at.now.mono, tx, &response);
