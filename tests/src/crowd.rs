@@ -43,7 +43,8 @@ pub fn settle(data: &Path, count: usize) {
     let mut database = Sqlite::open(folder, REALM).expect("a database");
     let mut requests = Vec::new();
     // Nobody of them logs in.
-    let password_hash = "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned();
+    let password_hash =
+        "$argon2id$v=19$m=19456,t=2,p=1$AAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA".to_owned();
     for number in 0..count {
         let (id, login) = (number as u64 + 1, extension(number));
         let mut nonce = [0; 12];
@@ -254,8 +255,7 @@ impl Line {
     /// The gateway is known to the switch by its address, telephone 0 of the crowd is registered.
     pub fn new(switch: SocketAddr, gateway: SocketAddr) -> Line {
         let (gateway, phone) = (socket(gateway), socket(SocketAddr::new(switch.ip(), 0)));
-        let mut line =
-            Line { gateway, phone, switch, last: 0, open: BTreeMap::new(), agenda: BTreeSet::new() };
+        let mut line = Line { gateway, phone, switch, last: 0, open: BTreeMap::new(), agenda: BTreeSet::new() };
         line.register();
         line
     }
@@ -422,7 +422,8 @@ impl Line {
             _ if request.status() != 0 => return,
             _ => String::new(),
         };
-        let (to, content) = (request.header("To"), if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" });
+        let (to, content) =
+            (request.header("To"), if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" });
         let tag = if to.contains(";tag=") { String::new() } else { format!(";tag=p{}", request.header("Call-ID")) };
         let response = format!(
             "SIP/2.0 200 OK\r\nVia: {}\r\nFrom: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <sip:{}@{own}>\r\n\
