@@ -16,7 +16,8 @@ use subtle::ConstantTimeEq;
 use crate::sip::digest::{self, Algorithm, Credentials};
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
-use crate::sip::message::{Request, Response, Status};
+use crate::sip::message::{Method, Request, Response, Status};
+use crate::sip::uri::{Scheme, Uri};
 
 /// How long a nonce is good for.
 const NONCE_LIFE: Duration = Duration::from_secs(300);
@@ -92,6 +93,11 @@ impl Authenticator {
         let Some(claims) = claims else {
             return Verdict::Challenge(self.challenge(now, site, default, request, false));
         };
+        if !is_for(&claims, request) {
+            let mut response = request.response(Status(400));
+            "The credentials are for another request".clone_into(&mut response.reason);
+            return Verdict::Malformed(response);
+        }
         let device = site.device_by_sip_user(&claims.username);
         let (source, user) = (flow.peer.ip(), claims.username.as_str());
         let at_home = device.is_some_and(|device| registered_from(device.id, source));
@@ -145,7 +151,12 @@ impl Authenticator {
     }
 
     fn challenge(&mut self, now: Now, site: &Site, default: DigestPolicy, request: &Request, stale: bool) -> Response {
-        let claimed = request.headers.to().ok().and_then(|to| to.uri.user).unwrap_or_default();
+        // The one who asks: who registers is in To, whoever registers him (RFC 3261 §10.2).
+        let who = match request.method {
+            Method::Register => request.headers.to(),
+            _ => request.headers.from(),
+        };
+        let claimed = who.ok().and_then(|who| who.uri.user).unwrap_or_default();
         let policy = match site.device_by_sip_user(&claimed).map(|device| &device.access) {
             Some(Access::Digest { policy: Some(policy), .. }) => *policy,
             _ => default,
@@ -225,6 +236,14 @@ fn offers(policy: DigestPolicy) -> &'static [Algorithm] {
         DigestPolicy::Sha256 => &[Algorithm::Sha256],
         DigestPolicy::Both => &[Algorithm::Sha256, Algorithm::Md5],
     }
+}
+
+/// Whether credentials were made for this request (RFC 7616 §3.4.6): they name no other user than it does. Host, port and parameters are not compared,
+/// since proxies rewrite them (RFC 3261 §22.4 allows for that), and there are phones that name their registrar in every request, with or without a scheme.
+fn is_for(claims: &Credentials, request: &Request) -> bool {
+    let uri = Uri::parse(&claims.uri).ok().filter(|uri| !matches!(uri.scheme, Scheme::Other(_)));
+    let Some(uri) = uri.or_else(|| Uri::parse(&format!("sip:{}", claims.uri)).ok()) else { return false };
+    uri.user.is_none() || uri.user == request.uri.user
 }
 
 /// The credentials for our realm; those for others are skipped (RFC 3261 §22.3). A proxy's header is taken as well.

@@ -250,6 +250,19 @@ impl Template {
         )
     }
 
+    /// Credentials in full, for a request to any URI, by any algorithm.
+    pub fn credentials(&self, algorithm: Algorithm, method: &str, uri: &str, nonce: &str, count: u32) -> String {
+        let ha1 = digest::ha1(algorithm, self.user, DOMAIN, &self.secret());
+        let count = format!("{count:08x}");
+        let method = Method::from_token(method);
+        let response = digest::response(algorithm, &ha1, nonce, Some(("c", &count)), &method, uri);
+        format!(
+            "Digest username=\"{}\", realm=\"{DOMAIN}\", nonce=\"{nonce}\", uri=\"{uri}\", response=\"{response}\", algorithm={}, qop=auth, nc={count}, cnonce=\"c\"",
+            self.user,
+            algorithm.as_str()
+        )
+    }
+
     /// Its right secret.
     pub fn secret(&self) -> String {
         format!("secret{}", self.user)
