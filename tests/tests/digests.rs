@@ -100,7 +100,8 @@ fn a_device_with_a_policy_of_its_own_is_challenged_by_it_when_it_registers_and_w
     for (caller, dialled, expected) in [(&mut phone, "501", "SHA-256"), (&mut plain, "505", "MD5")] {
         let lines = caller.invite_lines(dialled);
         let body = caller.sdp();
-        let invite = caller.request("INVITE", &format!("sip:{dialled}@{DOMAIN}"), &format!("{lines}CSeq: 1 INVITE\r\n"), &body);
+        let invite =
+            caller.request("INVITE", &format!("sip:{dialled}@{DOMAIN}"), &format!("{lines}CSeq: 1 INVITE\r\n"), &body);
         caller.say(&mut world, &invite);
         assert_eq!(offered(&caller.wait_status(&mut world, "INVITE", 401)), [expected]);
     }
@@ -175,7 +176,8 @@ fn credentials_for_a_call_to_somebody_else_are_400() {
         let nonce = phone.nonce(&mut world);
         let credentials = phone.credentials(Md5, "INVITE", &uri, &nonce, 1);
         // What is wrong with the body is told only to those who are known.
-        let lines = format!("Contact: <{}>\r\nAuthorization: {credentials}\r\nContent-Type: text/plain\r\n", phone.uri());
+        let lines =
+            format!("Contact: <{}>\r\nAuthorization: {credentials}\r\nContent-Type: text/plain\r\n", phone.uri());
         let told = answer(&mut world, &mut phone, "INVITE", &dialled, &lines).status();
         let known = if status == 415 { told != 400 && told != 401 } else { told == 400 };
         assert!(known, "{uri}: {told}");
@@ -205,7 +207,8 @@ fn algorithms_are_told_apart_whatever_their_case() {
     for (algorithm, written) in [(Md5, "md5"), (Sha256, "\"sha-256\"")] {
         let nonce = phone.nonce(&mut world);
         let credentials = phone.credentials(algorithm, "REGISTER", &format!("sip:{DOMAIN}"), &nonce, 1);
-        let credentials = credentials.replace(&format!("algorithm={}", algorithm.as_str()), &format!("algorithm={written}"));
+        let credentials =
+            credentials.replace(&format!("algorithm={}", algorithm.as_str()), &format!("algorithm={written}"));
         assert_eq!(registered(&mut world, &mut phone, &credentials).status(), 200, "{written}");
     }
 }

@@ -31,6 +31,9 @@ impl Engine {
         if self.is_full() || self.has_its_calls(&flow) {
             return self.overloaded(at, tx, &invite);
         }
+        if self.has_come_back(&invite, &flow) {
+            return self.endpoint.respond(at.now.mono, tx, &invite.response(Status(482)));
+        }
         let (grant, offer) = match Grant::of(&invite).and_then(|grant| Ok((grant, read_offer(&invite)?))) {
             Ok(read) => read,
             Err(response) => return self.endpoint.respond(at.now.mono, tx, &response),

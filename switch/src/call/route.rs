@@ -3,10 +3,11 @@
 use cas::site::{Access, DeviceId, Feature, Site, Target, UserId};
 
 use super::party::Identity;
+use crate::endpoint::Owner;
 use crate::engine::Engine;
 use crate::registrar::{Binding, gruu};
 use crate::sip::flow::Flow;
-use crate::sip::header::{Address, Name};
+use crate::sip::header::{Address, Name, Via};
 use crate::sip::message::Request;
 use crate::sip::uri::{Host, Scheme, Uri};
 
@@ -105,6 +106,19 @@ impl Engine {
             (_, Some(Host::Ip(ip))) => *ip == flow.local.ip() || self.settings.media_address == Some(*ip),
             (_, None) => false,
         }
+    }
+
+    /// RFC 3261 §16.3 4, as far as it concerns one who makes a call of each call: an INVITE of ours came back, by a proxy, for the same number. For
+    /// another number it is no loop. Where a gateway makes a new call of it, nothing tells that it is the same but its hops, which run out.
+    pub(crate) fn has_come_back(&self, invite: &Request, flow: &Flow) -> bool {
+        let below = invite.headers.values(&Name::Via).skip(1).filter_map(|value| Via::parse(value).ok());
+        let ours =
+            below.filter(|via| via.host == Host::Ip(flow.local.ip()) && via.port.unwrap_or(5060) == flow.local.port());
+        let mut sent = ours.filter_map(|via| match self.endpoint.transactions.owner_of_branch(via.branch()?) {
+            Some(Owner::Invite(leg)) => self.table.call(self.table.leg(leg)?.call),
+            _ => None,
+        });
+        sent.any(|call| Some(&call.callee.identity.number) == invite.uri.user.as_ref())
     }
 
     /// The phones of a user that can be rung now.

@@ -331,6 +331,12 @@ impl<O: Copy + Default> Transactions<O> {
         });
     }
 
+    /// Whose the INVITE is that went out under this branch, while its transaction lasts.
+    pub fn owner_of_branch(&self, branch: &str) -> Option<O> {
+        let tx = self.client_keys.get(&(branch.to_ascii_lowercase(), false))?;
+        self.clients.get(tx).map(|client| client.owner)
+    }
+
     /// Whose transaction it is: comes back with its indications.
     pub fn set_owner(&mut self, tx: ServerTx, owner: O) {
         if let Some(server) = self.servers.get_mut(&tx) {
