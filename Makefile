@@ -1,6 +1,6 @@
 # The commands of a newcomer. What Debian packages are missing is installed first, or named.
 
-.PHONY: run demo test lint
+.PHONY: run demo test bench lint
 
 run:
 	@tests/setup.sh run
@@ -13,6 +13,12 @@ demo:
 test:
 	@tests/setup.sh test
 	cargo test --locked --workspace
+
+# Takes a quarter of an hour; ARGS="--quick", ARGS="call relay" and the like take less: see benches/README.md.
+bench:
+	@tests/setup.sh bench
+	cargo build --locked --release --package switch --package benches
+	target/release/benches $(ARGS)
 
 lint:
 	@tests/setup.sh run

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Makes sure of the system packages: `setup.sh run` of what the build links with, `setup.sh test` of what the tests use besides.
+# Makes sure of the system packages: `setup.sh run` of what the build links with, `setup.sh test` of what the tests use besides,
+# `setup.sh bench` of what the switch is measured against; what Debian starts of that by itself is stopped.
 # Asks nothing, and takes no time when nothing is missing.
 set -eu
 
@@ -17,6 +18,11 @@ if [ "${1:-run}" = test ]; then
     need sip-tester command -v sipp
     need tshark command -v tshark
     need curl command -v curl
+fi
+if [ "${1:-run}" = bench ]; then
+    need sip-tester command -v sipp
+    need kamailio test -x /usr/sbin/kamailio
+    need rtpengine-daemon command -v rtpengine
 fi
 [ -n "$missing" ] || exit 0
 
@@ -36,3 +42,8 @@ echo "Installing the missing Debian packages:$missing"
 $root apt-get update -qq </dev/null
 # shellcheck disable=SC2086 # words on purpose
 $root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing </dev/null
+if [ "${1:-run}" = bench ] && command -v systemctl >/dev/null 2>&1; then
+    for service in kamailio rtpengine-daemon; do
+        case "$missing" in *$service*) $root systemctl disable --now "$service" >/dev/null 2>&1 || true ;; esac
+    done
+fi

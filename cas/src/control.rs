@@ -1,9 +1,13 @@
 //! What the CAS asks of call control. The engine of the switch implements [`CallControl`]; it is called as a plain function, in the same
 //! step as the request that asks.
 
+mod report;
+
 use std::fmt;
 
+pub use self::report::{CallLine, CallReport, CallStage, LegReport, MessageReport, Shown};
 use crate::site::{DeviceId, Role, Site, UserId};
+use crate::store::Change;
 use crate::time::{Now, Wall};
 
 /// One user's end of a call. The two ends of a call between users have different ids. Shown to clients as an opaque string.
@@ -353,4 +357,22 @@ pub trait CallControl {
 
     /// The counts of `switch status`.
     fn status(&self) -> EngineStatus;
+
+    /// The last so many calls, whoever's they are, oldest first; and how many there are.
+    fn calls(&self, now: Now, shown: Shown, max: usize) -> (Vec<CallLine>, usize);
+
+    /// One call that goes on or ended lately, by either of its ends. Has its streams counted afresh: a later report shows it.
+    fn report(&mut self, now: Now, id: CallId) -> Option<CallReport>;
+
+    /// Forgets where these devices can be reached: at this contact, or at all. Yields what the store is to forget with it.
+    ///
+    /// # Errors
+    /// None is registered so; or a registration of one is under way. Nothing has changed then.
+    fn unregister(
+        &mut self,
+        now: Now,
+        site: &Site,
+        devices: &[DeviceId],
+        contact: Option<&str>,
+    ) -> Result<Vec<Change>, Refusal>;
 }

@@ -16,11 +16,11 @@ use crate::event::{Event, Ring};
 use crate::repeat::Repeats;
 use crate::site::{DeviceId, UserId};
 use crate::store::SubscriptionRecord;
-use crate::time::Now;
+use crate::time::{Now, Wall};
 
-/// Names a session within the CAS; never told to anybody, never used again.
+/// Names a session within the CAS; never used again. Who knows it cannot act for the session: that takes the token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct SessionKey(u64);
+pub(crate) struct SessionKey(pub(crate) u64);
 
 /// Who a session is for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +36,9 @@ pub(crate) struct Client {
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) client: Client,
+    /// Where it logged in from, and when.
+    pub(crate) from: IpAddr,
+    pub(crate) since: Wall,
     pub(crate) subscriptions: BTreeMap<u64, SubscriptionRecord>,
     pub(crate) repeats: Repeats,
     /// Commands accepted by call control and not completed.
@@ -73,6 +76,15 @@ impl Session {
     pub(crate) fn next_response(&mut self) -> u32 {
         self.response = self.response.checked_add(1).unwrap_or(1);
         self.response
+    }
+
+    /// How long nothing was heard from it; nothing while a poll is held.
+    pub(crate) fn idle(&self, now: Now) -> Duration {
+        self.poll.map_or(now.mono.saturating_duration_since(self.last_used), |_| Duration::ZERO)
+    }
+
+    pub(crate) fn is_polling(&self) -> bool {
+        self.poll.is_some()
     }
 
     fn due(&self, idle: Duration) -> Instant {
@@ -142,6 +154,8 @@ impl Sessions {
         self.timers.insert((armed, key));
         let session = Session {
             client,
+            from,
+            since: now.wall,
             subscriptions: BTreeMap::new(),
             repeats: Repeats::default(),
             pending: 0,
@@ -202,6 +216,11 @@ impl Sessions {
     /// How many were opened from the source of this address.
     pub(crate) fn of_source(&self, from: IpAddr) -> usize {
         self.by_source.get(&network(from)).copied().unwrap_or_default()
+    }
+
+    /// All of them, in the order they logged in.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (SessionKey, &Session)> {
+        self.sessions.iter().map(|(key, session)| (*key, session))
     }
 
     /// Polls that wait.
@@ -343,7 +362,6 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::time::Wall;
     use crate::wire::Fields;
 
     const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);

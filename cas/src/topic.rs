@@ -3,6 +3,7 @@
 //! A message begins with a function call. What it cannot finish within the step (the store must confirm, a helper must hash) it leaves as a
 //! [`Waiting`], a named state with its data, and [`resume`] goes on from there.
 
+mod calls;
 mod configuration;
 mod directory;
 mod history;
@@ -86,9 +87,13 @@ pub(crate) enum Waiting {
     Subscribe(subscription::Addition),
     Unsubscribe(Vec<u64>),
     NewUser(Box<configuration::NewUser>),
-    OldPassword { new: String },
+    OldPassword {
+        new: String,
+    },
     NewPassword,
     Site(Box<configuration::SiteWrite>),
+    /// What was done already, and is told once the store has it.
+    Done(Fields),
 }
 
 /// What it waited for.
@@ -156,6 +161,11 @@ pub(crate) static MESSAGES: &[Spec] = messages! {
     "config" "set-sip-secret" Site ADMINISTRATORS configuration::set_sip_secret;
     "system" "get-state"         Read EVERYBODY      system::get_state;
     "system" "get-registrations" Read ADMINISTRATORS system::get_registrations;
+    "system" "end-registration"  Write ADMINISTRATORS system::end_registration;
+    "system" "get-sessions"      Read ADMINISTRATORS system::get_sessions;
+    "system" "end-session"       Write ADMINISTRATORS system::end_session;
+    "system" "get-calls"         Read ADMINISTRATORS calls::get_calls;
+    "system" "get-call"          Read ADMINISTRATORS calls::get_call;
 };
 
 /// The message of this name (S7).
@@ -184,6 +194,7 @@ pub(crate) fn resume(cx: &mut Context<'_>, waiting: Waiting, arrival: Arrival) -
             Err(Failure::new(Code::NOT_PERMITTED, "the old password is not right"))
         }
         (Waiting::NewPassword, Arrival::Helped(Finding::Hashed(hashes))) => session::hashed(cx, hashes),
+        (Waiting::Done(reply), Arrival::Stored(Ok(store::Reply::Written))) => Ok(Progress::Done(reply)),
         (Waiting::Site(write), Arrival::Stored(Ok(store::Reply::Written))) => Ok(configuration::written(cx, *write)),
         (_, Arrival::Stored(Ok(_)) | Arrival::Helped(_)) => Err(cx.core.fault("the answer is not one to the question")),
     }

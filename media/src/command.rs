@@ -60,6 +60,8 @@ pub enum Command {
     /// A leg that was taken from another worker goes on here, as if it had always been here: its streams do not break, and what waited in its socket is
     /// heard.
     Attach(Box<Leg>),
+    /// Wants to know what a leg has counted so far: answered by [`Event::Counted`], where there is such a leg.
+    Count(LegId),
     /// Ends a leg (with an RTCP BYE). Answered by [`Event::Closed`]; its port may be used again after that.
     Close(LegId),
 }
@@ -159,6 +161,13 @@ pub enum Event {
     },
     /// A leg has left its worker. Whoever gets this has the only one there is, and owes it an [`Command::Attach`].
     Detached(Box<Leg>),
+    /// What a leg has counted up to now.
+    Counted {
+        /// The leg.
+        leg: LegId,
+        /// The count of its life so far.
+        stats: LegStats,
+    },
     /// A leg is closed: its last event.
     Closed {
         /// The leg.

@@ -43,6 +43,8 @@ mod reception;
 mod rtcp;
 mod rtp;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use command::*;

@@ -293,7 +293,7 @@ impl Leg {
     }
 
     /// What the leg has seen so far.
-    fn stats(&self) -> LegStats {
+    pub(crate) fn stats(&self) -> LegStats {
         match &self.phase {
             Phase::Opened(_) => self.stats,
             Phase::Settled(settled) => LegStats {

@@ -34,6 +34,8 @@ pub struct Worker {
     closed: Vec<Leg>,
     /// Legs that could not be opened.
     refused: Vec<LegId>,
+    /// Legs whose count is asked for.
+    asked: Vec<LegId>,
     turns: usize,
     buffer: Box<[u8; DATAGRAM]>,
 }
@@ -49,6 +51,7 @@ impl Worker {
             leaving: Vec::new(),
             closed: Vec::new(),
             refused: Vec::new(),
+            asked: Vec::new(),
             turns: 0,
             buffer: Box::new([0; DATAGRAM]),
         }
@@ -85,6 +88,7 @@ impl Worker {
             }
             Command::Detach(leg) => self.leaving.push(leg),
             Command::Attach(leg) => self.attach(*leg),
+            Command::Count(leg) => self.asked.push(leg),
             Command::Close(leg) => {
                 if let Some(slot) = self.legs.find(leg) {
                     bridge::part(&mut self.legs, slot);
@@ -146,6 +150,11 @@ impl Worker {
             }
             if let Some(leg) = self.legs.get_mut(slot) {
                 leg.tick(now, &self.clock, net, events);
+            }
+        }
+        for id in self.asked.drain(..) {
+            if let Some(leg) = self.legs.find(id).and_then(|slot| self.legs.get(slot)) {
+                events(Event::Counted { leg: leg.id, stats: leg.stats() });
             }
         }
         self.turns = self.turns.wrapping_add(1);

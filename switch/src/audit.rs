@@ -49,15 +49,18 @@ impl Engine {
             Timer::Transaction(timer) => self.endpoint.transactions.waits_for(timer),
             Timer::LateAnswer(tx) => self.late.contains_key(&tx),
             Timer::Binding(device) => self.registrar.next_end(device).is_some(),
+            Timer::KeepAlive(device) => self.registrar.behind_nat(device).next().is_some(),
             Timer::NoAnswer(no) => self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking { .. })),
             Timer::Reoffer(leg) => match self.table.leg(leg).map(|leg| &leg.state) {
                 Some(LegState::Up(up)) => up.next.is_some(),
                 _ => false,
             },
             Timer::Session(leg) => self.is_limited(leg),
+            Timer::Idle(stream) => self.endpoint.is_up(stream),
+            Timer::Large(stream) => self.endpoint.waits_for_stream(stream),
             Timer::Unfinished(stream) => self.endpoint.is_mid_message(stream),
-            Timer::Answered => self.journal.has_answered(),
-            Timer::Kept => self.journal.kept() > 0,
+            Timer::Answered => self.history.has_answered(),
+            Timer::Kept => self.history.kept() > 0,
             Timer::Stop => matches!(self.life, Life::Draining | Life::HangingUp),
         });
         stray.map_or(Ok(()), |timer| Err(format!("nothing waits for the timer {timer:?}")))
@@ -75,13 +78,15 @@ impl Engine {
         let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking { .. }));
         let limited = self.table.legs().map(|(id, _)| id).filter(|id| self.is_limited(*id));
         let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
+        let behind_nat = self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
         let mut wanted = ringing
             .map(|(no, _)| Timer::NoAnswer(no))
             .chain(bound.map(Timer::Binding))
             .chain(limited.map(Timer::Session))
+            .chain(behind_nat.map(Timer::KeepAlive))
             .chain(self.late.keys().map(|tx| Timer::LateAnswer(*tx)))
-            .chain(self.journal.has_answered().then_some(Timer::Answered))
-            .chain((self.journal.kept() > 0).then_some(Timer::Kept));
+            .chain(self.history.has_answered().then_some(Timer::Answered))
+            .chain((self.history.kept() > 0).then_some(Timer::Kept));
         let armed: std::collections::BTreeSet<Timer> = self.endpoint.timers.armed().collect();
         wanted.find(|timer| !armed.contains(timer)).map_or(Ok(()), |timer| Err(format!("{timer:?} is not armed")))
     }

@@ -2,6 +2,7 @@
 
 mod admin;
 mod ask;
+mod ladder;
 mod offline;
 mod table;
 
@@ -66,9 +67,51 @@ pub enum AdminCommand {
     Status,
     /// Show the registered phones
     Registrations,
+    /// End registrations
+    #[command(subcommand)]
+    Registration(RegistrationCommand),
+    /// Show the CAS sessions
+    Sessions,
+    /// End CAS sessions
+    #[command(subcommand)]
+    Session(SessionCommand),
+    /// Show the calls that go on
+    Calls {
+        /// Show those that ended lately instead
+        #[arg(long)]
+        ended: bool,
+    },
+    /// Show one call: its phones, what their sound counts, its SIP messages with their times
+    Call {
+        /// Its id, as `calls`, the log and CAS clients know it
+        id: String,
+    },
     /// Add, show, change or remove users
     #[command(subcommand)]
     User(UserCommand),
+}
+
+/// `switch registration …`
+#[derive(Subcommand)]
+pub enum RegistrationCommand {
+    /// Forget where a user's phones are. They may register again
+    End {
+        /// The extension
+        ext: String,
+        /// Only what is registered at this contact
+        #[arg(long)]
+        contact: Option<String>,
+    },
+}
+
+/// `switch session …`
+#[derive(Subcommand)]
+pub enum SessionCommand {
+    /// Log a client out. It may log in again
+    End {
+        /// The session, as `sessions` shows it
+        id: String,
+    },
 }
 
 /// `switch user …`

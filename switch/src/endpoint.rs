@@ -1,7 +1,10 @@
 //! The engine's hands: transactions, the timer table, what is to be sent, and the streams that are up. Call control and the registrar speak SIP
 //! through this and nothing else.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+mod large;
+mod streams;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -13,13 +16,14 @@ use crate::call::{CallNo, LegId};
 use crate::engine::sources::for_strangers;
 use crate::node::Settings;
 use crate::registrar::{Phone, gruu};
-use crate::sip::flow::{Channel, Flow, StreamId};
-use crate::sip::header::{Address, Name};
+use crate::sip::flow::{Flow, StreamId};
+use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
 use crate::sip::timer::Timers;
 use crate::sip::transaction::{self, Alarms, ClientTx, Indication, Io, ServerTx, Transactions};
-use crate::sip::uri::{Host, Uri};
-use crate::sip::wire::{Frame, Framer};
+
+use self::large::Large;
+use self::streams::Streams;
 
 /// Whose a transaction is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub enum Timer {
     LateAnswer(ServerTx),
     /// The next binding of a device ends.
     Binding(DeviceId),
+    /// The way to a phone of a device, behind a NAT, is to be used again.
+    KeepAlive(DeviceId),
     /// Nobody has answered a call.
     NoAnswer(CallNo),
     /// An offer that met the phone's own is made again (RFC 3261 §14.1).
@@ -58,26 +64,16 @@ pub enum Timer {
     Session(LegId),
     /// The rest of a message has not come on a stream.
     Unfinished(StreamId),
+    /// Nothing has come on a stream for a while.
+    Idle(StreamId),
+    /// A stream for what is too large for UDP is not up yet.
+    Large(StreamId),
     /// Calls that were answered lately, and go on, are to have records.
     Answered,
     /// Records that the store could not take are tried again.
     Kept,
     /// The running calls have had their ten seconds.
     Stop,
-}
-
-/// A stream that is up or being opened, and what of its next message has come.
-struct Stream {
-    flow: Flow,
-    framer: Framer,
-    /// Who is registered over it.
-    devices: BTreeSet<DeviceId>,
-}
-
-impl Stream {
-    fn new(flow: Flow) -> Stream {
-        Stream { flow, framer: Framer::default(), devices: BTreeSet::new() }
-    }
 }
 
 /// SIP as the rest of the engine speaks it.
@@ -88,8 +84,9 @@ pub(crate) struct Endpoint {
     sends: VecDeque<(Flow, Bytes)>,
     connects: VecDeque<(StreamId, SocketAddr)>,
     closes: VecDeque<StreamId>,
-    streams: BTreeMap<StreamId, Stream>,
-    next_stream: u64,
+    streams: Streams,
+    /// Requests too large for UDP whose connection is being opened.
+    large: Large,
     /// By SIP user.
     phones: BTreeMap<String, Vec<Phone>>,
 }
@@ -118,8 +115,8 @@ impl Endpoint {
             sends: VecDeque::new(),
             connects: VecDeque::new(),
             closes: VecDeque::new(),
-            streams: BTreeMap::new(),
-            next_stream: 0,
+            streams: Streams::default(),
+            large: Large::default(),
             phones: BTreeMap::new(),
         }
     }
@@ -160,16 +157,21 @@ impl Endpoint {
     pub(crate) fn request(&mut self, now: Instant, flow: Flow, mut request: Request, owner: Owner) -> ClientTx {
         let branch = self.token();
         let flow = self.retarget(flow, &mut request);
-        let flow = self.reach(flow, &next_hop(&request));
-        let (transactions, mut io) = self.io(now);
-        transactions.request(&mut io, flow, request, &branch, owner)
+        match self.large_flow(now, flow, &request) {
+            Some(large) => self.request_large(now, (flow, large), request, &branch, owner),
+            None => {
+                let flow = self.reach_hop(flow, &request);
+                let (transactions, mut io) = self.io(now);
+                transactions.request(&mut io, flow, request, &branch, owner)
+            }
+        }
     }
 
     /// Sends the ACK of a 2xx: no transaction (RFC 3261 §13.2.2.4).
     pub(crate) fn ack(&mut self, flow: Flow, mut ack: Request) {
         let branch = format!("z9hG4bK{}", self.token());
         let flow = self.retarget(flow, &mut ack);
-        let flow = self.reach(flow, &next_hop(&ack));
+        let flow = self.reach_hop(flow, &ack);
         ack.headers.push_front(Name::Via, flow.via(&branch));
         self.send(flow, ack.encode());
     }
@@ -241,92 +243,8 @@ impl Endpoint {
         transactions.timeout(&mut io, timer)
     }
 
-    pub(crate) fn flow_opened(&mut self, flow: Flow) {
-        if let Channel::Tcp(stream) = flow.channel {
-            self.streams.insert(stream, Stream::new(flow));
-        }
-    }
-
-    /// A device has registered over a stream. Whether it is still up.
-    pub(crate) fn registered_over(&mut self, stream: StreamId, device: DeviceId) -> bool {
-        let stream = self.streams.get_mut(&stream);
-        stream.map(|stream| stream.devices.insert(device)).is_some()
-    }
-
-    /// The devices that have registered over a stream.
-    pub(crate) fn devices_over(&self, stream: StreamId) -> Vec<DeviceId> {
-        self.streams.get(&stream).into_iter().flat_map(|stream| stream.devices.iter().copied()).collect()
-    }
-
-    /// Whether a stream is up, or being opened.
-    pub(crate) fn is_up(&self, stream: StreamId) -> bool {
-        self.streams.contains_key(&stream)
-    }
-
-    /// Bytes of a stream; those of one that has ended are nobody's.
-    pub(crate) fn push(&mut self, stream: StreamId, bytes: &[u8]) {
-        if let Some(stream) = self.streams.get_mut(&stream) {
-            stream.framer.push(bytes);
-        }
-    }
-
-    /// The next message of a stream that has come whole.
-    pub(crate) fn next_frame(&mut self, stream: StreamId) -> Option<(Flow, Frame)> {
-        let stream = self.streams.get_mut(&stream)?;
-        let frame = stream.framer.next_frame()?;
-        Some((stream.flow, frame))
-    }
-
-    /// Whether part of a message has come on a stream, and its rest has not.
-    pub(crate) fn is_mid_message(&self, stream: StreamId) -> bool {
-        self.streams.get(&stream).is_some_and(|stream| !stream.framer.is_idle())
-    }
-
-    pub(crate) fn flow_closed(&mut self, now: Instant, stream: StreamId) -> Vec<Indication<Owner>> {
-        self.streams.remove(&stream);
-        self.timers.cancel(Timer::Unfinished(stream));
-        let (transactions, mut io) = self.io(now);
-        transactions.flow_closed(&mut io, stream)
-    }
-
     pub(crate) fn send(&mut self, flow: Flow, bytes: Bytes) {
         self.sends.push_back((flow, bytes));
-    }
-
-    /// A stream that has ended is opened anew, to where the peer says it listens.
-    pub(crate) fn reach(&mut self, flow: Flow, target: &Uri) -> Flow {
-        match flow.channel {
-            Channel::Tcp(stream) if !self.streams.contains_key(&stream) => {
-                let peer = match (&target.host, target.port) {
-                    (Some(Host::Ip(ip)), port) => SocketAddr::new(*ip, port.unwrap_or(5060)),
-                    _ => flow.peer,
-                };
-                let same = |open: &&Stream| open.flow.peer == peer && open.flow.local.ip() == flow.local.ip();
-                if let Some(open) = self.streams.values().find(same) {
-                    return open.flow;
-                }
-                self.next_stream += 2;
-                let stream = StreamId(self.next_stream);
-                let flow = Flow { channel: Channel::Tcp(stream), local: flow.local, peer };
-                self.connects.push_back((stream, peer));
-                self.streams.insert(stream, Stream::new(flow));
-                flow
-            }
-            _ => flow,
-        }
-    }
-
-    /// Ends a stream, once what is to be sent on it is sent.
-    pub(crate) fn close(&mut self, stream: StreamId) {
-        self.closes.push_back(stream);
-    }
-
-    pub(crate) fn poll_close(&mut self) -> Option<StreamId> {
-        self.closes.pop_front()
-    }
-
-    pub(crate) fn poll_connect(&mut self) -> Option<(StreamId, SocketAddr)> {
-        self.connects.pop_front()
     }
 
     pub(crate) fn poll_send(&mut self) -> Option<(Flow, Bytes)> {
@@ -336,10 +254,4 @@ impl Endpoint {
     fn io(&mut self, now: Instant) -> (&mut Transactions<Owner>, Io<'_>) {
         (&mut self.transactions, Io { now, alarms: &mut self.timers, sends: &mut self.sends })
     }
-}
-
-/// Where a request goes first: to the top Route, else to its Request-URI (RFC 3261 §8.1.2).
-fn next_hop(request: &Request) -> Uri {
-    let route = request.headers.values(&Name::Route).next().and_then(|value| Address::parse(value).ok());
-    route.map_or_else(|| request.uri.clone(), |route| route.uri)
 }

@@ -22,16 +22,18 @@ use cas::time::Now;
 use crate::auth::Authenticator;
 use crate::call::CallNo;
 use crate::call::cause::Failure;
-use crate::call::journal::Journal;
+use crate::call::history::History;
 use crate::call::table::Table;
 use crate::endpoint::{Endpoint, Timer};
 use crate::engine::sources::Sources;
+use crate::journal::Journal;
 use crate::node::{Limits, Output, Settings, StoreUser};
 use crate::ports::Ports;
 use crate::registrar::Registrar;
 use crate::seats::{Seats, Told};
 use crate::sip::flow::{Flow, StreamId};
 use crate::sip::message::Response;
+use crate::sip::stun;
 use crate::sip::timer::TIMEOUT;
 use crate::sip::transaction::ServerTx;
 use crate::sip::wire::{Frame, parse_datagram};
@@ -106,7 +108,7 @@ pub struct Engine {
     pub(crate) endpoint: Endpoint,
     pub(crate) registrar: Registrar,
     pub(crate) table: Table,
-    pub(crate) journal: Journal,
+    pub(crate) history: History,
     pub(crate) ports: Ports,
     pub(crate) seats: Seats,
     pub(crate) sources: Sources,
@@ -123,6 +125,8 @@ pub struct Engine {
     pub(crate) completions: Vec<CallEvent>,
     pub(crate) counts: Counts,
     pub(crate) life: Life,
+    /// For whoever asks what became of a call.
+    pub(crate) journal: Journal,
     pub(crate) next_ticket: u64,
     authenticator: Authenticator,
     /// Answers to failed attempts that are not due yet.
@@ -150,7 +154,7 @@ impl Engine {
             endpoint,
             registrar: Registrar::new(now, &snapshot.bindings, settings.max_bindings),
             table: Table::default(),
-            journal: Journal::default(),
+            history: History::default(),
             ports: Ports::new(&settings.ports, random),
             seats: Seats::default(),
             sources: Sources::default(),
@@ -162,6 +166,7 @@ impl Engine {
             completions: Vec::new(),
             counts: Counts::default(),
             life: Life::Running,
+            journal: Journal::new(now),
             next_ticket: 0,
             authenticator: Authenticator::new(now, key),
             late: BTreeMap::new(),
@@ -170,7 +175,7 @@ impl Engine {
         };
         let mut devices: BTreeSet<DeviceId> = engine.registrar.devices().collect();
         for device in &devices {
-            engine.watch_binding(site, *device);
+            engine.watch_binding(At { now, site }, *device);
         }
         devices.extend(site.devices().map(|device| device.id));
         engine.site_changed(At { now, site }, &devices);
@@ -181,13 +186,16 @@ impl Engine {
         if self.is_turned_away(flow, bytes) {
             return;
         }
-        self.parsed(at, flow, parse_datagram(bytes));
+        match stun::answer(bytes, flow.peer) {
+            Some(answer) => self.endpoint.send(flow, answer),
+            None => self.parsed(at, flow, parse_datagram(bytes)),
+        }
         self.end_step(at);
     }
 
     pub(crate) fn stream(&mut self, at: At<'_>, stream: StreamId, bytes: &[u8]) {
         let mut begun = !self.endpoint.is_mid_message(stream);
-        self.endpoint.push(stream, bytes);
+        self.endpoint.push(at.now.mono, stream, bytes);
         while let Some((flow, frame)) = self.endpoint.next_frame(stream) {
             begun = true;
             match frame {
@@ -208,8 +216,8 @@ impl Engine {
         self.end_step(at);
     }
 
-    pub(crate) fn flow_opened(&mut self, flow: Flow) {
-        self.endpoint.flow_opened(flow);
+    pub(crate) fn flow_opened(&mut self, at: At<'_>, flow: Flow) {
+        self.endpoint.flow_opened(at.now.mono, flow);
     }
 
     pub(crate) fn flow_closed(&mut self, at: At<'_>, stream: StreamId) {
@@ -236,7 +244,9 @@ impl Engine {
                 let told = self.seats.detached(leg);
                 self.media(told);
             }
+            media::Event::Counted { leg, stats } => self.journal.counted(leg, at.now, &stats),
             media::Event::Closed { leg, stats } => {
+                self.journal.counted(leg, at.now, &stats);
                 self.seats.closed(leg);
                 if let Some((place, record)) = self.table.closed(leg, &stats) {
                     self.ports.give_back(place);
@@ -265,7 +275,7 @@ impl Engine {
         }
         if let Some(settled) = settled {
             self.endpoint.respond(at.now.mono, settled.tx, &settled.response);
-            self.watch_binding(at.site, settled.device);
+            self.watch_binding(at, settled.device);
             self.registered_over(at, settled.device, settled.flow);
             if let Some(registered) = settled.turned {
                 self.device_turned(at, settled.device, registered);
@@ -294,10 +304,13 @@ impl Engine {
                     let (changes, gone) = self.registrar.expire(at.now, device);
                     self.unbound(at, device, changes, gone);
                 }
+                Timer::KeepAlive(device) => self.keep_alive(at, device),
                 Timer::NoAnswer(no) => self.no_answer(at, no),
                 Timer::Reoffer(leg) => self.settled(at, leg),
                 Timer::Session(leg) => self.session_due(at, leg),
                 Timer::Unfinished(stream) => self.endpoint.close(stream),
+                Timer::Idle(stream) => self.idle(at, stream),
+                Timer::Large(stream) => self.endpoint.large_is_late(at.now.mono, stream),
                 Timer::Answered => self.write_begun(),
                 Timer::Kept => self.write_kept(at),
                 Timer::Stop => self.stop_timer(at),
@@ -370,8 +383,8 @@ impl Engine {
 
     fn over(&mut self) {
         self.life = Life::Over;
-        if self.journal.kept() > 0 {
-            tracing::error!(records = self.journal.kept(), "call records that the store could not take are lost");
+        if self.history.kept() > 0 {
+            tracing::error!(records = self.history.kept(), "call records that the store could not take are lost");
         }
         self.endpoint.timers.cancel(Timer::Stop);
         self.outputs.push_back(Output::Stopped);
@@ -433,6 +446,7 @@ impl Engine {
             return Some(Output::Connect(stream, peer));
         }
         if let Some((flow, bytes)) = self.endpoint.poll_send() {
+            self.journal.said(&bytes);
             return Some(Output::Send(flow, bytes));
         }
         self.endpoint.poll_close().map(Output::Close)
@@ -454,7 +468,7 @@ impl Engine {
 
     /// Call records that wait for the store to be well again; and how many were lost because too many did.
     pub fn kept_records(&self) -> (usize, u64) {
-        (self.journal.kept(), self.journal.lost())
+        (self.history.kept(), self.history.lost())
     }
 
     /// RTP ports that are free.

@@ -17,6 +17,7 @@ mod endpoint;
 pub mod engine;
 pub mod entropy;
 pub mod helpers;
+mod journal;
 pub mod log;
 mod metrics;
 pub mod net;

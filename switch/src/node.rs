@@ -159,7 +159,7 @@ impl Node {
         match input {
             Input::Datagram(flow, bytes) => self.engine.datagram(at, flow, &bytes),
             Input::Stream(stream, bytes) => self.engine.stream(at, stream, &bytes),
-            Input::FlowOpened(flow) => self.engine.flow_opened(flow),
+            Input::FlowOpened(flow) => self.engine.flow_opened(at, flow),
             Input::FlowClosed(stream) => self.engine.flow_closed(at, stream),
             Input::Resolved(peer, local) => self.engine.resolved(peer, local),
             Input::Media(event) => self.engine.media_event(at, event),

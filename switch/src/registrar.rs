@@ -31,8 +31,6 @@ use self::register::Register;
 /// Shorter registrations are refused with 423, longer ones shortened, seconds.
 const MIN_EXPIRES: u32 = 60;
 const MAX_EXPIRES: u32 = 3600;
-/// A stream that is never up: what is to go over it is connected to anew.
-const NO_STREAM: StreamId = StreamId(0);
 /// REGISTERs of one device that may wait for the store.
 const QUEUE: usize = 8;
 
@@ -63,7 +61,7 @@ impl Binding {
         let is_tcp = uri.params.value("transport").is_some_and(|transport| transport.eq_ignore_ascii_case("tcp"));
         let channel = match self.flow.channel {
             Channel::Tcp(_) if is_tcp && self.flow.peer.ip() == ip => return self.flow,
-            _ if is_tcp => Channel::Tcp(NO_STREAM),
+            _ if is_tcp => Channel::ENDED,
             _ => Channel::Udp,
         };
         Flow { channel, local: self.flow.local, peer }
@@ -139,7 +137,7 @@ impl Registrar {
             let Ok(contact) = Uri::parse(&record.contact) else { continue };
             let Ok(path) = Address::parse_list(record.path.as_bytes()) else { continue };
             // The connection did not outlive the restart.
-            let channel = if record.transport == "tcp" { Channel::Tcp(NO_STREAM) } else { Channel::Udp };
+            let channel = if record.transport == "tcp" { Channel::ENDED } else { Channel::Udp };
             let flow = Flow { channel, local: record.local, peer: record.source };
             let binding =
                 Binding { record: record.clone(), contact, path, flow, since: now.mono, ends: now.mono + left };
@@ -157,6 +155,26 @@ impl Registrar {
         let mut phones = BTreeSet::new();
         bindings.retain(|binding| binding.record.reg_id == 0 || phones.insert(&binding.record.instance));
         bindings
+    }
+
+    /// The ways to phones of a device that sit behind a NAT and do nothing about it: their contact is not where their REGISTER came from.
+    pub(crate) fn behind_nat(&self, device: DeviceId) -> impl Iterator<Item = Flow> {
+        let all = self.bindings.get(&device).into_iter().flatten();
+        let is_behind = |binding: &&Binding| {
+            let Binding { contact, path, flow, record, .. } = binding;
+            let is_elsewhere =
+                contact.host != Some(Host::Ip(flow.peer.ip())) || contact.port.unwrap_or(5060) != flow.peer.port();
+            flow.channel == Channel::Udp && is_elsewhere && path.is_empty() && record.reg_id == 0
+        };
+        all.filter(is_behind).map(|binding| binding.flow)
+    }
+
+    /// The contacts of a device that were registered over this connection.
+    pub(crate) fn contacts_over(&self, device: DeviceId, stream: StreamId) -> Vec<Uri> {
+        let all = self.bindings.get(&device).into_iter().flatten();
+        all.filter(|binding| binding.flow.channel == Channel::Tcp(stream))
+            .map(|binding| binding.contact.clone())
+            .collect()
     }
 
     /// The phones of a device that have a GRUU, and how each is reached.
@@ -288,6 +306,16 @@ impl Registrar {
             return (Vec::new(), false);
         }
         self.retain(device, |binding| !binding.has_failed(|up| up != stream))
+    }
+
+    /// Whether a registration of the device waits for the store.
+    pub(crate) fn is_busy(&self, device: DeviceId) -> bool {
+        self.busy.contains_key(&device)
+    }
+
+    /// Ends what is registered at this contact, or all there is; not while the device [is busy](Self::is_busy).
+    pub(crate) fn end(&mut self, device: DeviceId, contact: Option<&str>) -> (Vec<Change>, bool) {
+        self.retain(device, |binding| contact.is_some_and(|contact| binding.record.contact != contact))
     }
 
     /// A device is no more.

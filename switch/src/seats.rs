@@ -95,6 +95,14 @@ impl Seats {
         }
     }
 
+    /// Has the leg tell what it has counted; one that is on its way is not asked.
+    pub(crate) fn count(&mut self, leg: LegId) -> Told {
+        match self.whereabouts(leg) {
+            Some(Whereabouts::At(worker)) => vec![(*worker, Command::Count(leg))],
+            Some(Whereabouts::Moving { .. }) | None => Vec::new(),
+        }
+    }
+
     /// From now on the leg hears itself.
     pub(crate) fn echo(&mut self, leg: LegId) -> Told {
         self.part(leg);

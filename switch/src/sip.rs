@@ -9,7 +9,11 @@ mod lex;
 pub mod message;
 pub mod sdp;
 pub mod session_timer;
+pub mod stun;
 pub mod timer;
 pub mod transaction;
 pub mod uri;
 pub mod wire;
+
+#[cfg(test)]
+mod tests;

@@ -20,6 +20,7 @@ pub struct Template {
     contact: Option<String>,
     used: u32,
     heard: Vec<Sip>,
+    also: String,
 }
 
 /// A message, and what can be asked of it.
@@ -97,14 +98,14 @@ impl Template {
     /// A telephone of this user at 10.0.2.`host`.
     pub fn new(user: &'static str, host: u8) -> Template {
         let address = SocketAddr::from(([10, 0, 2, host], 5060));
-        Template { user, address, stream: None, contact: None, used: 0, heard: Vec::new() }
+        Template { user, address, stream: None, contact: None, used: 0, heard: Vec::new(), also: String::new() }
     }
 
     /// The same at another port, with a memory of its own.
     pub fn at_port(&self, port: u16) -> Template {
         let address = SocketAddr::new(self.address.ip(), port);
         let used = u32::from(port) * 10;
-        Template { user: self.user, address, stream: None, contact: None, used, heard: Vec::new() }
+        Template { user: self.user, address, stream: None, contact: None, used, heard: Vec::new(), also: String::new() }
     }
 
     /// Over a connection of its own.
@@ -116,6 +117,11 @@ impl Template {
     /// It says that it can be reached at this URI.
     pub fn claim(&mut self, contact: &str) {
         self.contact = Some(contact.to_owned());
+    }
+
+    /// From now on it says these header lines too, in whatever it says; each with its line end.
+    pub fn adds(&mut self, lines: &str) {
+        lines.clone_into(&mut self.also);
     }
 
     /// Its connection.
@@ -159,9 +165,10 @@ impl Template {
 
     /// Says it.
     pub fn say(&self, world: &mut World, message: &str) {
+        let message = message.replacen("\r\n", &format!("\r\n{}", self.also), 1);
         match self.stream {
             Some(stream) => world.send_on(stream, message.as_bytes()),
-            None => world.send_from(self.address, message.to_owned()),
+            None => world.send_from(self.address, message),
         }
     }
 

@@ -86,6 +86,7 @@ pub struct World {
     /// Connections that are no telephone's, and where else the switch may connect to.
     visitors: BTreeMap<StreamId, SocketAddr>,
     listening: BTreeSet<SocketAddr>,
+    swallowing: BTreeSet<SocketAddr>,
     store_delay: Duration,
     disk: Disk,
     wire: Wire,
@@ -151,6 +152,7 @@ impl World {
             strangers: BTreeMap::new(),
             visitors: BTreeMap::new(),
             listening: BTreeSet::new(),
+            swallowing: BTreeSet::new(),
             store_delay: Duration::ZERO,
             disk: Disk::Well,
             wire: Wire::default(),

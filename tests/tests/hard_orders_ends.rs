@@ -66,7 +66,7 @@ fn a_message_that_is_not_ended_ends_its_stream_and_line_ends_do_not() {
     let message = options(&mut phone);
     world.send_on(stream, message.as_bytes());
     world.send_on(stream, b"\r\n");
-    world.run_for(secs(300));
+    world.run_for(secs(200));
     assert!(world.is_open(stream));
     world.send_on(stream, &message.as_bytes()[..40]);
     world.run_for(secs(20));

@@ -5,8 +5,10 @@
 mod configuration;
 mod directory;
 mod events;
+mod fuzz;
 mod login;
 mod messages;
+mod system;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -39,6 +41,7 @@ impl Entropy for Counter {
 struct FakeControl {
     calls: Vec<CallInfo>,
     registered: Vec<RegistrationInfo>,
+    reports: Vec<CallReport>,
     commands: Vec<CallCommand>,
     refuse: Option<Refusal>,
     tickets: u64,
@@ -78,6 +81,37 @@ impl CallControl for FakeControl {
 
     fn status(&self) -> EngineStatus {
         EngineStatus { calls: self.calls.len(), ..EngineStatus::default() }
+    }
+
+    fn calls(&self, _: Now, _: Shown, max: usize) -> (Vec<CallLine>, usize) {
+        (self.reports.iter().take(max).map(|report| report.line.clone()).collect(), self.reports.len())
+    }
+
+    fn report(&mut self, _: Now, id: CallId) -> Option<CallReport> {
+        self.reports.iter().find(|report| report.line.id == id).cloned()
+    }
+
+    fn unregister(
+        &mut self,
+        _: Now,
+        _: &Site,
+        devices: &[DeviceId],
+        contact: Option<&str>,
+    ) -> Result<Vec<Change>, Refusal> {
+        let wanted = |binding: &RegistrationInfo| {
+            devices.contains(&binding.device) && contact.is_none_or(|contact| binding.contact == contact)
+        };
+        let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.registered).into_iter().partition(wanted);
+        self.registered = kept;
+        if gone.is_empty() {
+            return Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".to_owned() });
+        }
+        let removal = |binding: RegistrationInfo| Change::RemoveBinding {
+            device: binding.device,
+            contact: binding.contact,
+            reg_id: 0,
+        };
+        Ok(gone.into_iter().map(removal).collect())
     }
 }
 

@@ -1,11 +1,32 @@
-//! Topic `system`: how the switch is doing, and who is reachable.
+//! Topic `system`: how the switch is doing, who is reachable and who is logged in, and the way to end either.
 
+use serde::Deserialize;
 use serde_json::json;
 
-use super::{Context, Outcome, Progress};
-use crate::site::Access;
-use crate::wire::Fields;
+use super::telephony::device_id;
+use super::{Context, Outcome, Progress, Waiting};
+use crate::session::SessionKey;
+use crate::site::{Access, DeviceId};
+use crate::store::Request;
 use crate::wire::rows::Rows;
+use crate::wire::{Failure, Fields, json};
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct EndRegistration {
+    /// All phones of this user.
+    ext: Option<String>,
+    /// Or one phone.
+    device: Option<String>,
+    /// Of these, what is registered at this contact; all of it by default.
+    contact: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct EndSession {
+    session: String,
+}
 
 pub(super) fn get_state(cx: &mut Context<'_>, _: Fields) -> Outcome {
     let status = cx.control.status();
@@ -42,4 +63,53 @@ pub(super) fn get_registrations(cx: &mut Context<'_>, _: Fields) -> Outcome {
         ]);
     }
     Ok(Progress::Done(Fields::from_iter([("registrations".to_owned(), rows.into())])))
+}
+
+/// The phone may register again: who is to stay away is given another secret, or removed.
+pub(super) fn end_registration(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: EndRegistration = json::members(fields)?;
+    let devices: Vec<DeviceId> = match (&request.ext, &request.device) {
+        (_, Some(device)) => vec![device_id(cx.site, device)?],
+        (Some(ext), None) => {
+            let user =
+                cx.site.user_by_login(ext).ok_or_else(|| Failure::not_found(format!("there is no user {ext}")))?;
+            cx.site.devices_of(user.id).map(|device| device.id).collect()
+        }
+        (None, None) => return Err(Failure::missing("ext")),
+    };
+    let changes = cx.control.unregister(cx.now, cx.site, &devices, request.contact.as_deref())?;
+    let reply = Fields::from_iter([("ended".to_owned(), changes.len().into())]);
+    Ok(Progress::Store(Request::Write(changes), Waiting::Done(reply)))
+}
+
+pub(super) fn get_sessions(cx: &mut Context<'_>, _: Fields) -> Outcome {
+    let columns =
+        ["session", "user", "app-id", "device", "source", "since", "idle", "polling", "subscriptions", "pending"];
+    let mut rows = Rows::new(&columns);
+    for (key, session) in cx.core.sessions.all() {
+        rows.push(vec![
+            key.0.to_string().into(),
+            cx.site.user(session.client.user).map(|user| user.login.as_str()).into(),
+            session.client.app_id.as_str().into(),
+            session.client.device.map(|device| device.0.to_string()).into(),
+            session.from.to_string().into(),
+            session.since.0.into(),
+            (session.idle(cx.now).as_millis() as u64).into(),
+            session.is_polling().into(),
+            session.subscriptions.len().into(),
+            session.pending.into(),
+        ]);
+    }
+    Ok(Progress::Done(Fields::from_iter([("sessions".to_owned(), rows.into())])))
+}
+
+/// As if it had logged out: its poll is answered 401, its subscriptions are forgotten. Commands of its that are under way go on.
+pub(super) fn end_session(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: EndSession = json::members(fields)?;
+    let missing = || Failure::not_found(format!("there is no session {}", request.session));
+    let key = request.session.parse().map(SessionKey).map_err(|_| missing())?;
+    let user = cx.core.sessions.get(key).ok_or_else(missing)?.client.user;
+    cx.core.end_session(cx.now, key);
+    tracing::info!(session = key.0, user = user.0, "a session was ended by an administrator");
+    Ok(Progress::Done(Fields::new()))
 }

@@ -121,7 +121,7 @@ pub(crate) fn with_call(mut fields: Fields, call: Option<CallId>) -> Fields {
 }
 
 /// Ids are opaque: one that was never given is not found, whatever it looks like.
-fn call_id(text: &str) -> Result<CallId, Failure> {
+pub(super) fn call_id(text: &str) -> Result<CallId, Failure> {
     let id = u64::from_str_radix(text, 16).ok().map(CallId).filter(|id| id.to_string() == text);
     id.ok_or_else(no_such_call)
 }

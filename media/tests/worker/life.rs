@@ -163,3 +163,20 @@ fn closing_all_says_so_for_each() {
     world.turn();
     assert_eq!((world.legs(), world.events.len()), ([0, 0], 2));
 }
+
+#[test]
+fn a_leg_tells_what_it_has_counted_without_ending() {
+    let mut world = World::call();
+    world.talk(1, 0..3);
+    world.command(Command::Count(LegId(1)));
+    world.command(Command::Count(LegId(99)));
+    world.turn();
+    let counted = world.events.iter().map(|event| match event {
+        Event::Counted { leg, stats } => (leg.0, stats.received),
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(counted.collect::<Vec<_>>(), [(1, 3)]);
+    world.events.clear();
+    world.talk(1, 3..5);
+    assert_eq!(world.close(1).received, 5);
+}

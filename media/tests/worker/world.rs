@@ -160,6 +160,7 @@ impl World {
             | Command::SendDigits { leg, .. }
             | Command::Echo(leg)
             | Command::Detach(leg)
+            | Command::Count(leg)
             | Command::Close(leg) => *leg,
             Command::Attach(leg) => leg.id(),
         };

@@ -202,6 +202,7 @@ impl Engine {
         }
         self.join(no);
         self.agree(at, no, Side::Caller);
+        self.agree(at, no, Side::Callee);
         self.touch(no, None);
     }
 

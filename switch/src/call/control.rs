@@ -1,10 +1,11 @@
 //! The engine as the CAS sees it. What may be done with a call is decided in one place (the `may_…` functions): what is offered is what is accepted.
 
 use cas::control::{
-    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState, Direction as CallDirection,
-    EngineStatus, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo,
+    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallLine, CallQuery, CallReport, CallState,
+    Direction as CallDirection, EngineStatus, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo, Shown,
 };
 use cas::site::{DeviceId, Site};
+use cas::store::Change;
 use cas::time::Now;
 
 use super::leg::{Exchange, LegId, LegState};
@@ -80,6 +81,24 @@ impl CallControl for Engine {
             stopping: self.life.is_ending(),
         }
     }
+
+    fn calls(&self, now: Now, shown: Shown, max: usize) -> (Vec<CallLine>, usize) {
+        self.call_lines(now, shown, max)
+    }
+
+    fn report(&mut self, now: Now, id: CallId) -> Option<CallReport> {
+        self.call_report(now, id)
+    }
+
+    fn unregister(
+        &mut self,
+        now: Now,
+        site: &Site,
+        devices: &[DeviceId],
+        contact: Option<&str>,
+    ) -> Result<Vec<Change>, Refusal> {
+        self.end_registrations(At { now, site }, devices, contact)
+    }
 }
 
 impl Engine {
@@ -135,6 +154,7 @@ impl Engine {
 
     /// Tells what has changed since it was told last: once a step, for each end, as it is now.
     pub(crate) fn tell_changes(&mut self, at: At<'_>) {
+        self.journal.turn(at.now);
         for (no, cause) in std::mem::take(&mut self.touched) {
             for side in [Side::Caller, Side::Callee] {
                 let Some(info) = self.table.call(no).and_then(|call| info(call, side)) else { continue };

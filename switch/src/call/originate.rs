@@ -14,6 +14,7 @@ use super::route::{self, Contact, Destination};
 use super::{Call, CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
+use crate::journal::{DialogKey, Part};
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::message::{Request, Status};
@@ -57,6 +58,7 @@ impl Engine {
         let no = self.begin(at, caller, callee, stage, max_forwards, Some(flow.source()));
         let leg = LegId(self.table.number(at.now));
         let sdp = self.session(&flow, place);
+        self.journal.part(no, DialogKey::of_request(&invite), Part::new(leg, Side::Caller, device, flow, place.port.0));
         let (terms, audio) = match offer {
             Some((offer, audio)) => (Terms::Offered(offer), Some(audio)),
             None => (Terms::Open, None),
@@ -144,6 +146,7 @@ impl Engine {
         self.table.insert(no, call);
         self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + NO_ANSWER);
         self.counts.calls += 1;
+        self.journal.begin(no, at.now);
         self.touch(no, None);
         no
     }

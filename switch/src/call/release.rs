@@ -9,6 +9,7 @@ use super::party::Side;
 use super::{CallNo, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{At, Engine};
+use crate::journal::End;
 use crate::log::Redacted;
 use crate::sip::header::Name;
 use crate::sip::message::{Request, Status};
@@ -55,6 +56,16 @@ impl Engine {
         self.endpoint.timers.cancel(Timer::NoAnswer(no));
         self.touched.remove(&no);
         let talked = call.talked_msec(at.now.mono);
+        let end = End {
+            caller: call.caller.id,
+            callee: call.callee.id,
+            from: call.caller.identity.number.clone(),
+            to: call.callee.identity.number.clone(),
+            ended: at.now.wall,
+            cause: failure.cause,
+            talked_msec: talked,
+        };
+        self.journal.end(no, end);
         tracing::info!(
             call = %call.caller.id,
             far = %call.callee.id,

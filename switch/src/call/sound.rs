@@ -40,6 +40,7 @@ impl Engine {
             incoming: leg.sdp.payloads().clone(),
             outgoing: agreed(audio, leg.sdp.payloads()),
         };
+        self.journal.settled(id, &stream.outgoing);
         let told = self.seats.update(id, stream);
         self.media(told);
     }

@@ -1,13 +1,15 @@
 //! The administrator's commands: a message each, and what is shown of its reply.
 
 use std::process::ExitCode;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::ask::{Answer, AskError, Effect, Message, ask};
 use super::table::table;
-use super::{AddUser, AdminCommand, UserCommand, fail, print};
-use crate::clock;
+use super::{AddUser, AdminCommand, RegistrationCommand, SessionCommand, UserCommand, fail, ladder, print};
+use crate::clock::{self, moment};
 use crate::config::Config;
 
 /// Carries out a command, and says what came of it.
@@ -27,13 +29,32 @@ struct Shown {
     well: bool,
 }
 
+/// In this time the media plane has counted what it was asked to count.
+const COUNTING: Duration = Duration::from_millis(40);
+
 fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
     let (message, effect) = message(command);
-    let answer = ask(config, &message, effect)?;
+    let mut answer = ask(config, &message, effect)?;
+    if !answer.running && is_of_the_running(command) {
+        return Ok(Shown { text: "not running\n".to_owned(), well: false });
+    }
+    if matches!(command, AdminCommand::Call { .. }) {
+        // The first asking has its streams counted, the second shows the counts.
+        thread::sleep(COUNTING);
+        answer = ask(config, &message, effect)?;
+    }
     let reply = &answer.reply;
     let text = match command {
         AdminCommand::Status => return Ok(status(&answer)),
         AdminCommand::Registrations => registrations(reply, clock::now().wall.0),
+        AdminCommand::Registration(RegistrationCommand::End { ext, .. }) => {
+            let ended = number(reply.get("ended"));
+            format!("{ext}: {ended} ended. A phone may register again: to keep it away, give it another secret.\n")
+        }
+        AdminCommand::Sessions => sessions(reply, clock::now().wall.0),
+        AdminCommand::Session(SessionCommand::End { id }) => format!("Session {id} has ended.\n"),
+        AdminCommand::Calls { ended } => calls(reply, *ended, clock::now().wall.0),
+        AdminCommand::Call { .. } => ladder::call(reply),
         AdminCommand::User(UserCommand::Add(user)) => {
             format!("{} is added: {}.\n{}", user.ext, user.name, secrets(reply))
         }
@@ -46,10 +67,27 @@ fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
     Ok(Shown { text, well: true })
 }
 
+/// What only a running switch has.
+fn is_of_the_running(command: &AdminCommand) -> bool {
+    matches!(command, AdminCommand::Sessions | AdminCommand::Calls { .. })
+}
+
 fn message(command: &AdminCommand) -> (Value, Effect) {
     match command {
         AdminCommand::Status => (json!({"topic": "system", "message": "get-state"}), Effect::Reads),
         AdminCommand::Registrations => (json!({"topic": "system", "message": "get-registrations"}), Effect::Reads),
+        AdminCommand::Registration(RegistrationCommand::End { ext, contact }) => {
+            let message = json!({"topic": "system", "message": "end-registration", "ext": ext, "contact": contact});
+            (without_nulls(message), Effect::Reads)
+        }
+        AdminCommand::Sessions => (json!({"topic": "system", "message": "get-sessions"}), Effect::Reads),
+        AdminCommand::Session(SessionCommand::End { id }) => {
+            (json!({"topic": "system", "message": "end-session", "session": id}), Effect::Reads)
+        }
+        AdminCommand::Calls { ended } => {
+            (json!({"topic": "system", "message": "get-calls", "ended": ended}), Effect::Reads)
+        }
+        AdminCommand::Call { id } => (json!({"topic": "system", "message": "get-call", "call-id": id}), Effect::Reads),
         AdminCommand::User(UserCommand::Add(user)) => (add_user(user), Effect::Writes),
         AdminCommand::User(UserCommand::List) => (json!({"topic": "config", "message": "get-users"}), Effect::Reads),
         AdminCommand::User(UserCommand::Remove { ext }) => {
@@ -119,6 +157,46 @@ fn registrations(reply: &Message, now: u64) -> String {
     table(&rows)
 }
 
+fn sessions(reply: &Message, now: u64) -> String {
+    let mut rows = vec![header(&["SESSION", "USER", "CLIENT", "DEVICE", "FROM", "SINCE", "IDLE", "EVENTS"])];
+    for row in list(reply.get("sessions")) {
+        let mut cells = ["session", "user", "app-id", "device", "source"].map(|name| row.text(name)).to_vec();
+        cells.push(span(now.saturating_sub(number(row.get("since")))));
+        cells.push(span(number(row.get("idle"))));
+        let polls = row.get("polling").and_then(Value::as_bool).unwrap_or_default();
+        cells.push(if polls { "waits for them" } else { "" }.to_owned());
+        rows.push(cells);
+    }
+    table(&rows)
+}
+
+fn calls(reply: &Message, ended: bool, now: u64) -> String {
+    let names = if ended {
+        ["CALL", "FROM", "TO", "BEGAN", "ENDED", "TALKED", "CAUSE"]
+    } else {
+        ["CALL", "FROM", "TO", "STATE", "BEGAN", "SINCE", "TALKED"]
+    };
+    let mut rows = vec![header(&names)];
+    for row in list(reply.get("calls")) {
+        let mut cells = ["call-id", "from", "to"].map(|name| row.text(name)).to_vec();
+        let (began, talked) = (number(row.get("started")), span(number(row.get("talked"))));
+        if ended {
+            cells.extend([moment(began), moment(number(row.get("ended"))), talked, row.text("cause")]);
+        } else {
+            cells.extend([row.text("state"), moment(began), span(now.saturating_sub(began)), talked]);
+        }
+        rows.push(cells);
+    }
+    let (shown, total) = (rows.len() as u64 - 1, number(reply.get("total")));
+    let more = if total > shown { format!("The last {shown} of {total}.\n") } else { String::new() };
+    table(&rows) + &more
+}
+
+/// A duration in milliseconds, in seconds.
+fn span(msec: u64) -> String {
+    format!("{} s", msec / 1000)
+}
+
 fn users(reply: &Message) -> String {
     let mut rows = vec![header(&["EXT", "NAME", "ROLE", "E-MAIL", "PHONES"])];
     for row in list(reply.get("users")) {
@@ -150,28 +228,32 @@ fn header(names: &[&str]) -> Vec<String> {
 
 /// A row of a list whose first row names the columns.
 #[derive(Clone, Copy)]
-struct Row<'a> {
+pub(super) struct Row<'a> {
     columns: &'a [Value],
     cells: &'a Value,
 }
 
 impl<'a> Row<'a> {
-    fn get(self, column: &str) -> Option<&'a Value> {
+    pub(super) fn get(self, column: &str) -> Option<&'a Value> {
         self.cells.get(self.columns.iter().position(|name| name.as_str() == Some(column))?)
     }
 
-    fn text(self, column: &str) -> String {
+    pub(super) fn text(self, column: &str) -> String {
         text(self.get(column))
     }
 }
 
-fn list(value: Option<&Value>) -> impl Iterator<Item = Row<'_>> {
+pub(super) fn list(value: Option<&Value>) -> impl Iterator<Item = Row<'_>> {
     let rows = value.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     let columns = rows.first().and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
     rows.iter().skip(1).map(move |cells| Row { columns, cells })
 }
 
-fn text(value: Option<&Value>) -> String {
+pub(super) fn number(value: Option<&Value>) -> u64 {
+    value.and_then(Value::as_u64).unwrap_or_default()
+}
+
+pub(super) fn text(value: Option<&Value>) -> String {
     match value {
         None | Some(Value::Null) => String::new(),
         Some(Value::String(text)) => text.clone(),

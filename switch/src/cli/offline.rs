@@ -3,13 +3,13 @@
 use bytes::Bytes;
 use cas::cas::{Cas, Endpoint, Input, Output, Request, RequestId, Settings, Source};
 use cas::control::{
-    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, EngineStatus, Principal, Refusal,
-    RefusalCode, RegistrationInfo,
+    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallLine, CallQuery, CallReport, EngineStatus,
+    Principal, Refusal, RefusalCode, RegistrationInfo, Shown,
 };
 use cas::site::{DeviceId, Site};
 use cas::store::folder::Folder;
 use cas::store::sqlite::Sqlite;
-use cas::store::{self, BindingRecord, Store};
+use cas::store::{self, BindingRecord, Change, Store};
 use cas::time::Now;
 use serde_json::Value;
 
@@ -30,7 +30,7 @@ pub(super) fn ask(config: &Config, message: &Value, effect: Effect) -> Result<By
     let mut node = Offline {
         cas: Cas::new(Settings::default(), &snapshot, key, Box::new(System)),
         site: Site::new(&snapshot),
-        control: NoCalls { registrations: snapshot.bindings.iter().map(registration).collect() },
+        control: NoCalls { bindings: snapshot.bindings },
         database,
     };
     let reply = node.ask(message);
@@ -86,7 +86,7 @@ fn registration(binding: &BindingRecord) -> RegistrationInfo {
 
 /// Call control where there are no calls: what is registered is what a switch would find registered when it started now.
 struct NoCalls {
-    registrations: Vec<RegistrationInfo>,
+    bindings: Vec<BindingRecord>,
 }
 
 impl CallControl for NoCalls {
@@ -103,14 +103,44 @@ impl CallControl for NoCalls {
     }
 
     fn registrations(&self) -> Vec<RegistrationInfo> {
-        self.registrations.clone()
+        self.bindings.iter().map(registration).collect()
     }
 
     fn is_registered(&self, device: DeviceId) -> bool {
-        self.registrations.iter().any(|binding| binding.device == device)
+        self.bindings.iter().any(|binding| binding.device == device)
     }
 
     fn status(&self) -> EngineStatus {
-        EngineStatus { registrations: self.registrations.len(), ..EngineStatus::default() }
+        EngineStatus { registrations: self.bindings.len(), ..EngineStatus::default() }
+    }
+
+    fn calls(&self, _: Now, _: Shown, _: usize) -> (Vec<CallLine>, usize) {
+        (Vec::new(), 0)
+    }
+
+    fn report(&mut self, _: Now, _: CallId) -> Option<CallReport> {
+        None
+    }
+
+    fn unregister(
+        &mut self,
+        _: Now,
+        _: &Site,
+        devices: &[DeviceId],
+        contact: Option<&str>,
+    ) -> Result<Vec<Change>, Refusal> {
+        let ends = |binding: &&BindingRecord| {
+            devices.contains(&binding.device) && contact.is_none_or(|contact| binding.contact == contact)
+        };
+        let removal = |binding: &BindingRecord| Change::RemoveBinding {
+            device: binding.device,
+            contact: binding.contact.clone(),
+            reg_id: binding.reg_id,
+        };
+        let changes: Vec<Change> = self.bindings.iter().filter(ends).map(removal).collect();
+        match changes.is_empty() {
+            true => Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".to_owned() }),
+            false => Ok(changes),
+        }
     }
 }

@@ -4,8 +4,7 @@
 ///
 /// Cells may come from the network (a phone's User-Agent): what would steer a terminal is shown as `?`.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
-    let rows: Vec<Vec<String>> =
-        rows.iter().map(|row| row.iter().map(|cell| cell.replace(char::is_control, "?")).collect()).collect();
+    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|cell| clean(cell)).collect()).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let cell_width = |row: &Vec<String>, column: usize| row.get(column).map_or(0, |cell| cell.chars().count());
     let widths: Vec<usize> =
@@ -16,6 +15,11 @@ pub(super) fn table(rows: &[Vec<String>]) -> String {
             cells.collect::<Vec<_>>().join("  ").trim_end().to_owned() + "\n"
         })
         .collect()
+}
+
+/// Without what would steer a terminal.
+pub(super) fn clean(text: &str) -> String {
+    text.replace(char::is_control, "?")
 }
 
 #[cfg(test)]

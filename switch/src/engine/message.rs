@@ -18,6 +18,9 @@ const LATE: usize = 10_000;
 impl Engine {
     pub(super) fn parsed(&mut self, at: At<'_>, flow: Flow, parsed: Parsed) {
         self.counts.messages += 1;
+        if let Parsed::Message(message) = &parsed {
+            self.journal.heard(at.now.mono, message);
+        }
         match parsed {
             Parsed::Message(Message::Request(mut request)) => {
                 flow.note_source(&mut request.headers);

@@ -1,6 +1,9 @@
 //! Where phones can be reached: the engine around the registrar.
 
-use cas::control::CallEvent;
+use std::time::Duration;
+
+use bytes::Bytes;
+use cas::control::{CallEvent, Refusal, RefusalCode};
 use cas::site::{Access, DeviceId, Site};
 use cas::store::{self, Change};
 
@@ -13,6 +16,8 @@ use crate::sip::transaction::ServerTx;
 
 /// REGISTERs that wait for the store: half of what its queue takes.
 const WAITING: usize = store::thread::QUEUE / 2;
+/// How often a way through a NAT is used: NATs forget one that is not for half a minute (RFC 5626 §4.4.2).
+const KEEP_ALIVE: Duration = Duration::from_secs(25);
 
 impl Engine {
     pub(super) fn register(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, device: DeviceId) {
@@ -29,12 +34,12 @@ impl Engine {
             Answer::Now(response, changes) => {
                 self.endpoint.respond(at.now.mono, tx, &response);
                 self.write(changes);
-                self.watch_binding(at.site, device);
+                self.watch_binding(at, device);
                 self.registered_over(at, device, flow);
             }
             Answer::AfterStore(changes) => {
                 self.write_as(id, changes);
-                self.watch_binding(at.site, device);
+                self.watch_binding(at, device);
             }
             Answer::Queued => {}
         }
@@ -62,9 +67,9 @@ impl Engine {
 
     /// A device may have a binding over this flow: if that is a connection, the one may end with the other.
     pub(super) fn registered_over(&mut self, at: At<'_>, device: DeviceId, flow: Flow) {
-        if let Channel::Tcp(stream) = flow.channel
-            && !self.endpoint.registered_over(stream, device)
-        {
+        let Channel::Tcp(stream) = flow.channel else { return };
+        let contacts = self.registrar.contacts_over(device, stream);
+        if !self.endpoint.registered_over(stream, device, contacts) {
             // It ended while the answer waited for the store.
             self.flow_failed(at, device, stream);
         }
@@ -76,10 +81,19 @@ impl Engine {
         self.unbound(at, device, changes, gone);
     }
 
+    /// A connection on which nothing comes is needed by those who are registered over it, and by calls.
+    pub(super) fn idle(&mut self, at: At<'_>, stream: StreamId) {
+        let channel = Channel::Tcp(stream);
+        let mut devices = self.endpoint.devices_over(stream).into_iter();
+        let is_needed = devices.any(|device| !self.registrar.contacts_over(device, stream).is_empty())
+            || self.table.legs().any(|(_, leg)| leg.flow().channel == channel);
+        self.endpoint.idle(at.now.mono, stream, is_needed);
+    }
+
     /// The bindings of a device have changed: when the next one ends, and where its phones are now.
-    pub(super) fn watch_binding(&mut self, site: &Site, device: DeviceId) {
+    pub(super) fn watch_binding(&mut self, at: At<'_>, device: DeviceId) {
         self.sources.bound(device, self.registrar.sources(device));
-        if let Some(Access::Digest { sip_user, .. }) = site.device(device).map(|device| &device.access) {
+        if let Some(Access::Digest { sip_user, .. }) = at.site.device(device).map(|device| &device.access) {
             let phones = self.registrar.phones(device, |stream| self.endpoint.is_up(stream));
             self.endpoint.set_phones(sip_user, phones);
         }
@@ -87,11 +101,47 @@ impl Engine {
             Some(end) => self.endpoint.timers.set(Timer::Binding(device), end),
             None => self.endpoint.timers.cancel(Timer::Binding(device)),
         }
+        match self.registrar.behind_nat(device).next() {
+            Some(_) => self.endpoint.timers.set(Timer::KeepAlive(device), at.now.mono + KEEP_ALIVE),
+            None => self.endpoint.timers.cancel(Timer::KeepAlive(device)),
+        }
+    }
+
+    /// A phone behind a NAT that does nothing itself to stay reachable hears from us in time: two line ends, which are no message (RFC 3261 §7.5).
+    pub(super) fn keep_alive(&mut self, at: At<'_>, device: DeviceId) {
+        for flow in self.registrar.behind_nat(device) {
+            self.endpoint.send(flow, Bytes::from_static(b"\r\n\r\n"));
+        }
+        self.endpoint.timers.set(Timer::KeepAlive(device), at.now.mono + KEEP_ALIVE);
+    }
+
+    /// An administrator ends registrations. Memory forgets them now; what the store is to forget with them is for whoever asked to write,
+    /// as he waits for it.
+    pub(crate) fn end_registrations(
+        &mut self,
+        at: At<'_>,
+        devices: &[DeviceId],
+        contact: Option<&str>,
+    ) -> Result<Vec<Change>, Refusal> {
+        if devices.iter().any(|device| self.registrar.is_busy(*device)) {
+            let text = "A registration of this phone is being stored: try again".to_owned();
+            return Err(Refusal { code: RefusalCode::WrongState, text });
+        }
+        let mut all = Vec::new();
+        for device in devices {
+            let (changes, gone) = self.registrar.end(*device, contact);
+            all.extend(changes);
+            self.unbound(at, *device, Vec::new(), gone);
+        }
+        match all.is_empty() {
+            true => Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".to_owned() }),
+            false => Ok(all),
+        }
     }
 
     pub(super) fn unbound(&mut self, at: At<'_>, device: DeviceId, changes: Vec<Change>, gone: bool) {
         self.write(changes);
-        self.watch_binding(at.site, device);
+        self.watch_binding(at, device);
         if gone {
             self.device_turned(at, device, false);
         }

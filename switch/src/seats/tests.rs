@@ -89,6 +89,7 @@ fn short(command: &Command) -> String {
         Command::SendDigits { leg, digits } => format!("digits {} {digits:?}", leg.0),
         Command::Detach(leg) => format!("detach {}", leg.0),
         Command::Attach(leg) => format!("attach {}", leg.id().0),
+        Command::Count(leg) => format!("count {}", leg.0),
         Command::Close(leg) => format!("close {}", leg.0),
     }
 }

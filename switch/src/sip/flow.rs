@@ -27,6 +27,11 @@ pub enum Channel {
     Tcp(StreamId),
 }
 
+impl Channel {
+    /// A connection that is never up: what is to go over it goes over one that is opened for it.
+    pub const ENDED: Channel = Channel::Tcp(StreamId(0));
+}
+
 /// Names a stream connection. Those accepted count up from 1 in steps of 2, those the engine opens from 2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct StreamId(pub u64);

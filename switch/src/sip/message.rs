@@ -197,6 +197,15 @@ impl Request {
         }
     }
 
+    /// How many bytes it has on the wire.
+    pub fn length(&self) -> usize {
+        let mut counted = Counted(0);
+        // Counting cannot fail.
+        let _ = write!(counted, "{} {} SIP/2.0\r\n", self.method.as_str(), self.uri);
+        let _ = write!(counted, "Content-Length: {}\r\n\r\n", self.body.len());
+        counted.0 + fields_length(&self.headers) + self.body.len()
+    }
+
     /// On the wire, Content-Length written last and right.
     pub fn encode(&self) -> Bytes {
         let mut out = room_for(&self.headers, &self.body, 160);
@@ -244,8 +253,22 @@ impl Response {
 
 /// A buffer that holds the message, most likely without growing.
 fn room_for(headers: &Headers, body: &Bytes, rest: usize) -> BytesMut {
-    let fields: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    BytesMut::with_capacity(fields + body.len() + rest)
+    BytesMut::with_capacity(fields_length(headers) + body.len() + rest)
+}
+
+fn fields_length(headers: &Headers) -> usize {
+    let written = headers.iter().filter(|(name, _)| **name != Name::ContentLength);
+    written.map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+}
+
+/// Counts what is written to it.
+struct Counted(usize);
+
+impl fmt::Write for Counted {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.0 += text.len();
+        Ok(())
+    }
 }
 
 /// Everything after the start line.

@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 
-use super::flow::{Flow, StreamId};
+use super::flow::{Channel, Flow, StreamId};
 use super::header::{Name, Via};
 use super::message::{Method, Request, Response, Status};
 use client_invite::ClientInvite;
@@ -107,6 +107,8 @@ struct Server<O> {
     /// Where a copy that came another way is looked for (§8.2.2.2); none within a dialog.
     origin: Option<Origin>,
     flow: Flow,
+    /// Where the sender of the request listens, should its connection end (§18.2.2): the port of its Via.
+    port: u16,
     owner: O,
     machine: ServerMachine,
 }
@@ -229,11 +231,18 @@ impl<O: Copy + Default> Transactions<O> {
             io.send(flow.of_reply(&via), &request.response(Status(482)).encode());
             return None;
         }
-        let tx = self.open_server(flow.of_reply(&via), key, origin, &request.method);
+        let tx = self.open_server(flow, &via, key, origin, &request.method);
         Some(Indication::Request(tx, request))
     }
 
-    fn open_server(&mut self, flow: Flow, key: ServerKey, origin: Option<Origin>, method: &Method) -> ServerTx {
+    fn open_server(
+        &mut self,
+        flow: Flow,
+        via: &Via,
+        key: ServerKey,
+        origin: Option<Origin>,
+        method: &Method,
+    ) -> ServerTx {
         self.next += 1;
         let tx = ServerTx(self.next);
         let machine = match method {
@@ -243,7 +252,8 @@ impl<O: Copy + Default> Transactions<O> {
         *self.sources.entry(flow.source()).or_default() += 1;
         self.server_keys.insert(key.clone(), tx);
         self.origins.extend(origin.map(|origin| (origin, tx)));
-        self.servers.insert(tx, Box::new(Server { key, origin, flow, owner: O::default(), machine }));
+        let (flow, port) = (flow.of_reply(via), via.port.unwrap_or(5060));
+        self.servers.insert(tx, Box::new(Server { key, origin, flow, port, owner: O::default(), machine }));
         tx
     }
 
@@ -274,13 +284,12 @@ impl<O: Copy + Default> Transactions<O> {
     /// §9.2: a CANCEL is answered by the transaction layer; the INVITE it names is the user's to answer with 487.
     fn cancelled(&mut self, io: &mut Io<'_>, flow: Flow, key: ServerKey, cancel: Request) -> Option<Indication<O>> {
         let via = cancel.headers.via().ok()?;
-        let flow = flow.of_reply(&via);
         let Some(&invite) = self.server_keys.get(&key.of_invite()) else {
             // Without a transaction, so that nothing is kept for those who cancel what never was.
-            io.send(flow, &cancel.response(Status(481)).encode());
+            io.send(flow.of_reply(&via), &cancel.response(Status(481)).encode());
             return None;
         };
-        let tx = self.open_server(flow, key, None, &Method::Cancel);
+        let tx = self.open_server(flow, &via, key, None, &Method::Cancel);
         self.respond(io, tx, &cancel.response(Status(200)));
         let server = self.servers.get(&invite)?;
         match &server.machine {
@@ -357,6 +366,18 @@ impl<O: Copy + Default> Transactions<O> {
         let branch = format!("{MAGIC_COOKIE}{branch}");
         request.headers.push_front(Name::Via, flow.via(&branch));
         self.open_client(io, flow, &request, &branch, owner)
+    }
+
+    /// A request goes another way, if nothing has been heard of it: as the same transaction, under another Via (§18.1.1).
+    pub fn reroute(&mut self, io: &mut Io<'_>, tx: ClientTx, flow: Flow, mut request: Request, branch: &str) {
+        request.headers.push_front(Name::Via, flow.via(&format!("{MAGIC_COOKIE}{branch}")));
+        let Some(mut client) = self.clients.remove(&tx) else { return };
+        client.flow = flow;
+        client.machine = match client.machine {
+            ClientMachine::Invite(machine) => ClientMachine::Invite(Box::new(machine.reroute(io, tx, flow, &request))),
+            ClientMachine::Other(machine) => ClientMachine::Other(machine.reroute(io, tx, flow, &request)),
+        };
+        self.clients.insert(tx, client);
     }
 
     fn open_client(&mut self, io: &mut Io<'_>, flow: Flow, request: &Request, branch: &str, owner: O) -> ClientTx {
@@ -474,12 +495,16 @@ impl<O: Copy + Default> Transactions<O> {
         }
     }
 
-    /// A stream ended: requests on it that have no final response will not get one.
+    /// A stream ended: requests on it that have no final response will not get one, and responses go another way (§18.2.2).
     pub fn flow_closed(&mut self, io: &mut Io<'_>, stream: StreamId) -> Vec<Indication<O>> {
+        for server in self.servers.values_mut().filter(|server| server.flow.channel == Channel::Tcp(stream)) {
+            server.flow.channel = Channel::ENDED;
+            server.flow.peer.set_port(server.port);
+        }
         let lost: Vec<ClientTx> = self
             .clients
             .iter()
-            .filter(|(_, client)| client.flow.channel == super::flow::Channel::Tcp(stream))
+            .filter(|(_, client)| client.flow.channel == Channel::Tcp(stream))
             .map(|(tx, _)| *tx)
             .collect();
         lost.into_iter()

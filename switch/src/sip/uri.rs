@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use self::escape::{unescape, write_escaped};
+use self::escape::{escape_foreign, unescape, write_escaped};
 use super::lex::{Scan, is_token, is_token_byte};
 use super::message::ParseError;
 
@@ -104,6 +104,12 @@ impl Uri {
         if !text.bytes().all(|byte| byte > b' ' && !matches!(byte, b'<' | b'>' | b'"' | 0x7f)) {
             return Err(ParseError::bad("URI with a character it may not hold"));
         }
+        // Whatever is kept verbatim is kept as it will be written: RFC 3986 §2 knows ASCII alone.
+        let ascii = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(escape_foreign(text)) };
+        Uri::parse_ascii(&ascii)
+    }
+
+    fn parse_ascii(text: &str) -> Result<Uri, ParseError> {
         let (scheme, rest) = text.split_once(':').ok_or_else(|| ParseError::bad("URI without a scheme"))?;
         if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
             || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))

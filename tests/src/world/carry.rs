@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cas::cas::{Finding, Job, Work};
-use switch::demo::phone::{Event, PhoneInput, PhoneOutput, Status, Transport};
+use switch::demo::phone::{Config, Event, PhoneInput, PhoneOutput, Status, Transport};
 use switch::node::{Channel, Flow, Input, Output, StreamId};
 
 use super::network::below;
@@ -28,7 +28,8 @@ impl World {
             Output::Connect(stream, peer) if self.accepts(stream, peer) => {}
             Output::Connect(stream, peer) => {
                 // Telephones accept no connections: they keep one of their own. What one in a call is not told of, it does not know.
-                for line in self.phones.iter_mut().filter(|line| line.phone.config().sip == peer) {
+                let is_it = |config: &Config| config.transport == Transport::Tcp && config.sip == peer;
+                for line in self.phones.iter_mut().filter(|line| is_it(line.phone.config())) {
                     line.stale |= line.phone.status() != Status::Idle;
                 }
                 self.schedule(Duration::from_millis(1), Due::Node(Box::new(Input::FlowClosed(stream))));

@@ -99,7 +99,9 @@ impl Plane {
                     return Err(format!("leg {} was opened twice", leg.0));
                 }
             }
-            Command::Update { leg, .. } | Command::Echo(leg) | Command::Close(leg) => self.must_be_at(to, *leg)?,
+            Command::Update { leg, .. } | Command::Echo(leg) | Command::Count(leg) | Command::Close(leg) => {
+                self.must_be_at(to, *leg)?
+            }
             Command::Detach(leg) => {
                 self.must_be_at(to, *leg)?;
                 if let Some((_, at)) = self.legs.get_mut(leg) {

@@ -36,6 +36,13 @@ impl World {
         self.tell_node(Input::Stream(stream, Bytes::copy_from_slice(bytes)));
     }
 
+    /// Sends a packet of sound to a port of the switch: its number counts up.
+    pub fn send_sound(&mut self, port: u16, from: SocketAddr, number: u8) {
+        let head = [0x80, 0, 0, number, 0, 0, number, 0, 1, 2, 3, 4];
+        let packet = Bytes::from([&head[..], &[0xff; 160]].concat());
+        self.schedule(Duration::from_millis(1), Due::Media(media::Port(port), packet, from));
+    }
+
     /// Ends such a connection.
     pub fn close_stream(&mut self, stream: StreamId) {
         self.visitors.remove(&stream);
@@ -53,8 +60,16 @@ impl World {
         self.listening.insert(address);
     }
 
-    /// The switch connects: whether somebody listens there.
+    /// Whoever connects to this address hears nothing at all.
+    pub fn swallow_at(&mut self, address: SocketAddr) {
+        self.swallowing.insert(address);
+    }
+
+    /// The switch connects: whether somebody listens there, or nobody says that nobody does.
     pub(super) fn accepts(&mut self, stream: StreamId, peer: SocketAddr) -> bool {
+        if self.swallowing.contains(&peer) {
+            return true;
+        }
         let listens = self.listening.contains(&peer);
         if listens {
             self.visitors.insert(stream, peer);

@@ -50,6 +50,16 @@ impl ClientInvite {
         ClientInvite::Calling { stem: Box::new(stem(invite)), request: bytes, interval: T1, cancel: None }
     }
 
+    /// Begins anew on another flow, unless an answer came on the first.
+    pub(super) fn reroute(self, io: &mut Io<'_>, tx: ClientTx, flow: Flow, invite: &Request) -> ClientInvite {
+        let ClientInvite::Calling { cancel: wanted, .. } = self else { return self };
+        let mut begun = ClientInvite::start(io, tx, flow, invite, invite.encode());
+        if let ClientInvite::Calling { cancel, .. } = &mut begun {
+            *cancel = wanted;
+        }
+        begun
+    }
+
     pub(super) fn is_unanswered(&self) -> bool {
         !matches!(self, ClientInvite::Completed { .. } | ClientInvite::Accepted)
     }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::{ClientTx, Io, Timer};
 use crate::sip::flow::Flow;
-use crate::sip::message::Status;
+use crate::sip::message::{Request, Status};
 use crate::sip::timer::{T1, T2, T4, TIMEOUT};
 
 pub(super) enum ClientOther {
@@ -26,6 +26,14 @@ impl ClientOther {
             io.alarms.set(Timer::ClientRetransmit(tx), io.now + T1);
         }
         ClientOther::Trying { request, interval: T1 }
+    }
+
+    /// Begins anew on another flow, unless an answer came on the first.
+    pub(super) fn reroute(self, io: &mut Io<'_>, tx: ClientTx, flow: Flow, request: &Request) -> ClientOther {
+        match self {
+            ClientOther::Trying { .. } => ClientOther::start(io, tx, flow, request.encode()),
+            answered => answered,
+        }
     }
 
     pub(super) fn is_unanswered(&self) -> bool {

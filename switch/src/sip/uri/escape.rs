@@ -47,6 +47,18 @@ pub(super) fn unescape(text: &str) -> Result<String, ParseError> {
     Ok(unescaped)
 }
 
+/// Escapes what is not ASCII.
+pub(super) fn escape_foreign(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() * 3);
+    for byte in text.bytes() {
+        match byte {
+            0x80.. => escaped.push_str(&format!("%{byte:02X}")),
+            ascii => escaped.push(ascii.into()),
+        }
+    }
+    escaped
+}
+
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }

@@ -68,6 +68,12 @@ impl Framer {
         }
     }
 
+    /// How many bytes it keeps.
+    #[cfg(test)]
+    pub(in crate::sip) fn held(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next frame, `None` until more bytes come.
     pub fn next_frame(&mut self) -> Option<Frame> {
         match std::mem::take(&mut self.state) {

@@ -26,7 +26,7 @@ const KEPT: usize = 10_000;
 
 /// The records that are not stored yet, as far as is known.
 #[derive(Debug, Default)]
-pub(crate) struct Journal {
+pub(crate) struct History {
     /// Calls answered lately.
     answered: Vec<CallNo>,
     writing: BTreeMap<RequestId, Vec<HistoryRecord>>,
@@ -37,7 +37,7 @@ pub(crate) struct Journal {
     lost: u64,
 }
 
-impl Journal {
+impl History {
     /// These are being written.
     fn write(&mut self, id: RequestId, records: &[HistoryRecord]) {
         for record in records {
@@ -47,7 +47,7 @@ impl Journal {
         self.writing.insert(id, records.to_vec());
     }
 
-    /// The store has answered; whether it was a request of the journal. What failed is kept, unless something newer of the same call was written after it.
+    /// The store has answered; whether it was a request for the history. What failed is kept, unless something newer of the same call was written after it.
     fn stored(&mut self, id: RequestId, written: bool) -> bool {
         let Some(records) = self.writing.remove(&id) else { return false };
         for record in records {
@@ -99,23 +99,23 @@ impl Engine {
             return;
         }
         let id = self.next_store();
-        self.journal.write(id, &records);
+        self.history.write(id, &records);
         self.write_as(id, records.into_iter().map(Change::PutHistory).collect());
         self.watch_kept(None);
     }
 
     /// A call is answered.
     pub(crate) fn note_answered(&mut self, at: At<'_>, no: CallNo) {
-        if !self.journal.has_answered() {
+        if !self.history.has_answered() {
             self.endpoint.timers.set(Timer::Answered, at.now.mono + BEGUN);
         }
-        self.journal.answered.push(no);
+        self.history.answered.push(no);
     }
 
     /// Those of the calls answered lately that go on have their first records.
     pub(crate) fn write_begun(&mut self) {
         let mut records = Vec::new();
-        for no in std::mem::take(&mut self.journal.answered) {
+        for no in std::mem::take(&mut self.history.answered) {
             let Some(call) = self.table.call(no).filter(|call| matches!(call.stage, Stage::Talking { .. })) else {
                 continue;
             };
@@ -131,7 +131,7 @@ impl Engine {
 
     /// The store has answered; whether it was about records.
     pub(crate) fn records_stored(&mut self, at: At<'_>, id: RequestId, written: bool) -> bool {
-        let ours = self.journal.stored(id, written);
+        let ours = self.history.stored(id, written);
         if ours {
             // Where it could take these, it can take the rest.
             self.watch_kept(Some(at.now.mono + if written { Duration::ZERO } else { RETRY }));
@@ -142,7 +142,7 @@ impl Engine {
     /// Sets the timer for what is kept, if there is anything and it was not set; without an instant it only cancels it.
     fn watch_kept(&mut self, due: Option<std::time::Instant>) {
         match due {
-            _ if self.journal.kept() == 0 => self.endpoint.timers.cancel(Timer::Kept),
+            _ if self.history.kept() == 0 => self.endpoint.timers.cancel(Timer::Kept),
             Some(due) => self.endpoint.timers.set(Timer::Kept, due),
             None => {}
         }
@@ -150,7 +150,7 @@ impl Engine {
 
     /// Tries again what the store could not take.
     pub(crate) fn write_kept(&mut self, at: At<'_>) {
-        let records = self.journal.take_kept();
+        let records = self.history.take_kept();
         self.write_records(records);
         // Should no answer come before.
         self.watch_kept(Some(at.now.mono + RETRY));
@@ -183,43 +183,43 @@ mod tests {
 
     #[test]
     fn what_failed_is_kept_and_what_was_written_is_not() {
-        let mut journal = Journal::default();
-        journal.write(RequestId(1), &[record(1, "normal")]);
-        journal.write(RequestId(2), &[record(2, "normal")]);
-        assert!(journal.stored(RequestId(1), false) && journal.stored(RequestId(2), true));
-        assert!(!journal.stored(RequestId(1), true), "once");
-        assert!(!journal.stored(RequestId(9), true), "another's");
-        assert_eq!(journal.take_kept(), [record(1, "normal")]);
-        assert_eq!((journal.kept(), journal.newest.len(), journal.writing.len()), (0, 0, 0));
+        let mut history = History::default();
+        history.write(RequestId(1), &[record(1, "normal")]);
+        history.write(RequestId(2), &[record(2, "normal")]);
+        assert!(history.stored(RequestId(1), false) && history.stored(RequestId(2), true));
+        assert!(!history.stored(RequestId(1), true), "once");
+        assert!(!history.stored(RequestId(9), true), "another's");
+        assert_eq!(history.take_kept(), [record(1, "normal")]);
+        assert_eq!((history.kept(), history.newest.len(), history.writing.len()), (0, 0, 0));
     }
 
     #[test]
     fn an_older_record_never_comes_after_the_newer_one() {
         // It failed, and its call's end is under way or written.
         for ends_well in [true, false] {
-            let mut journal = Journal::default();
-            journal.write(RequestId(1), &[record(1, "")]);
-            journal.write(RequestId(2), &[record(1, "normal")]);
-            journal.stored(RequestId(1), false);
-            journal.stored(RequestId(2), ends_well);
-            assert_eq!(journal.take_kept(), if ends_well { vec![] } else { vec![record(1, "normal")] });
+            let mut history = History::default();
+            history.write(RequestId(1), &[record(1, "")]);
+            history.write(RequestId(2), &[record(1, "normal")]);
+            history.stored(RequestId(1), false);
+            history.stored(RequestId(2), ends_well);
+            assert_eq!(history.take_kept(), if ends_well { vec![] } else { vec![record(1, "normal")] });
         }
         // It is kept, and its call ends.
-        let mut journal = Journal::default();
-        journal.write(RequestId(1), &[record(1, "")]);
-        journal.stored(RequestId(1), false);
-        journal.write(RequestId(2), &[record(1, "normal")]);
-        assert_eq!(journal.kept(), 0);
+        let mut history = History::default();
+        history.write(RequestId(1), &[record(1, "")]);
+        history.stored(RequestId(1), false);
+        history.write(RequestId(2), &[record(1, "normal")]);
+        assert_eq!(history.kept(), 0);
     }
 
     #[test]
     fn so_many_are_kept_and_the_oldest_are_lost_and_counted() {
-        let mut journal = Journal::default();
+        let mut history = History::default();
         let records: Vec<_> = (0..KEPT as u64 + 3).map(|call| record(call, "normal")).collect();
-        journal.write(RequestId(1), &records);
-        journal.stored(RequestId(1), false);
-        assert_eq!((journal.kept(), journal.lost()), (KEPT, 3));
-        assert_eq!(journal.take_kept()[..2], [record(3, "normal"), record(4, "normal")]);
-        assert_eq!(journal.kept(), KEPT - BATCH);
+        history.write(RequestId(1), &records);
+        history.stored(RequestId(1), false);
+        assert_eq!((history.kept(), history.lost()), (KEPT, 3));
+        assert_eq!(history.take_kept()[..2], [record(3, "normal"), record(4, "normal")]);
+        assert_eq!(history.kept(), KEPT - BATCH);
     }
 }

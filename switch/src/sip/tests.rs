@@ -1,0 +1,3 @@
+//! What holds for bytes nobody has thought of: fuzz targets, and a second opinion on what both understand.
+
+mod fuzz;
