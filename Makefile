@@ -1,6 +1,6 @@
 # The commands of a newcomer. What Debian packages are missing is installed first, or named.
 
-.PHONY: run demo test bench lint
+.PHONY: run demo test bench stress lint
 
 run:
 	@tests/setup.sh run
@@ -24,3 +24,9 @@ lint:
 	@tests/setup.sh run
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
+
+# More than the switch can do: calls, registrations, HTTP. Takes some four minutes.
+stress:
+	@tests/setup.sh run
+	cargo build --locked --release --package switch --package tests
+	target/release/stress

@@ -121,7 +121,8 @@ impl Registering {
         format!(
             "REGISTER sip:{REALM} SIP/2.0\r\nVia: SIP/2.0/UDP {own};branch=z9hG4bKcrowd{number}x{cseq};rport\r\n\
              Max-Forwards: 70\r\nFrom: <sip:{user}@{REALM}>;tag=c{number}\r\nTo: <sip:{user}@{REALM}>\r\n\
-             Call-ID: crowd-{number}\r\nCSeq: {cseq} REGISTER\r\nContact: <sip:{user}@{own}>\r\nExpires: 3600\r\n\
+             Call-ID: crowd-{number}-{own}\r\nCSeq: {cseq} REGISTER\r\n\
+             Contact: <sip:{user}@{own}>;+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-{number:012}>\"\r\nExpires: 3600\r\n\
              User-Agent: crowd\r\n{authorization}Content-Length: 0\r\n\r\n"
         )
     }
@@ -158,7 +159,7 @@ pub fn register(switch: SocketAddr, count: usize, spread: Duration, patience: Du
         let mut idle = true;
         while let Some(sip) = heard(&socket, &mut buffer) {
             idle = false;
-            let number = sip.header("Call-ID").strip_prefix("crowd-").and_then(|number| number.parse().ok());
+            let number = sip.header("Call-ID").split('-').nth(1).and_then(|number| number.parse().ok());
             let Some(phone) = number.and_then(|number: usize| phones.get_mut(&number)) else { continue };
             if phone.cseq != sip.number() {
                 continue;
