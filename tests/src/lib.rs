@@ -7,6 +7,7 @@
 pub mod baresip;
 pub mod crowd;
 pub mod curl;
+pub mod malformed;
 pub mod process;
 pub mod stranger;
 pub mod template;

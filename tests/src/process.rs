@@ -296,6 +296,11 @@ impl Switch {
         self.ended();
     }
 
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.as_ref().expect("running").id()
+    }
+
     /// All it has logged and printed so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()
@@ -306,8 +311,7 @@ impl Switch {
     }
 
     fn signal(&self, signal: Signal) {
-        let id = self.child.as_ref().expect("running").id();
-        let id = i32::try_from(id).expect("process ids are positive i32");
+        let id = i32::try_from(self.id()).expect("process ids are positive i32");
         kill(Pid::from_raw(id), signal).expect("our own child can be signalled");
     }
 }

@@ -91,17 +91,20 @@ impl Stranger {
         heard
     }
 
-    /// Acknowledges a refused INVITE (RFC 3261 §17.1.1.3), so that it is not refused again.
+    /// Acknowledges a refused INVITE, so that it is not refused again.
     pub fn acknowledge(&self, refusal: &Sip) {
-        let number = refusal.number();
-        let lines = ["Via", "From", "To", "Call-ID"].map(|name| format!("{name}: {}\r\n", refusal.header(name)));
-        let ack = format!(
-            "ACK sip:{} SIP/2.0\r\n{}CSeq: {number} ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
-            self.switch,
-            lines.concat()
-        );
-        self.send(ack.as_bytes());
+        self.send(ack_of(refusal).as_bytes());
     }
+}
+
+/// The ACK of a refusal (RFC 3261 §17.1.1.3), as far as it can be told from the refusal alone.
+pub fn ack_of(refusal: &Sip) -> String {
+    let lines = ["Via", "From", "To", "Call-ID"].map(|name| format!("{name}: {}\r\n", refusal.header(name)));
+    format!(
+        "ACK sip:switch.invalid SIP/2.0\r\n{}CSeq: {} ACK\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+        lines.concat(),
+        refusal.number()
+    )
 }
 
 /// A connection.
@@ -120,6 +123,11 @@ impl Connection {
         stream.set_nodelay(true).expect("a socket can be set");
         let address = stream.local_addr().expect("connected");
         Connection { stream, address, unread: Vec::new(), asked: 0 }
+    }
+
+    /// Its address on this side.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Sends bytes. Whether the switch has closed the connection shows when it is asked.

@@ -187,7 +187,7 @@ messages! {
     "3.3.12" "cparam01" Taken, "REGISTER with a Contact header parameter";
     "3.3.13" "cparam02" Taken, "REGISTER with a URL parameter";
     "3.3.14" "regescrt" Taken, "REGISTER with a URL escaped header";
-    "3.3.15" "sdp01" RefusedOnceKnown(&[404, 406]), "Unacceptable Accept offering";
+    "3.3.15" "sdp01" RefusedOnceKnown(&[406]), "Unacceptable Accept offering";
     "3.4.1" "inv2543" Liberal(&[400]), "INVITE with RFC 2543 syntax";
     }
     5118 {

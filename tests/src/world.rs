@@ -37,7 +37,7 @@ pub use self::client::ClientId;
 pub use self::network::Weather;
 pub use self::site::ports;
 pub use switch::demo::phone::{
-    Answers, Ask, Behaviour, Codec, Deaf, Digits, End, Event, Hold, Manners, Reliable, SessionTimer, Status,
+    Answers, Ask, Behaviour, Codec, Deaf, Digits, End, Event, Hold, Manners, Reliable, SessionTimer, Status, Talk,
 };
 pub use switch::engine::{Counts, Pressure};
 

@@ -36,6 +36,16 @@ impl World {
         self.tell_node(Input::Stream(stream, Bytes::copy_from_slice(bytes)));
     }
 
+    /// Sends bytes of any kind, as a datagram or on such a connection. Whether they are an INVITE that must be answered is not watched.
+    pub fn throw(&mut self, from: SocketAddr, stream: Option<StreamId>, bytes: &[u8]) {
+        let bytes = Bytes::copy_from_slice(bytes);
+        self.note(|| format!("{from} → switch  {}", super::trace::sip(&bytes)));
+        self.tell_node(match stream {
+            Some(stream) => Input::Stream(stream, bytes),
+            None => Input::Datagram(Flow { channel: Channel::Udp, local: switch_address(), peer: from }, bytes),
+        });
+    }
+
     /// Sends a packet of sound to a port of the switch: its number counts up.
     pub fn send_sound(&mut self, port: u16, from: SocketAddr, number: u8) {
         let head = [0x80, 0, 0, number, 0, 0, number, 0, 1, 2, 3, 4];
