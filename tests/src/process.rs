@@ -296,11 +296,6 @@ impl Switch {
         self.ended();
     }
 
-    /// Its process.
-    pub fn id(&self) -> u32 {
-        self.child.as_ref().expect("running").id()
-    }
-
     /// All it has logged and printed so far.
     pub fn log(&self) -> String {
         fs::read_to_string(self.log_file()).unwrap_or_default()

@@ -180,13 +180,6 @@ fn spoilt_requests_of_a_known_phone_leave_nothing_behind() {
     assert!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
 }
 
-/// What a process has in memory, in KB.
-fn memory(switch: &Switch) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", switch.id())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 /// A spoilt request to the real switch.
 fn thrown(spoiler: &mut Spoiler, from: std::net::SocketAddr, transport: &str, number: u32) -> Vec<u8> {
     let via = format!("SIP/2.0/{transport} {from};branch=z9hG4bKthrown{number};rport");
@@ -236,12 +229,12 @@ fn the_real_switch_stands_what_is_thrown_at_it() {
             connection.close();
         }
         if batch == BATCHES / 4 {
-            warm = memory(&switch);
+            warm = switch.memory();
         }
     }
     assert!(answers > 1_000, "only {answers} answers");
-    let grown = memory(&switch).saturating_sub(warm);
-    assert!(grown < 16 << 10, "{grown} KB more than after a quarter of it, from {warm} KB");
+    let grown = switch.memory().saturating_sub(warm);
+    assert!(grown < 16 << 20, "{grown} bytes more than after a quarter of it, when there were {warm}");
     assert!(!switch.log().contains("panicked"), "{}", switch.log());
     assert!(switch.told(&["status"]).contains("calls"), "and it can be asked");
 }
