@@ -29,6 +29,7 @@
 pub mod codec;
 pub mod command;
 pub mod net;
+pub mod tap;
 pub mod tone;
 
 mod bridge;

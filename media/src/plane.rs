@@ -16,6 +16,7 @@ use thread_priority::{
 use crate::command::{Command, Event, Port, WorkerId};
 use crate::lateness::{Counter, Lateness};
 use crate::net::Sweep;
+use crate::tap::{Tap, TappedNet};
 use crate::worker::Worker;
 
 /// Between two turns.
@@ -24,6 +25,8 @@ const TICK: Duration = Duration::from_millis(5);
 const LATE: Duration = Duration::from_millis(50);
 /// Commands that may wait for the next turn: what thousands of calls a second ask in half a second.
 const QUEUE: usize = 16 * 1024;
+/// Taps that may wait for the next turn.
+const TAPS: usize = 4;
 /// Any of the real-time priorities preempts everything ordinary; the kernel's own threads may be above.
 const PRIORITY: u8 = 10;
 
@@ -42,6 +45,7 @@ pub struct Plane {
 #[derive(Debug)]
 struct Thread {
     commands: Producer<Command>,
+    taps: Producer<Option<Box<Tap>>>,
     handle: JoinHandle<()>,
 }
 
@@ -67,11 +71,13 @@ impl Plane {
         let (start, wall) = (Instant::now(), SystemTime::now());
         for WorkerId(number) in workers {
             let (producer, consumer) = RingBuffer::new(QUEUE);
-            let (net, events, lateness) = (net.clone(), events.clone(), Arc::clone(&plane.lateness));
+            let (taps, new_taps) = RingBuffer::new(TAPS);
+            let (events, lateness) = (events.clone(), Arc::clone(&plane.lateness));
+            let net = TappedNet::new(net.clone());
             let worker = Worker::new(start, wall);
             let thread = thread::Builder::new().name(format!("media-{number}"));
-            let handle = thread.spawn(move || run(worker, net, consumer, &lateness, events))?;
-            plane.threads.push(Thread { commands: producer, handle });
+            let handle = thread.spawn(move || run(worker, net, consumer, new_taps, &lateness, events))?;
+            plane.threads.push(Thread { commands: producer, taps, handle });
         }
         Ok(plane)
     }
@@ -96,10 +102,21 @@ impl Plane {
         self.lateness.read()
     }
 
+    /// Gives every thread a tap of its own, or takes it away: from its next turn on. Whether all of them have understood; one that is held up may not,
+    /// and keeps what it has.
+    pub fn tap(&mut self, mut tap: impl FnMut() -> Option<Tap>) -> bool {
+        let mut understood = true;
+        for Thread { taps, handle, .. } in &mut self.threads {
+            understood &= taps.push(tap().map(Box::new)).is_ok();
+            handle.thread().unpark();
+        }
+        understood
+    }
+
     /// Gives a thread a command, done within a tick. Commands are done in the order given, and none is ever dropped: if thousands wait because
     /// the thread is held up, this waits for room.
     pub fn command(&mut self, worker: WorkerId, command: Command) {
-        let Some(Thread { commands, handle }) = self.threads.get_mut(usize::from(worker.0)) else {
+        let Some(Thread { commands, handle, .. }) = self.threads.get_mut(usize::from(worker.0)) else {
             tracing::error!(worker = worker.0, "there is no such media thread; a command is lost");
             return;
         };
@@ -119,7 +136,7 @@ impl Plane {
 
 impl Drop for Plane {
     fn drop(&mut self) {
-        let end = |Thread { commands, handle }| {
+        let end = |Thread { commands, handle, .. }| {
             drop(commands);
             handle.thread().unpark();
             handle
@@ -136,8 +153,9 @@ impl Drop for Plane {
 
 fn run(
     mut worker: Worker,
-    mut net: Sweep,
+    mut net: TappedNet<Sweep>,
     mut commands: Consumer<Command>,
+    mut taps: Consumer<Option<Box<Tap>>>,
     lateness: &Counter,
     mut events: impl FnMut(Event),
 ) {
@@ -153,6 +171,9 @@ fn run(
         let now = Instant::now();
         while let Ok(command) = commands.pop() {
             worker.command(now, command);
+        }
+        while let Ok(tap) = taps.pop() {
+            net.set(tap);
         }
         if ending {
             worker.close_all();

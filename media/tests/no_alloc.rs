@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant, SystemTime};
 
 use media::net::{Channel, Net};
+use media::tap::{TappedNet, Wanted, tap};
 use media::{Codec, Command, Event, LegId, PayloadMap, Port, Stream, StreamStart, Worker};
 use rtcp_types::prelude::*;
 use rtcp_types::{ReceiverReport, ReportBlock, Sdes, SdesChunk, SdesItem, SenderReport};
@@ -117,9 +118,23 @@ fn report(leg: usize) -> Vec<u8> {
 
 #[test]
 fn a_call_of_minutes_allocates_nothing() {
+    a_call_of_minutes(TappedNet::new(Still::default()));
+}
+
+#[test]
+fn nor_does_one_that_is_traced_even_when_nobody_reads_the_trace() {
+    let wanted = std::sync::Arc::new(Wanted::default());
+    wanted.set(Port(20_000), true);
+    let (tap, reader) = tap(wanted, 1 << 20, false);
+    let mut net = TappedNet::new(Still::default());
+    net.set(Some(Box::new(tap)));
+    a_call_of_minutes(net);
+    assert!(reader.waiting() > (1 << 20) - 512 && reader.lost() > 10_000);
+}
+
+fn a_call_of_minutes(mut net: TappedNet<Still>) {
     let mut now = Instant::now();
     let mut worker = Worker::new(now, SystemTime::UNIX_EPOCH);
-    let mut net = Still::default();
     let payloads = || PayloadMap(vec![(0, Codec::Pcmu), (101, Codec::TelephoneEvent { rate: 8000 })]);
     for leg in 0..2 {
         let id = LegId(leg as u64);
@@ -141,9 +156,9 @@ fn a_call_of_minutes_allocates_nothing() {
     let (mut keys, mut allocations) = (0, 0);
     for n in 0..10_000u32 {
         for (leg, report) in reports.iter().enumerate() {
-            net.arrive(leg, 0, &rtp(leg, n));
+            net.inner().arrive(leg, 0, &rtp(leg, n));
             if n % 250 == 249 {
-                net.arrive(leg, 1, report);
+                net.inner().arrive(leg, 1, report);
             }
         }
         if n % 500 == 250 {
@@ -158,7 +173,7 @@ fn a_call_of_minutes_allocates_nothing() {
     }
     assert_eq!(keys, 200);
     // 40 times two digits of eight packets; each keeps some of the sound away.
-    let [[to_0, reports_0], [to_1, reports_1]] = net.sent;
+    let [[to_0, reports_0], [to_1, reports_1]] = net.inner().sent;
     assert_eq!(to_1, 10_000);
     assert!((9_900..10_300).contains(&to_0), "{to_0}");
     assert!(reports_0 > 30 && reports_1 > 30, "{reports_0} {reports_1}");

@@ -86,6 +86,9 @@ pub enum AdminCommand {
         /// Its id, as `calls`, the log and CAS clients know it
         id: String,
     },
+    /// Write what goes over the wire, SIP and sound, to a file for Wireshark
+    #[command(subcommand)]
+    Trace(TraceCommand),
     /// Add, show, change or remove users
     #[command(subcommand)]
     User(UserCommand),
@@ -102,6 +105,27 @@ pub enum RegistrationCommand {
         #[arg(long)]
         contact: Option<String>,
     },
+}
+
+/// `switch trace …`
+#[derive(Subcommand)]
+pub enum TraceCommand {
+    /// Begin: a new file in the data folder. It holds what is said in calls; the secrets of phones are covered
+    On {
+        /// Only this call, which goes on
+        #[arg(long, value_name = "ID")]
+        call: Option<String>,
+        /// Of the sound, only the headers
+        #[arg(long)]
+        headers: bool,
+        /// End by itself when the file has so many megabytes
+        #[arg(long, value_name = "MB", default_value_t = 100)]
+        limit: u64,
+    },
+    /// End
+    Off,
+    /// Show how it goes
+    Status,
 }
 
 /// `switch session …`

@@ -13,11 +13,12 @@ use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cas::cas::{Reply, Request, RequestId};
 use cas::http::Turns;
@@ -34,12 +35,14 @@ use crate::net::tcp::{Limits, Listeners, Tcp};
 use crate::net::udp::Udp;
 use crate::node::{Channel, Input, Node, Output, StoreUser};
 
+use self::operator::Tracing;
 use self::over::{Over, Watch};
 
 mod first_users;
 mod io_counts;
 mod media_events;
 mod open_files;
+mod operator;
 mod over;
 mod running;
 mod signals;
@@ -49,6 +52,9 @@ pub use first_users::{FirstUser, FirstUsers, SeedError, Seeded};
 pub use running::{EndError, Running};
 pub use signals::{Ending, Signals};
 pub use start::{Ready, StartError};
+
+/// Between two looks at what is not told of by itself.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Answers of other threads handled before the sockets get their turn.
 const BATCH: usize = 64;
@@ -70,6 +76,8 @@ pub struct Control {
     /// SIP and timers, then HTTP.
     http_turns: Rc<Turns>,
     alarm: Alarm,
+    /// The trace that is being written, and the last one.
+    tracing: RefCell<Tracing>,
     over: Arc<Over>,
 }
 
@@ -82,6 +90,8 @@ struct Parts {
     media: Plane,
     store: StoreThread<(StoreUser, cas::store::RequestId)>,
     helpers: Pool,
+    /// The data folder.
+    folder: PathBuf,
     over: Arc<Over>,
 }
 
@@ -116,7 +126,7 @@ impl Alarm {
 
 impl Control {
     fn new(parts: Parts) -> Rc<Control> {
-        let Parts { node, udp, tcp, tcp_limits, media, store, helpers, over } = parts;
+        let Parts { node, udp, tcp, tcp_limits, media, store, helpers, folder, over } = parts;
         Rc::new_cyclic(|control| {
             let sink = sink(control.clone());
             let first = control.clone();
@@ -142,6 +152,7 @@ impl Control {
                 next_request: Cell::new(1),
                 http_turns,
                 alarm: Alarm::default(),
+                tracing: RefCell::new(Tracing::new(folder)),
                 over,
             }
         })
@@ -187,6 +198,7 @@ impl Control {
                     let _ = client.send(reply);
                 }
             }
+            Output::Traced(seen) => self.tracing.borrow().see(seen),
             Output::Stopped => self.over.tell(),
         }
     }
@@ -226,6 +238,7 @@ impl Control {
             spawn_local(Rc::clone(&self.tcp).serve(index));
         }
         spawn_local(Rc::clone(self).keep_time());
+        spawn_local(Rc::clone(self).beat());
         spawn_local(Rc::clone(&self.http_turns).run());
         spawn_local(Rc::clone(self).hear(told.answers, |input| input));
         spawn_local(Rc::clone(self).hear(told.events, Input::Media));
@@ -244,6 +257,14 @@ impl Control {
             if self.alarm.due() {
                 self.step(Input::Timeout);
             }
+        }
+    }
+
+    /// What wants to be looked at once in a while.
+    async fn beat(self: Rc<Control>) {
+        loop {
+            tokio::time::sleep(BEAT).await;
+            operator::stop_if_over(&self).await;
         }
     }
 

@@ -7,6 +7,7 @@ mod message;
 pub(crate) mod overload;
 mod registration;
 pub(crate) mod sources;
+mod tap;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -26,6 +27,8 @@ use crate::call::history::History;
 use crate::call::table::Table;
 use crate::endpoint::{Endpoint, Timer};
 use crate::engine::sources::Sources;
+use crate::engine::tap::Tap;
+pub use crate::engine::tap::{Seen, Wish};
 use crate::journal::Journal;
 use crate::node::{Limits, Output, Settings, StoreUser};
 use crate::ports::Ports;
@@ -127,6 +130,8 @@ pub struct Engine {
     pub(crate) life: Life,
     /// For whoever asks what became of a call.
     pub(crate) journal: Journal,
+    /// What an operator wants to see.
+    tap: Option<Tap>,
     pub(crate) next_ticket: u64,
     authenticator: Authenticator,
     /// Answers to failed attempts that are not due yet.
@@ -167,6 +172,7 @@ impl Engine {
             counts: Counts::default(),
             life: Life::Running,
             journal: Journal::new(now),
+            tap: None,
             next_ticket: 0,
             authenticator: Authenticator::new(now, key),
             late: BTreeMap::new(),
@@ -183,6 +189,7 @@ impl Engine {
     }
 
     pub(crate) fn datagram(&mut self, at: At<'_>, flow: Flow, bytes: &Bytes) {
+        self.tap_message(flow, true, bytes);
         if self.is_turned_away(flow, bytes) {
             return;
         }
@@ -195,9 +202,15 @@ impl Engine {
 
     pub(crate) fn stream(&mut self, at: At<'_>, stream: StreamId, bytes: &[u8]) {
         let mut begun = !self.endpoint.is_mid_message(stream);
+        if self.tap.is_some() {
+            self.tap_pushed(stream, bytes);
+        }
         self.endpoint.push(at.now.mono, stream, bytes);
         while let Some((flow, frame)) = self.endpoint.next_frame(stream) {
             begun = true;
+            if self.tap.is_some() {
+                self.tap_read(stream, flow);
+            }
             match frame {
                 Frame::Parsed(parsed) => self.parsed(at, flow, parsed),
                 Frame::Ping => self.endpoint.send(flow, Bytes::from_static(b"\r\n")),
@@ -222,6 +235,7 @@ impl Engine {
 
     pub(crate) fn flow_closed(&mut self, at: At<'_>, stream: StreamId) {
         let devices = self.endpoint.devices_over(stream);
+        self.tap_closed(stream);
         for indication in self.endpoint.flow_closed(at.now.mono, stream) {
             self.indicated(at, indication, None);
         }
@@ -249,6 +263,7 @@ impl Engine {
                 self.journal.counted(leg, at.now, &stats);
                 self.seats.closed(leg);
                 if let Some((place, record)) = self.table.closed(leg, &stats) {
+                    self.tap_leg_ended(place.port);
                     self.ports.give_back(place);
                     if let Some(record) = record {
                         self.write_history(record);
@@ -447,6 +462,7 @@ impl Engine {
         }
         if let Some((flow, bytes)) = self.endpoint.poll_send() {
             self.journal.said(&bytes);
+            self.tap_message(flow, false, &bytes);
             return Some(Output::Send(flow, bytes));
         }
         self.endpoint.poll_close().map(Output::Close)

@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use cas::control::{CallId, Cause, MessageReport};
@@ -56,7 +57,7 @@ const DIRECTIONS: [&str; 3] = ["a=sendonly", "a=recvonly", "a=inactive"];
 pub(crate) struct DialogKey(u64);
 
 impl DialogKey {
-    fn of(call_id: &[u8]) -> DialogKey {
+    pub(crate) fn of(call_id: &[u8]) -> DialogKey {
         let mut hasher = DefaultHasher::new();
         hasher.write(call_id);
         DialogKey(hasher.finish())
@@ -95,14 +96,15 @@ pub(crate) struct Part {
     pub(crate) side: Side,
     pub(crate) device: DeviceId,
     pub(crate) flow: Flow,
-    pub(crate) port: u16,
+    /// Where its phone sends its sound.
+    pub(crate) sound: SocketAddr,
     pub(crate) codecs: [Option<Codec>; CODECS],
     pub(crate) counted: Option<Box<(Wall, LegStats)>>,
 }
 
 impl Part {
-    pub(crate) fn new(leg: LegId, side: Side, device: DeviceId, flow: Flow, port: u16) -> Part {
-        Part { leg, side, device, flow, port, codecs: [None; CODECS], counted: None }
+    pub(crate) fn new(leg: LegId, side: Side, device: DeviceId, flow: Flow, sound: SocketAddr) -> Part {
+        Part { leg, side, device, flow, sound, codecs: [None; CODECS], counted: None }
     }
 }
 
@@ -355,6 +357,11 @@ impl Journal {
         for part in entry.parts {
             self.legs.remove(&part.leg);
         }
+    }
+
+    /// The call that messages of this dialog belong to.
+    pub(crate) fn call_of(&self, key: DialogKey) -> Option<CallNo> {
+        self.dialogs.get(&key).map(|(no, _)| *no)
     }
 
     pub(crate) fn entry(&self, no: CallNo) -> Option<&Entry> {

@@ -27,3 +27,4 @@ mod registrar;
 mod seats;
 mod service;
 pub mod sip;
+pub mod trace;

@@ -13,6 +13,7 @@ use cas::time::Now;
 
 pub use crate::engine::Pressure;
 use crate::engine::{At, Engine};
+pub use crate::engine::{Seen, Wish};
 pub use crate::sip::flow::{Channel, Flow, StreamId};
 pub use media::WorkerId;
 
@@ -101,6 +102,8 @@ pub enum Input {
     Stop,
     /// How far the sockets are behind with what comes in.
     Pressure(Pressure),
+    /// An operator wants to see this of the wire from now on, or nothing: [`Output::Traced`].
+    Tap(Option<Wish>),
     /// Time passed.
     Timeout,
 }
@@ -124,6 +127,8 @@ pub enum Output {
     Help(Job),
     /// The answer to a CAS client.
     Reply(RequestId, Reply),
+    /// Seen on the wire, by [`Input::Tap`].
+    Traced(Seen),
     /// After [`Input::Stop`]: nothing is left to end.
     Stopped,
 }
@@ -166,6 +171,7 @@ impl Node {
             Input::Stored(StoreUser::Engine, id, result) => self.engine.stored(at, id, result),
             Input::Pressure(pressure) => self.engine.press(pressure),
             Input::Stop => self.engine.stop(at),
+            Input::Tap(wish) => self.engine.set_tap(wish),
             Input::Timeout => {
                 self.engine.timeout(at);
                 self.ask_cas(now, cas::cas::Input::Timeout);

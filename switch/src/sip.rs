@@ -7,6 +7,7 @@ pub mod flow;
 pub mod header;
 mod lex;
 pub mod message;
+pub mod redact;
 pub mod sdp;
 pub mod session_timer;
 pub mod stun;

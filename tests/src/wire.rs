@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::net::UdpSocket;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
@@ -88,6 +88,23 @@ pub struct Trace {
     sip: u16,
 }
 
+/// These fields of every packet of a file that a display filter lets through, as tshark reads it when nothing is told to it.
+pub fn fields(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    let mut tshark = Command::new("tshark");
+    tshark.arg("-r").arg(file).args(["-Y", filter, "-T", "fields"]);
+    told(tshark, filter, fields)
+}
+
+fn told(mut tshark: Command, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    for field in fields {
+        tshark.args(["-e", field]);
+    }
+    let output = tshark.stdin(Stdio::null()).output().expect("tshark is installed");
+    assert!(output.status.success(), "tshark -Y '{filter}': {}", String::from_utf8_lossy(&output.stderr));
+    let lines = String::from_utf8_lossy(&output.stdout).into_owned();
+    lines.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+}
+
 impl Trace {
     /// These fields of every packet that a display filter lets through.
     pub fn fields(&self, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
@@ -96,13 +113,7 @@ impl Trace {
         for transport in ["udp", "tcp"] {
             tshark.args(["-d", &format!("{transport}.port=={},sip", self.sip)]);
         }
-        for field in fields {
-            tshark.args(["-e", field]);
-        }
-        let output = tshark.stdin(Stdio::null()).output().expect("tshark is installed");
-        assert!(output.status.success(), "tshark -Y '{filter}': {}", String::from_utf8_lossy(&output.stderr));
-        let lines = String::from_utf8_lossy(&output.stdout).into_owned();
-        lines.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect()
+        told(tshark, filter, fields)
     }
 
     /// Asserts that there was SIP and that tshark can read every message of it.

@@ -1,9 +1,15 @@
 //! What an operator does while the switch runs: looks at calls, sessions and registrations, and ends them.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
 use serde_json::json;
-use tests::baresip::{Baresip, Model};
+use tests::baresip::{Baresip, Model, Transport};
 use tests::curl::Client;
-use tests::process::{Switch, until};
+use tests::process::{Switch, password, secret, until};
+use tests::wire::fields;
 
 fn office() -> (Switch, Baresip, Baresip) {
     let switch = Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")]);
@@ -88,4 +94,77 @@ fn a_registration_is_ended_for_good_until_the_phone_comes_again() {
     switch.run();
     let registrations = switch.told(&["registrations"]);
     assert!(registrations.contains("sip:501") && !registrations.contains("sip:502"), "{registrations}");
+}
+
+/// The file that a trace was written to.
+fn file(told: &str) -> PathBuf {
+    PathBuf::from(told.trim())
+}
+
+fn methods(file: &Path) -> BTreeSet<String> {
+    fields(file, "sip.Method", &["sip.Method"]).into_iter().map(|row| row[0].clone()).collect()
+}
+
+#[test]
+fn a_trace_is_what_wireshark_reads_with_its_secrets_covered() {
+    let switch = Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")]);
+    let file = file(&switch.told(&["trace", "on"]));
+    assert!(switch.complaint(&["trace", "on"]).contains("is being written"));
+    // One over each transport, registered within the trace.
+    let mut vanessa = Baresip::start(&switch, Model::new("501", 440));
+    let mut austin = Baresip::start(&switch, Model { transport: Transport::Tcp, ..Model::new("502", 1_000) });
+    vanessa.call(&mut austin);
+    vanessa.hears(1_000);
+    austin.hears(440);
+    austin.hang_up();
+    vanessa.closed();
+    assert!(switch.told(&["trace", "status"]).starts_with("on: "));
+    let told = switch.told(&["trace", "off"]);
+    assert!(told.starts_with("off: ") && !told.contains("found no room"), "{told}");
+
+    assert_eq!(fs::metadata(&file).expect("the file is there").permissions().mode() & 0o777, 0o600);
+    let malformed = fields(&file, "_ws.malformed", &["frame.number", "_ws.col.Info"]);
+    assert!(malformed.is_empty(), "{malformed:?}");
+    let wanted = ["ACK", "BYE", "INVITE", "REGISTER"].map(str::to_owned);
+    assert!(wanted.iter().all(|method| methods(&file).contains(method)), "{:?}", methods(&file));
+    assert!(!fields(&file, "sip && tcp", &["frame.number"]).is_empty(), "TCP");
+    // Both directions of both legs, known as RTP by the SDP alone.
+    let streams: BTreeSet<Vec<String>> = fields(&file, "rtp", &["udp.srcport", "udp.dstport"]).into_iter().collect();
+    assert_eq!(streams.len(), 4, "{streams:?}");
+    let proofs = fields(&file, "sip.auth.digest.response", &["sip.auth.digest.response"]);
+    let covered = |proof: &String| proof.trim_matches('"').bytes().all(|byte| byte == b'*');
+    assert!(!proofs.is_empty() && proofs.iter().flatten().all(covered), "{proofs:?}");
+    let bytes = fs::read(&file).expect("the file is ours");
+    for secret in [password("501"), secret("501"), secret("502")] {
+        assert!(!bytes.windows(secret.len()).any(|window| window == secret.as_bytes()), "{secret}");
+    }
+}
+
+#[test]
+fn a_trace_of_one_call_has_no_other() {
+    let (switch, mut vanessa, mut austin) = office();
+    vanessa.call(&mut austin);
+    vanessa.hears(1_000);
+    let calls = switch.told(&["calls"]);
+    let call = line(&calls, "talking")[0];
+    assert!(switch.complaint(&["trace", "on", "--call", "1"]).contains("no call 1"));
+    let file = file(&switch.told(&["trace", "on", "--call", call, "--headers"]));
+    // A third phone comes and calls meanwhile.
+    switch.add_user("503", "Basil Exposition");
+    let mut basil = Baresip::start(&switch, Model::new("503", 600));
+    basil.dial("*43");
+    basil.event("CALL_ESTABLISHED");
+    basil.hears(600);
+    basil.hang_up();
+    austin.hang_up();
+    vanessa.closed();
+    switch.told(&["trace", "off"]);
+    assert!(!methods(&file).contains("REGISTER"), "{:?}", methods(&file));
+    assert!(methods(&file).contains("BYE"));
+    let strangers = fields(&file, "sip contains \"503\"", &["frame.number"]);
+    assert!(strangers.is_empty(), "{strangers:?}");
+    // Without the SDP tshark is not told that it is RTP; of its packets nothing but headers is there.
+    let sound = fields(&file, "udp.length > 100 && frame.cap_len < 60", &["udp.srcport", "udp.dstport"]);
+    let streams: BTreeSet<Vec<String>> = sound.into_iter().collect();
+    assert_eq!(streams.len(), 4, "{streams:?}");
 }

@@ -43,13 +43,14 @@ const PURE: [&str; 16] = [
 ];
 
 /// The edges within them: listeners, drivers, threads.
-const EDGES: [&str; 7] = [
+const EDGES: [&str; 8] = [
     "cas/src/http",
     "cas/src/store",
     "cas/src/password.rs",
     "media/src/plane.rs",
     "media/src/net",
     "media/src/codec",
+    "media/src/tap.rs",
     "media/src/clock.rs",
 ];
 

@@ -58,7 +58,8 @@ impl Engine {
         let no = self.begin(at, caller, callee, stage, max_forwards, Some(flow.source()));
         let leg = LegId(self.table.number(at.now));
         let sdp = self.session(&flow, place);
-        self.journal.part(no, DialogKey::of_request(&invite), Part::new(leg, Side::Caller, device, flow, place.port.0));
+        let part = Part::new(leg, Side::Caller, device, flow, sdp.local().into());
+        self.take_part(no, DialogKey::of_request(&invite), part);
         let (terms, audio) = match offer {
             Some((offer, audio)) => (Terms::Offered(offer), Some(audio)),
             None => (Terms::Open, None),

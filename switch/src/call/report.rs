@@ -86,7 +86,7 @@ fn leg(part: &Part) -> LegReport {
         transport: part.flow.transport(),
         peer: part.flow.peer,
         local: part.flow.local,
-        port: part.port,
+        port: part.sound.port(),
         codecs: part.codecs.iter().flatten().map(|codec| name(*codec)).collect(),
         media: part.counted.as_ref().map(|counted| record::statistics(&counted.1)).unwrap_or_default(),
         counted: part.counted.as_ref().map(|counted| counted.0),

@@ -59,8 +59,8 @@ impl Engine {
             seconds: INTERVAL,
         };
         let invite = self.invite(no, side, &asked, &flow, &tag).with_body("application/sdp", body);
-        let part = Part::new(leg, side, contact.device, flow, place.port.0);
-        self.journal.part(no, DialogKey::of_request(&invite), part);
+        let part = Part::new(leg, side, contact.device, flow, sdp.local().into());
+        self.take_part(no, DialogKey::of_request(&invite), part);
         let tx = self.endpoint.request(at.now.mono, flow, invite, Owner::Invite(leg));
         let state = LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, early: Vec::new() }));
         let (device, direction) = (contact.device, Direction::SendRecv);

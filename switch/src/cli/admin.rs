@@ -8,7 +8,9 @@ use serde_json::{Value, json};
 
 use super::ask::{Answer, AskError, Effect, Message, ask};
 use super::table::table;
-use super::{AddUser, AdminCommand, RegistrationCommand, SessionCommand, UserCommand, fail, ladder, print};
+use super::{
+    AddUser, AdminCommand, RegistrationCommand, SessionCommand, TraceCommand, UserCommand, fail, ladder, print,
+};
 use crate::clock::{self, moment};
 use crate::config::Config;
 
@@ -35,9 +37,6 @@ const COUNTING: Duration = Duration::from_millis(40);
 fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
     let (message, effect) = message(command);
     let mut answer = ask(config, &message, effect)?;
-    if !answer.running && is_of_the_running(command) {
-        return Ok(Shown { text: "not running\n".to_owned(), well: false });
-    }
     if matches!(command, AdminCommand::Call { .. }) {
         // The first asking has its streams counted, the second shows the counts.
         thread::sleep(COUNTING);
@@ -51,6 +50,7 @@ fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
             let ended = number(reply.get("ended"));
             format!("{ext}: {ended} ended. A phone may register again: to keep it away, give it another secret.\n")
         }
+        AdminCommand::Trace(command) => traced(command, reply),
         AdminCommand::Sessions => sessions(reply, clock::now().wall.0),
         AdminCommand::Session(SessionCommand::End { id }) => format!("Session {id} has ended.\n"),
         AdminCommand::Calls { ended } => calls(reply, *ended, clock::now().wall.0),
@@ -67,11 +67,6 @@ fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
     Ok(Shown { text, well: true })
 }
 
-/// What only a running switch has.
-fn is_of_the_running(command: &AdminCommand) -> bool {
-    matches!(command, AdminCommand::Sessions | AdminCommand::Calls { .. })
-}
-
 fn message(command: &AdminCommand) -> (Value, Effect) {
     match command {
         AdminCommand::Status => (json!({"topic": "system", "message": "get-state"}), Effect::Reads),
@@ -80,14 +75,22 @@ fn message(command: &AdminCommand) -> (Value, Effect) {
             let message = json!({"topic": "system", "message": "end-registration", "ext": ext, "contact": contact});
             (without_nulls(message), Effect::Reads)
         }
-        AdminCommand::Sessions => (json!({"topic": "system", "message": "get-sessions"}), Effect::Reads),
+        AdminCommand::Trace(TraceCommand::On { call, headers, limit }) => {
+            let message = json!({
+                "topic": "trace", "message": "start", "call-id": call, "headers-only": headers, "limit": limit,
+            });
+            (without_nulls(message), Effect::Runs)
+        }
+        AdminCommand::Trace(TraceCommand::Off) => (json!({"topic": "trace", "message": "stop"}), Effect::Runs),
+        AdminCommand::Trace(TraceCommand::Status) => (json!({"topic": "trace", "message": "get-state"}), Effect::Runs),
+        AdminCommand::Sessions => (json!({"topic": "system", "message": "get-sessions"}), Effect::Runs),
         AdminCommand::Session(SessionCommand::End { id }) => {
-            (json!({"topic": "system", "message": "end-session", "session": id}), Effect::Reads)
+            (json!({"topic": "system", "message": "end-session", "session": id}), Effect::Runs)
         }
         AdminCommand::Calls { ended } => {
-            (json!({"topic": "system", "message": "get-calls", "ended": ended}), Effect::Reads)
+            (json!({"topic": "system", "message": "get-calls", "ended": ended}), Effect::Runs)
         }
-        AdminCommand::Call { id } => (json!({"topic": "system", "message": "get-call", "call-id": id}), Effect::Reads),
+        AdminCommand::Call { id } => (json!({"topic": "system", "message": "get-call", "call-id": id}), Effect::Runs),
         AdminCommand::User(UserCommand::Add(user)) => (add_user(user), Effect::Writes),
         AdminCommand::User(UserCommand::List) => (json!({"topic": "config", "message": "get-users"}), Effect::Reads),
         AdminCommand::User(UserCommand::Remove { ext }) => {
@@ -155,6 +158,23 @@ fn registrations(reply: &Message, now: u64) -> String {
         rows.push(cells);
     }
     table(&rows)
+}
+
+fn traced(command: &TraceCommand, reply: &Message) -> String {
+    let file = text(reply.get("file"));
+    let how_far = || {
+        let lost = match number(reply.get("lost")) {
+            0 => String::new(),
+            lost => format!(", {lost} found no room on their way to it"),
+        };
+        format!("{} packets, {} kB{lost}", number(reply.get("packets")), number(reply.get("bytes")) / 1000)
+    };
+    match (command, reply.get("on").and_then(Value::as_bool).unwrap_or_default()) {
+        (TraceCommand::On { .. }, _) => format!("{file}\n"),
+        (TraceCommand::Status, true) => format!("on: {file}: {}\n", how_far()),
+        (_, _) if file.is_empty() => "off\n".to_owned(),
+        (_, _) => format!("off: {file}: {}\n", how_far()),
+    }
 }
 
 fn sessions(reply: &Message, now: u64) -> String {

@@ -37,6 +37,8 @@ pub(super) struct Answer {
 pub(super) enum Effect {
     /// It only asks: nothing is made for it.
     Reads,
+    /// It is of a switch that runs, and of nothing else.
+    Runs,
     /// It may be the first to write, before any first start.
     Writes,
 }
@@ -50,6 +52,9 @@ pub(super) fn ask(config: &Config, message: &Value, effect: Effect) -> Result<An
             (line.into(), true)
         }
         Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) => {
+            if effect == Effect::Runs {
+                return Err(AskError::NotRunning(config.data.clone()));
+            }
             (offline::ask(config, message, effect)?, false)
         }
         Err(source) => return Err(AskError::Socket { path, source }),
@@ -81,6 +86,8 @@ fn converse(mut stream: &UnixStream, message: &Value) -> io::Result<Vec<u8>> {
 pub(super) enum AskError {
     /// A switch runs and cannot be spoken to.
     Socket { path: PathBuf, source: io::Error },
+    /// No switch runs, and what was asked is of a running one.
+    NotRunning(PathBuf),
     /// No switch runs, and there is no store to look into.
     NoStore(PathBuf),
     /// The data folder.
@@ -107,6 +114,7 @@ impl fmt::Display for AskError {
             AskError::Socket { path, source } => {
                 write!(f, "cannot speak to the switch through {}: {source}", path.display())
             }
+            AskError::NotRunning(data) => write!(f, "no switch runs with the data folder {}", data.display()),
             AskError::NoStore(data) => {
                 write!(f, "no switch runs, and {} has no store yet: start one, or add a user", data.display())
             }

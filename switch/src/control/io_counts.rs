@@ -47,6 +47,7 @@ fn render(control: &Control) -> String {
             "Call records removed because there were too many or they were too old",
             control.store.trimmed(),
         ),
+        ("trace_lost", "Packets that found no room on their way to a trace", control.tracing.borrow().lost()),
         ("log_dropped", "Lines not logged because nobody took them", log::dropped_lines()),
     ];
     metrics::encode(&[], &counters)

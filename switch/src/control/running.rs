@@ -12,7 +12,7 @@ use tokio::task::{JoinSet, LocalSet};
 use tracing::{error, info};
 
 use super::start::{Opened, open};
-use super::{Control, FirstUsers, Ready, StartError, io_counts};
+use super::{Control, FirstUsers, Ready, StartError, io_counts, operator};
 use crate::config::Config;
 use crate::node::Input;
 
@@ -155,6 +155,7 @@ async fn serve(
 fn app(control: &Rc<Control>) -> Rc<impl AsyncFn(Request) -> Reply + 'static> {
     let control = Rc::clone(control);
     Rc::new(async move |request: Request| match request.endpoint {
+        _ if operator::is_asked(&request) => operator::answer(&control, &request).await,
         Endpoint::Metrics => io_counts::append(&control, control.ask(request).await),
         _ => control.ask(request).await,
     })
@@ -167,6 +168,7 @@ fn end(control: Rc<Control>) -> Result<(), EndError> {
         return Err(EndError::Broken);
     };
     drop(control.media);
+    control.tracing.into_inner().end();
     drop(control.helpers);
     control.store.stop().map_err(EndError::Store)?;
     if control.over.is_broken() {

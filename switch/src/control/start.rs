@@ -78,7 +78,8 @@ pub(super) struct Opened {
 pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let folder = Folder::open(&config.data)?;
     let key = folder.machine_key(&mut System)?;
-    let socket = folder.path().join(console::SOCKET);
+    let path = folder.path().to_owned();
+    let socket = path.join(console::SOCKET);
     let mut database = Sqlite::open(folder, &config.sip.domain)?;
     let now = clock::now();
     let snapshot = store::snapshot(&mut database, now.wall)?;
@@ -116,7 +117,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let of_each = connections.http / http.len().max(1);
     let per_source = config.limits.http_per_source.min(of_each);
     let http_limits = http::Limits { connections: of_each, per_source, ..http::Limits::default() };
-    let parts = Parts { node, udp, tcp, tcp_limits, media, store, helpers, over };
+    let parts = Parts { node, udp, tcp, tcp_limits, media, store, helpers, folder: path, over };
     let told = Told { answers, events };
     Ok(Opened { parts, told, http, http_limits, console, ready, empty: snapshot.users.is_empty() })
 }

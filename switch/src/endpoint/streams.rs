@@ -116,6 +116,11 @@ impl Endpoint {
         Some((stream.flow, frame))
     }
 
+    /// How many bytes of a stream have been read: all that was pushed, but for a message that has not come whole.
+    pub(crate) fn read_of(&self, id: StreamId) -> u64 {
+        self.streams.open.get(&id).map_or(0, |stream| stream.framer.read())
+    }
+
     /// Whether part of a message has come on a stream, and its rest has not.
     pub(crate) fn is_mid_message(&self, id: StreamId) -> bool {
         self.streams.open.get(&id).is_some_and(|stream| !stream.framer.is_idle())

@@ -30,7 +30,7 @@ fn message(text: String) -> Message {
 }
 
 fn part(leg: u64) -> Part {
-    Part::new(LegId(leg), Side::Caller, DeviceId(1), flow(), 20_000)
+    Part::new(LegId(leg), Side::Caller, DeviceId(1), flow(), "192.0.2.7:20000".parse().unwrap())
 }
 
 fn end(id: u64) -> End {

@@ -64,6 +64,7 @@ impl World {
                 }
                 self.replies.insert(id, reply);
             }
+            Output::Traced(_) => {}
             Output::Stopped => self.stops += 1,
         }
     }

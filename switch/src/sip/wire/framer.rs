@@ -13,6 +13,7 @@ use crate::sip::message::ParseError;
 pub struct Framer {
     buffer: BytesMut,
     state: State,
+    pushed: u64,
 }
 
 #[derive(Debug)]
@@ -61,8 +62,14 @@ impl Framer {
         }
     }
 
+    /// How many bytes of the stream were read: what is left of those pushed is the beginning of a message. A head that waits for its body counts.
+    pub fn read(&self) -> u64 {
+        self.pushed - self.buffer.len() as u64
+    }
+
     /// Takes bytes of the stream.
     pub fn push(&mut self, bytes: &[u8]) {
+        self.pushed += bytes.len() as u64;
         if !matches!(self.state, State::Lost) {
             self.buffer.extend_from_slice(bytes);
         }
