@@ -11,7 +11,7 @@ pub(crate) mod gruu;
 mod refusal;
 mod register;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
@@ -50,6 +50,11 @@ pub(crate) struct Binding {
 }
 
 impl Binding {
+    /// Whether it is another flow of the same phone.
+    pub(crate) fn is_flow_beside(&self, other: &Binding) -> bool {
+        self.record.reg_id > 0 && other.record.reg_id > 0 && self.record.instance == other.record.instance
+    }
+
     /// How requests go to it: to the first proxy of its path, where that has an address; else back the way its REGISTER came.
     pub(crate) fn way(&self) -> Flow {
         let Some(Address { uri, .. }) = self.path.first() else { return self.flow };
@@ -146,14 +151,12 @@ impl Registrar {
         registrar
     }
 
-    /// Where a device can be reached, the phone's preferred contact first: of several flows of one phone the youngest that is not known to have failed
-    /// (RFC 5626 §7).
+    /// Where a device can be reached, the phone's preferred contact first, of several flows of one phone the youngest (RFC 5626 §7); without those that
+    /// are known to have failed.
     pub(crate) fn bindings(&self, device: DeviceId, is_up: impl Fn(StreamId) -> bool) -> Vec<&Binding> {
         let all = self.bindings.get(&device).into_iter().flatten();
         let mut bindings: Vec<&Binding> = all.filter(|binding| !binding.has_failed(&is_up)).collect();
         bindings.sort_by_key(|binding| std::cmp::Reverse((binding.record.q, binding.since)));
-        let mut phones = BTreeSet::new();
-        bindings.retain(|binding| binding.record.reg_id == 0 || phones.insert(&binding.record.instance));
         bindings
     }
 

@@ -73,12 +73,12 @@ impl Baresip {
         phone
     }
 
-    /// Starts one and waits until it takes commands.
+    /// Starts one at the registrar's address of this machine, IPv4 or IPv6, and waits until it takes commands.
     pub fn boot(registrar: SocketAddr, model: Model) -> Baresip {
         let folder = tempfile::tempdir().expect("a temporary folder");
         // baresip takes the port after its own for TLS.
         let ports = ports(20);
-        let (sip, control) = (loopback(*ports.start()), loopback(*ports.end()));
+        let (sip, control) = (SocketAddr::new(registrar.ip(), *ports.start()), loopback(*ports.end()));
         let write = |name: &str, text: String| fs::write(folder.path().join(name), text).expect("a file is written");
         fs::create_dir(folder.path().join("heard")).expect("a folder");
         wav::write_tone(&folder.path().join("tone.wav"), model.tone, model.rate, 120);

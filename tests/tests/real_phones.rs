@@ -8,7 +8,7 @@ use serde_json::json;
 use tests::baresip::{Baresip, Model, Transport};
 use tests::curl::{Client, rows};
 use tests::process::{Switch, ports, until};
-use tests::wire::Capture;
+use tests::wire::{Capture, Trace};
 
 /// One scenario at a time: each has telephones with clocks to keep and a capture, and the machine may be small.
 fn turn() -> MutexGuard<'static, ()> {
@@ -35,9 +35,13 @@ fn watcher(switch: &Switch) -> Client {
 /// S59: both can call, both hear the other, either can hang up.
 fn two_telephones_talk(model: impl Fn(&'static str, u32) -> Model) {
     let _turn = turn();
-    let switch = office();
-    let capture = Capture::start(&switch);
-    let (mut vanessa, mut austin) = telephones(&switch, model);
+    two_telephones_talk_at(&office(), model).is_well_formed();
+}
+
+/// The same at this switch; what was on the wire.
+fn two_telephones_talk_at(switch: &Switch, model: impl Fn(&'static str, u32) -> Model) -> Trace {
+    let capture = Capture::start(switch);
+    let (mut vanessa, mut austin) = telephones(switch, model);
 
     vanessa.call(&mut austin);
     vanessa.hears(1_000);
@@ -51,7 +55,7 @@ fn two_telephones_talk(model: impl Fn(&'static str, u32) -> Model) {
     austin.hang_up();
     vanessa.closed();
 
-    capture.stop().is_well_formed();
+    capture.stop()
 }
 
 #[test]
@@ -62,6 +66,23 @@ fn s59_two_telephones_talk_over_udp() {
 #[test]
 fn s59_two_telephones_talk_over_tcp() {
     two_telephones_talk(|extension, tone| Model { transport: Transport::Tcp, ..Model::new(extension, tone) });
+}
+
+/// Registered, rung and heard with no IPv4 between them.
+#[test]
+fn s59_two_telephones_talk_over_ipv6() {
+    let _turn = turn();
+    for transport in [Transport::Udp, Transport::Tcp] {
+        let switch = Switch::start_on(Ipv6Addr::LOCALHOST.into());
+        for (extension, name) in [("501", "Vanessa Kensington"), ("502", "Austin Powers")] {
+            switch.add_user(extension, name);
+        }
+        let trace = two_telephones_talk_at(&switch, |extension, tone| Model { transport, ..Model::new(extension, tone) });
+        trace.is_well_formed();
+        let answers = trace.fields("sip.Status-Code == 200 && sdp", &["ipv6.src", "sdp.connection_info"]);
+        assert!(answers.len() >= 4, "{answers:?}");
+        assert!(answers.iter().all(|answer| answer == &["::1", "IN IP6 ::1"]), "{answers:?}");
+    }
 }
 
 #[test]

@@ -499,3 +499,34 @@ fn a_reg_id_counts_with_an_instance_and_outbound_alone() {
     );
     assert_eq!(office.register("a", 3, &two).status(), 400, "one flow in each request");
 }
+
+/// RFC 5626 §7: 430 says that the flow is gone, and the next one is tried; so it is when the connection breaks while it rings.
+#[test]
+fn a_flow_that_fails_while_it_rings_is_followed_by_the_next() {
+    let mut world = World::new(1);
+    let mut phone = Template::new("501", 1);
+    let mut edges = [8, 9].map(|host| Template::new("501", host));
+    for (id, edge) in (1..).zip(&edges) {
+        let path = format!("Supported: path, outbound\r\nPath: <sip:{};lr;ob>\r\n", edge.address());
+        let contact = format!("{path}Contact: <sip:501@192.168.0.9>;{INSTANCE};reg-id={id}\r\n");
+        phone.ask_to_register(&mut world, &contact);
+        phone.wait_status(&mut world, "REGISTER", 200);
+        world.run_for(secs(1));
+    }
+    let mut direct = phone.at_port(5070).over_tcp(&mut world);
+    register_phone(&mut world, &mut direct, ";reg-id=3");
+    let mut caller = Template::new("502", 2);
+    let body = caller.sdp();
+    let invite = caller.call(&mut world, "501", &body);
+    direct.wait_request(&mut world, "INVITE");
+    world.close_stream(direct.stream().unwrap());
+    let first = edges[1].wait_request(&mut world, "INVITE");
+    edges[1].respond(&mut world, &first, 430, "b", "");
+    let second = edges[0].wait_request(&mut world, "INVITE");
+    assert_eq!(all(&second, "Route"), [format!("<sip:{};lr;ob>", edges[0].address())]);
+    assert!(second.number() > first.number() && second.header("Call-ID") == first.header("Call-ID"));
+    edges[0].respond(&mut world, &second, 430, "c", "");
+    let refused = caller.wait(&mut world, |sip| sip.status() >= 400 && sip.number() == 2);
+    caller.acknowledge_refusal(&mut world, &invite, &refused);
+    assert_eq!(refused.status(), 480, "{}", refused.0);
+}

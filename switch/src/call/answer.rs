@@ -43,7 +43,9 @@ impl Engine {
             Unanswered::Unreachable => Failure::new(Cause::NotRegistered),
         };
         if self.table.leg(id).is_some() {
-            self.leg_failed(at, id, failure);
+            if !self.ring_over(at, id) {
+                self.leg_failed(at, id, failure);
+            }
         } else {
             self.table.remove_leaving(id);
         }
@@ -94,6 +96,7 @@ impl Engine {
         match response.status {
             Status(422) if self.ring_again(at, id, response) => {}
             Status(300..=399) if self.redirected(at, id, response) => {}
+            Status(408 | 430) if self.ring_over(at, id) => {}
             _ => self.leg_failed(at, id, Failure::from_response(response)),
         }
     }

@@ -31,6 +31,8 @@ impl Failure {
         match status.0 {
             // Where it would send the caller is not passed on: its own phone might follow without asking.
             300..=399 => Failure { status: Status(480), cause: Cause::Declined },
+            // The phone has no flow left (RFC 5626 §7): to the caller it is not there.
+            430 => Failure::new(Cause::NotRegistered),
             // What says that a server is full, or wants credentials, concerns us and not the caller (RFC 3261 §16.7 6).
             401 | 407 | 487 | 503 => Failure::new(cause),
             _ => Failure { status, cause },

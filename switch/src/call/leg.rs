@@ -8,6 +8,7 @@ use cas::site::DeviceId;
 
 use super::CallNo;
 use super::party::Side;
+use super::route::Contact;
 use crate::ports::Place;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
@@ -155,6 +156,8 @@ pub(crate) struct Asked {
     pub(crate) uri: Uri,
     /// The Path that its registration came along (RFC 3327 §5.3), its Route.
     pub(crate) route: Vec<Address>,
+    /// Where else the same phone can be asked.
+    pub(crate) spare: Vec<Contact>,
     pub(crate) call_id: String,
     pub(crate) number: u32,
     /// Its Session-Expires, in seconds.

@@ -10,7 +10,7 @@ use crate::endpoint::Owner;
 use crate::engine::{At, Engine};
 use crate::journal::{DialogKey, Part};
 use crate::ports::Place;
-use crate::sip::flow::Flow;
+use crate::sip::flow::{Channel, Flow};
 use crate::sip::header::{Address, CSeq, Name};
 use crate::sip::message::{Method, Request, Response};
 use crate::sip::sdp::Direction;
@@ -54,6 +54,7 @@ impl Engine {
         let asked = Asked {
             uri: contact.uri,
             route: contact.route,
+            spare: contact.spare,
             call_id: self.endpoint.token(),
             number: 1,
             seconds: INTERVAL,
@@ -74,16 +75,39 @@ impl Engine {
         let LegState::Outgoing(outgoing) = &leg.state else { return false };
         let wanted = min_se(&response.headers).filter(|seconds| *seconds > outgoing.asked.seconds);
         let Some(seconds) = wanted else { return false };
-        let (no, side, tag, flow) = (leg.call, leg.side, leg.tag.clone(), outgoing.flow);
+        let flow = outgoing.flow;
         let asked = Asked { number: outgoing.asked.number + 1, seconds, ..outgoing.asked.clone() };
+        self.ask(at, id, flow, asked);
+        true
+    }
+
+    /// RFC 5626 §7: the flow that a phone was rung over has failed, and it has another. False where it has none.
+    pub(crate) fn ring_over(&mut self, at: At<'_>, id: LegId) -> bool {
+        let Some(Leg { state: LegState::Outgoing(outgoing), .. }) = self.table.leg(id) else { return false };
+        let is_up = |flow: Flow| match flow.channel {
+            Channel::Tcp(stream) => self.endpoint.is_up(stream),
+            Channel::Udp => true,
+        };
+        let mut spare = outgoing.asked.spare.iter().skip_while(|contact| !is_up(contact.flow)).cloned();
+        let Some(next) = spare.next() else { return false };
+        let (spare, number) = (spare.collect(), outgoing.asked.number + 1);
+        let asked = Asked { uri: next.uri, route: next.route, spare, number, ..outgoing.asked.clone() };
+        self.ask(at, id, next.flow, asked);
+        true
+    }
+
+    /// The INVITE once more, in other words or another way.
+    fn ask(&mut self, at: At<'_>, id: LegId, flow: Flow, asked: Asked) {
+        let Some((no, side, tag)) = self.table.leg(id).map(|leg| (leg.call, leg.side, leg.tag.clone())) else { return };
         let offer = self.offer_of(no, side.other());
         let mut invite = self.invite(no, side, &asked, &flow, &tag);
-        invite.headers.push(Name::MinSe, seconds.to_string());
-        let Some(leg) = self.table.leg_mut(id) else { return false };
+        if asked.seconds > INTERVAL {
+            invite.headers.push(Name::MinSe, asked.seconds.to_string());
+        }
+        let Some(leg) = self.table.leg_mut(id) else { return };
         let body = leg.sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, Direction::SendRecv);
         let tx = self.endpoint.request(at.now.mono, flow, invite.with_body("application/sdp", body), Owner::Invite(id));
         leg.state = LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, early: Vec::new() }));
-        true
     }
 
     /// The INVITE to a party's phone, without a body: from the other party, as the store knows it.

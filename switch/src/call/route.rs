@@ -30,6 +30,8 @@ pub(crate) struct Contact {
     /// The proxies to go by (RFC 3327).
     pub(crate) route: Vec<Address>,
     pub(crate) flow: Flow,
+    /// Other flows of the same phone, to be tried when this one fails (RFC 5626 §7).
+    pub(crate) spare: Vec<Contact>,
 }
 
 impl Contact {
@@ -130,7 +132,8 @@ impl Engine {
     pub(crate) fn phone_contact(&self, site: &Site, sip_user: &str, instance: &str) -> Option<Contact> {
         let device = site.device_by_sip_user(sip_user)?.id;
         let phone = self.endpoint.phone(sip_user, instance)?;
-        Some(Contact { device, uri: phone.uri.clone(), route: phone.route.clone(), flow: phone.flow })
+        let (uri, route) = (phone.uri.clone(), phone.route.clone());
+        Some(Contact { device, uri, route, flow: phone.flow, spare: Vec::new() })
     }
 
     /// Where a device can be rung now.
@@ -145,18 +148,26 @@ impl Engine {
                     uri: Uri::sip(number.map(|number| number.0.as_str()), *peer),
                     route: Vec::new(),
                     flow: Flow { channel: crate::sip::flow::Channel::Udp, local, peer: *peer },
+                    spare: Vec::new(),
                 });
                 contact.into_iter().collect()
             }
             Some(Access::Digest { .. }) => {
-                let bindings = self.registrar.bindings(device, |stream| self.endpoint.is_up(stream)).into_iter();
-                let contact = |binding: &Binding| Contact {
-                    device,
-                    uri: binding.contact.clone(),
-                    route: binding.path.clone(),
-                    flow: binding.way(),
-                };
-                bindings.map(contact).collect()
+                let mut contacts: Vec<(&Binding, Contact)> = Vec::new();
+                for binding in self.registrar.bindings(device, |stream| self.endpoint.is_up(stream)) {
+                    let contact = Contact {
+                        device,
+                        uri: binding.contact.clone(),
+                        route: binding.path.clone(),
+                        flow: binding.way(),
+                        spare: Vec::new(),
+                    };
+                    match contacts.iter_mut().find(|(first, _)| binding.is_flow_beside(first)) {
+                        Some((_, first)) => first.spare.push(contact),
+                        None => contacts.push((binding, contact)),
+                    }
+                }
+                contacts.into_iter().map(|(_, contact)| contact).collect()
             }
             None => Vec::new(),
         }
