@@ -77,7 +77,8 @@ fn s59_two_telephones_talk_over_ipv6() {
         for (extension, name) in [("501", "Vanessa Kensington"), ("502", "Austin Powers")] {
             switch.add_user(extension, name);
         }
-        let trace = two_telephones_talk_at(&switch, |extension, tone| Model { transport, ..Model::new(extension, tone) });
+        let trace =
+            two_telephones_talk_at(&switch, |extension, tone| Model { transport, ..Model::new(extension, tone) });
         trace.is_well_formed();
         let answers = trace.fields("sip.Status-Code == 200 && sdp", &["ipv6.src", "sdp.connection_info"]);
         assert!(answers.len() >= 4, "{answers:?}");
