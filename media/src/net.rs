@@ -1,5 +1,6 @@
 //! The edge to the network: what a worker asks of it, so that tests can put a network of their own there.
 
+mod ready;
 mod sweep;
 
 use std::net::SocketAddr;
@@ -22,6 +23,15 @@ pub trait Net {
     /// A leg begins at a port: what comes there will be received. Told twice it does no harm. A network that keeps as much for every port has
     /// nothing to do.
     fn open(&mut self, _port: Port) {}
+
+    /// A turn begins: what has come so far is to be received in it.
+    fn turn(&mut self) {}
+
+    /// A leg that was another worker's is at a port: what comes there, and what waits, will be received.
+    fn attach(&mut self, _port: Port) {}
+
+    /// A leg goes to another worker, with all that waits at its port.
+    fn detach(&mut self, _port: Port) {}
 
     /// No leg is at a port any more: nobody will ask what comes there until it is opened again.
     fn close(&mut self, _port: Port) {}

@@ -32,6 +32,8 @@ pub struct Worker {
     leaving: Vec<LegId>,
     /// Closed since the last turn: they still have to say so.
     closed: Vec<Leg>,
+    /// Taken over since the last turn.
+    attached: Vec<Slot>,
     /// Legs that could not be opened.
     refused: Vec<LegId>,
     /// Legs whose count is asked for.
@@ -50,6 +52,7 @@ impl Worker {
             opened: Vec::new(),
             leaving: Vec::new(),
             closed: Vec::new(),
+            attached: Vec::new(),
             refused: Vec::new(),
             asked: Vec::new(),
             turns: 0,
@@ -127,7 +130,8 @@ impl Worker {
             self.refused.push(leg.id);
         } else {
             // What waits at its port was meant for it.
-            self.legs.insert(leg);
+            let slot = self.legs.insert(leg);
+            self.attached.push(slot);
         }
     }
 
@@ -140,7 +144,13 @@ impl Worker {
     pub fn turn(&mut self, now: Instant, net: &mut impl Net, events: &mut impl FnMut(Event)) {
         self.close_closed(now, net, events);
         self.open_opened(net);
-        self.detach_leaving(events);
+        for slot in self.attached.drain(..) {
+            if let Some(leg) = self.legs.get(slot) {
+                net.attach(leg.port);
+            }
+        }
+        self.detach_leaving(net, events);
+        net.turn();
         for (index, slot) in self.legs.slots().enumerate() {
             let Some(leg) = self.legs.get(slot) else { continue };
             let port = leg.port;
@@ -181,12 +191,13 @@ impl Worker {
     }
 
     /// After [`open_opened`](Self::open_opened): one that opened a moment ago leaves nothing at its port that was not meant for it.
-    fn detach_leaving(&mut self, events: &mut impl FnMut(Event)) {
+    fn detach_leaving(&mut self, net: &mut impl Net, events: &mut impl FnMut(Event)) {
         for id in self.leaving.drain(..) {
             // One that was closed meanwhile tells so, and nothing else.
             let Some(slot) = self.legs.find(id) else { continue };
             bridge::part(&mut self.legs, slot);
             if let Some(leg) = self.legs.remove(slot) {
+                net.detach(leg.port);
                 events(Event::Detached(Box::new(leg)));
             }
         }

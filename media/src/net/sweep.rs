@@ -1,4 +1,4 @@
-//! The portable way: a socket for every port, bound at the start, each asked at every tick what waits in it.
+//! The portable way: a socket for every port, bound at the start; at every tick each where something has come is asked what waits in it.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6, UdpSocket};
@@ -8,6 +8,7 @@ use std::sync::Arc;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use socket2::{Domain, Protocol, SockRef, Socket, Type};
 
+use super::ready::Ready;
 use super::{Channel, Net};
 use crate::command::Port;
 
@@ -34,6 +35,8 @@ pub struct Sweep {
     taken: usize,
     /// How many files the process may open, these sockets included.
     limit: u64,
+    /// Of this thread's legs.
+    ready: Ready,
 }
 
 #[derive(Debug)]
@@ -85,7 +88,8 @@ impl Sweep {
                 reason.unwrap_or_else(|| io::Error::other("the range holds no even port with the odd one above it"))
             );
         }
-        Ok(Sweep { first, pairs: pairs.into(), family, taken, limit })
+        let ready = Ready::new(2 * pairs.len());
+        Ok(Sweep { first, pairs: pairs.into(), family, taken, limit, ready })
     }
 
     /// The ports bound.
@@ -105,8 +109,13 @@ impl Sweep {
     }
 
     fn pair(&self, port: Port) -> Option<&Pair> {
+        self.pairs.get(self.number(port, Channel::Rtp)? / 2)?.as_ref()
+    }
+
+    /// Names a socket: its pair's place doubled, and one more for reports.
+    fn number(&self, port: Port, channel: Channel) -> Option<usize> {
         let offset = port.0.checked_sub(self.first).filter(|offset| offset % 2 == 0)?;
-        self.pairs.get(usize::from(offset / 2))?.as_ref()
+        Some(usize::from(offset) + usize::from(channel == Channel::Rtcp))
     }
 
     fn socket(&self, port: Port, channel: Channel) -> Option<&UdpSocket> {
@@ -129,15 +138,50 @@ impl Sweep {
 impl Net for Sweep {
     fn open(&mut self, port: Port) {
         self.keep(port, RECEIVE_BUFFER);
+        self.attach(port);
+    }
+
+    fn turn(&mut self) {
+        self.ready.turn();
+    }
+
+    fn attach(&mut self, port: Port) {
+        let pairs = Arc::clone(&self.pairs);
+        if let Some(number) = self.number(port, Channel::Rtp)
+            && let Some(Some(Pair { rtp, rtcp })) = pairs.get(number / 2)
+        {
+            self.ready.watch(number, rtp);
+            self.ready.watch(number + 1, rtcp);
+        }
+    }
+
+    fn detach(&mut self, port: Port) {
+        let pairs = Arc::clone(&self.pairs);
+        if let Some(number) = self.number(port, Channel::Rtp)
+            && let Some(Some(Pair { rtp, rtcp })) = pairs.get(number / 2)
+        {
+            self.ready.leave(number, rtp);
+            self.ready.leave(number + 1, rtcp);
+        }
     }
 
     fn close(&mut self, port: Port) {
+        self.detach(port);
         self.keep(port, IDLE_BUFFER);
     }
 
     fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        let (length, from) = self.socket(port, channel)?.recv_from(buffer).ok()?;
-        Some((length, plain(from)))
+        let number = self.number(port, channel).filter(|number| self.ready.may_wait(*number))?;
+        match self.socket(port, channel)?.recv_from(buffer) {
+            Ok((length, from)) => Some((length, plain(from))),
+            Err(error) => {
+                // Any other error is an ICMP message of what was sent before, and what waits is behind it.
+                if error.kind() == io::ErrorKind::WouldBlock {
+                    self.ready.was_empty(number);
+                }
+                None
+            }
+        }
     }
 
     fn send(&mut self, port: Port, channel: Channel, to: SocketAddr, datagram: &[u8]) -> bool {
