@@ -60,6 +60,7 @@ impl Engine {
             Timer::Large(stream) => self.endpoint.waits_for_stream(stream),
             Timer::Unfinished(stream) => self.endpoint.is_mid_message(stream),
             Timer::Answered => self.history.has_answered(),
+            Timer::Behind => !self.behind.is_empty(),
             Timer::Kept => self.history.kept() > 0,
             Timer::Stop => matches!(self.life, Life::Draining | Life::HangingUp),
         });
@@ -86,6 +87,7 @@ impl Engine {
             .chain(behind_nat.map(Timer::KeepAlive))
             .chain(self.late.keys().map(|tx| Timer::LateAnswer(*tx)))
             .chain(self.history.has_answered().then_some(Timer::Answered))
+            .chain((!self.behind.is_empty()).then_some(Timer::Behind))
             .chain((self.history.kept() > 0).then_some(Timer::Kept));
         let armed: std::collections::BTreeSet<Timer> = self.endpoint.timers.armed().collect();
         wanted.find(|timer| !armed.contains(timer)).map_or(Ok(()), |timer| Err(format!("{timer:?} is not armed")))

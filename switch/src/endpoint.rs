@@ -70,6 +70,8 @@ pub enum Timer {
     Large(StreamId),
     /// Calls that were answered lately, and go on, are to have records.
     Answered,
+    /// What is written behind has waited long enough.
+    Behind,
     /// Records that the store could not take are tried again.
     Kept,
     /// The running calls have had their ten seconds.

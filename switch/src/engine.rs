@@ -3,6 +3,7 @@
 //!
 //! The engine never calls the CAS; what there is to tell is in its events.
 
+mod behind;
 mod message;
 pub(crate) mod overload;
 mod registration;
@@ -20,6 +21,7 @@ use cas::site::{Access, DeviceId, DigestPolicy, Site};
 use cas::store::{self, Change, Snapshot, StoreError};
 use cas::time::Now;
 
+use self::behind::Behind;
 use crate::auth::Authenticator;
 use crate::call::CallNo;
 use crate::call::cause::Failure;
@@ -112,6 +114,7 @@ pub struct Engine {
     pub(crate) registrar: Registrar,
     pub(crate) table: Table,
     pub(crate) history: History,
+    pub(crate) behind: Behind,
     pub(crate) ports: Ports,
     pub(crate) seats: Seats,
     pub(crate) sources: Sources,
@@ -160,6 +163,7 @@ impl Engine {
             registrar: Registrar::new(now, &snapshot.bindings, settings.max_bindings),
             table: Table::default(),
             history: History::default(),
+            behind: Behind::default(),
             ports: Ports::new(&settings.ports, random),
             seats: Seats::default(),
             sources: Sources::default(),
@@ -266,7 +270,7 @@ impl Engine {
                     self.tap_leg_ended(place.port);
                     self.ports.give_back(place);
                     if let Some(record) = record {
-                        self.write_history(record);
+                        self.write_history(at, record);
                     }
                 }
             }
@@ -327,6 +331,7 @@ impl Engine {
                 Timer::Idle(stream) => self.idle(at, stream),
                 Timer::Large(stream) => self.endpoint.large_is_late(at.now.mono, stream),
                 Timer::Answered => self.write_begun(),
+                Timer::Behind => self.flush_behind(),
                 Timer::Kept => self.write_kept(at),
                 Timer::Stop => self.stop_timer(at),
             }
@@ -398,6 +403,7 @@ impl Engine {
 
     fn over(&mut self) {
         self.life = Life::Over;
+        self.flush_behind();
         if self.history.kept() > 0 {
             tracing::error!(records = self.history.kept(), "call records that the store could not take are lost");
         }
@@ -434,14 +440,6 @@ impl Engine {
     pub(crate) fn next_store(&mut self) -> store::RequestId {
         self.next_store += 1;
         store::RequestId(self.next_store)
-    }
-
-    /// Queues a write that nobody waits for, if there is anything to write.
-    pub(crate) fn write(&mut self, changes: Vec<Change>) {
-        if !changes.is_empty() {
-            let id = self.next_store();
-            self.write_as(id, changes);
-        }
     }
 
     pub(crate) fn write_as(&mut self, id: store::RequestId, changes: Vec<Change>) {

@@ -200,6 +200,9 @@ impl Node {
                 match output {
                     cas::cas::Output::Reply(id, reply) => self.outputs.push_back(Output::Reply(id, reply)),
                     cas::cas::Output::Store(id, request) => {
+                        // What the engine has to write is older than what the client writes or reads.
+                        self.engine.flush_behind();
+                        self.outputs.extend(std::iter::from_fn(|| self.engine.poll_output()));
                         self.outputs.push_back(Output::Store(StoreUser::Cas, id, request));
                     }
                     cas::cas::Output::Help(job) => self.outputs.push_back(Output::Help(job)),

@@ -89,18 +89,15 @@ impl History {
 }
 
 impl Engine {
-    /// The record of a call that has ended, or goes on.
-    pub(crate) fn write_history(&mut self, record: HistoryRecord) {
-        self.write_records(vec![record]);
-    }
-
-    fn write_records(&mut self, records: Vec<HistoryRecord>) {
-        if records.is_empty() {
-            return;
+    /// Hands records to the store, so many in each request.
+    pub(crate) fn write_records(&mut self, records: Vec<HistoryRecord>) {
+        let mut records = records.into_iter().peekable();
+        while records.peek().is_some() {
+            let batch: Vec<HistoryRecord> = records.by_ref().take(BATCH).collect();
+            let id = self.next_store();
+            self.history.write(id, &batch);
+            self.write_as(id, batch.into_iter().map(Change::PutHistory).collect());
         }
-        let id = self.next_store();
-        self.history.write(id, &records);
-        self.write_as(id, records.into_iter().map(Change::PutHistory).collect());
         self.watch_kept(None);
     }
 
@@ -124,9 +121,7 @@ impl Engine {
                 records.extend(record.map(|record| HistoryRecord { cause: String::new(), ..record }));
             }
         }
-        for batch in records.chunks(BATCH) {
-            self.write_records(batch.to_vec());
-        }
+        self.write_records(records);
     }
 
     /// The store has answered; whether it was about records.

@@ -68,7 +68,7 @@ impl Engine {
         }
         let Some(call) = self.table.call(no) else { return };
         if let Some(record) = super::record::history(call, Side::Callee, Cause::Forwarded, 0) {
-            self.write_history(record);
+            self.write_history(at, record);
         }
         let next = Party::new(CallId(self.table.number(at.now)), route::identity(at.site, number), at.now);
         let Some(before) = self.table.replace_callee(no, next) else { return };

@@ -86,7 +86,7 @@ impl Engine {
                 }
             }
             if let Some(record) = record {
-                self.write_history(record);
+                self.write_history(at, record);
             }
             if let (Some(user), Some(_)) = (party.identity.user, &party.told) {
                 let event = CallEvent::Ended { call: party.id, user, cause: failure.cause, duration_msec: talked };

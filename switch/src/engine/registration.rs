@@ -33,11 +33,12 @@ impl Engine {
         match self.registrar.register(at.now, tx, request, flow, device, id) {
             Answer::Now(response, changes) => {
                 self.endpoint.respond(at.now.mono, tx, &response);
-                self.write(changes);
+                self.write_behind(at, changes);
                 self.watch_binding(at, device);
                 self.registered_over(at, device, flow);
             }
             Answer::AfterStore(changes) => {
+                self.flush_behind();
                 self.write_as(id, changes);
                 self.watch_binding(at, device);
             }
@@ -140,7 +141,7 @@ impl Engine {
     }
 
     pub(super) fn unbound(&mut self, at: At<'_>, device: DeviceId, changes: Vec<Change>, gone: bool) {
-        self.write(changes);
+        self.write_behind(at, changes);
         self.watch_binding(at, device);
         if gone {
             self.device_turned(at, device, false);

@@ -34,6 +34,11 @@ impl<K: Ord + Copy> Timers<K> {
         self.by_time.insert((at, key));
     }
 
+    /// Whether `key` is armed.
+    pub fn is_armed(&self, key: K) -> bool {
+        self.by_key.contains_key(&key)
+    }
+
     /// Disarms `key`, if it is armed.
     pub fn cancel(&mut self, key: K) {
         if let Some(at) = self.by_key.remove(&key) {
