@@ -12,7 +12,7 @@ mod refusal;
 mod register;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use cas::control::RegistrationInfo;
@@ -58,18 +58,12 @@ impl Binding {
     /// How requests go to it: to the first proxy of its path, where that has an address; else back the way its REGISTER came.
     pub(crate) fn way(&self) -> Flow {
         let Some(Address { uri, .. }) = self.path.first() else { return self.flow };
-        let Some(Host::Ip(ip)) = uri.host else { return self.flow };
-        if ip.is_ipv4() != self.flow.local.is_ipv4() {
-            return self.flow;
+        match self.flow.to(uri) {
+            // A connection that the proxy has opened, from whatever port.
+            Some(to) if to.is_reliable() && self.flow.is_reliable() && to.peer.ip() == self.flow.peer.ip() => self.flow,
+            Some(to) => to,
+            None => self.flow,
         }
-        let peer = SocketAddr::new(ip, uri.port.unwrap_or(5060));
-        let is_tcp = uri.params.value("transport").is_some_and(|transport| transport.eq_ignore_ascii_case("tcp"));
-        let channel = match self.flow.channel {
-            Channel::Tcp(_) if is_tcp && self.flow.peer.ip() == ip => return self.flow,
-            _ if is_tcp => Channel::ENDED,
-            _ => Channel::Udp,
-        };
-        Flow { channel, local: self.flow.local, peer }
     }
 
     /// Whether it is a flow that ended with its connection: the phone makes another, and none can be made from here (RFC 5626 §7).

@@ -16,6 +16,8 @@ pub struct Template {
     user: &'static str,
     address: SocketAddr,
     stream: Option<StreamId>,
+    /// The address of the switch that it speaks to.
+    switch: SocketAddr,
     /// What it says it can be reached at, where that is not its address.
     contact: Option<String>,
     used: u32,
@@ -86,6 +88,11 @@ impl Sip {
     }
 }
 
+/// Where the switch is, for all who know no other address of it.
+fn home() -> SocketAddr {
+    SWITCH.parse().expect("a socket address")
+}
+
 /// An offer or answer with this port and these formats.
 pub fn sdp(address: SocketAddr, port: u16, formats: &str) -> String {
     let ip = address.ip();
@@ -98,20 +105,43 @@ impl Template {
     /// A telephone of this user at 10.0.2.`host`.
     pub fn new(user: &'static str, host: u8) -> Template {
         let address = SocketAddr::from(([10, 0, 2, host], 5060));
-        Template { user, address, stream: None, contact: None, used: 0, heard: Vec::new(), also: String::new() }
+        Template {
+            user,
+            address,
+            stream: None,
+            switch: home(),
+            contact: None,
+            used: 0,
+            heard: Vec::new(),
+            also: String::new(),
+        }
     }
 
     /// The same at another port, with a memory of its own.
     pub fn at_port(&self, port: u16) -> Template {
         let address = SocketAddr::new(self.address.ip(), port);
         let used = u32::from(port) * 10;
-        Template { user: self.user, address, stream: None, contact: None, used, heard: Vec::new(), also: String::new() }
+        Template {
+            user: self.user,
+            address,
+            stream: None,
+            switch: home(),
+            contact: None,
+            used,
+            heard: Vec::new(),
+            also: String::new(),
+        }
     }
 
     /// Over a connection of its own.
     pub fn over_tcp(mut self, world: &mut World) -> Template {
         self.stream = Some(world.open_stream(self.address));
         self
+    }
+
+    /// It speaks to another address of the switch.
+    pub fn speak_to(&mut self, switch: SocketAddr) {
+        self.switch = switch;
     }
 
     /// It says that it can be reached at this URI.
@@ -168,7 +198,7 @@ impl Template {
         let message = message.replacen("\r\n", &format!("\r\n{}", self.also), 1);
         match self.stream {
             Some(stream) => world.send_on(stream, message.as_bytes()),
-            None => world.send_from(self.address, message),
+            None => world.send_from_to(self.address, self.switch, message),
         }
     }
 

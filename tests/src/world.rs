@@ -216,10 +216,15 @@ impl World {
 
     /// Sends a datagram to the switch from an address that is no telephone's.
     pub fn send_from(&mut self, address: SocketAddr, message: impl Into<Bytes>) {
+        self.send_from_to(address, switch_address(), message);
+    }
+
+    /// Sends it to another address of the switch.
+    pub fn send_from_to(&mut self, address: SocketAddr, local: SocketAddr, message: impl Into<Bytes>) {
         let message = message.into();
         self.note(|| format!("{address} → switch  {}", trace::sip(&message)));
         self.wire.arrives(None, &message);
-        let flow = Flow { channel: Channel::Udp, local: switch_address(), peer: address };
+        let flow = Flow { channel: Channel::Udp, local, peer: address };
         self.tell_node(Input::Datagram(flow, message));
     }
 

@@ -323,6 +323,45 @@ fn a_path_that_begins_with_an_address_goes_there() {
     assert!(heard.iter().any(|bytes| bytes.starts_with(b"INVITE sip:a@192.168.0.9:5062 SIP/2.0\r\n")), "{heard:?}");
 }
 
+/// RFC 3261 §12.2.1.1: on the way within the dialog are the proxies that have recorded themselves, and no others.
+#[test]
+fn proxies_of_a_path_are_on_the_way_of_what_follows_only_if_they_say_so() {
+    for record in ["", "Record-Route: <sip:10.0.2.8:5060;lr>\r\n"] {
+        let mut world = World::new(1);
+        let mut phone = Template::new("501", 1);
+        let mut proxy = Template::new("501", 8);
+        let path = format!("Supported: path\r\nPath: <sip:{};lr>\r\nContact: <{}>\r\n", proxy.address(), phone.uri());
+        phone.ask_to_register(&mut world, &path);
+        phone.wait_status(&mut world, "REGISTER", 200);
+        let mut caller = Template::new("502", 2);
+        let body = caller.sdp();
+        caller.call(&mut world, "501", &body);
+        let invite = proxy.wait_request(&mut world, "INVITE");
+        let body = phone.sdp();
+        let response = format!(
+            "SIP/2.0 200 OK\r\nVia: {}\r\n{record}From: {}\r\nTo: {};tag=b\r\nCall-ID: {}\r\nCSeq: 1 INVITE\r\nContact: <{}>\r\n\
+             Content-Type: application/sdp\r\nContent-Length: {}\r\n\r\n{body}",
+            invite.header("Via"),
+            invite.header("From"),
+            invite.header("To"),
+            invite.header("Call-ID"),
+            phone.uri(),
+            body.len()
+        );
+        proxy.say(&mut world, &response);
+        let next = if record.is_empty() { &mut phone } else { &mut proxy };
+        let ack = next.wait_request(&mut world, "ACK");
+        assert_eq!(all(&ack, "Route").len(), usize::from(!record.is_empty()));
+        let answered = caller.wait_status(&mut world, "INVITE", 200);
+        let dialog = Dialog::of_caller(&answered);
+        caller.say_within(&mut world, &dialog, "ACK", 2, "");
+        caller.say_within(&mut world, &dialog, "BYE", 3, "");
+        let next = if record.is_empty() { &mut phone } else { &mut proxy };
+        let bye = next.wait_request(&mut world, "BYE");
+        assert!(bye.0.starts_with("BYE sip:501@10.0.2.1:5060 "), "{}", bye.0);
+    }
+}
+
 #[test]
 fn a_path_that_the_phone_does_not_know_is_420_and_one_without_lr_400() {
     let mut office = Office::new();

@@ -337,3 +337,27 @@ fn answers_find_their_way_with_rport_and_without() {
         assert!(line.ends_with(noted) && (!noted.is_empty() || !line.contains("received")), "{via}: {line}");
     }
 }
+
+/// A switch with an address in each of two networks, which do not know one another: every phone is told the one it speaks to, in Via, Contact and SDP.
+#[test]
+fn each_telephone_is_told_the_address_of_the_switch_that_it_speaks_to() {
+    let mut world = World::new(1);
+    let other: SocketAddr = "172.16.0.1:5060".parse().unwrap();
+    let mut callee = Template::new("501", 1);
+    callee.speak_to(other);
+    callee.register(&mut world);
+    let (mut caller, _) = call(&mut world);
+    let invite = callee.wait_request(&mut world, "INVITE");
+    assert!(invite.header("Via").contains("172.16.0.1:5060") && invite.contact().contains("172.16.0.1:5060"));
+    assert!(invite.body().contains("c=IN IP4 172.16.0.1") && !invite.0.contains("10.0.0.1"), "{}", invite.0);
+    let dialog = answer(&mut world, &mut callee, &invite);
+    let answered = caller.wait_status(&mut world, "INVITE", 200);
+    assert!(answered.contact().contains("10.0.0.1:5060") && answered.body().contains("c=IN IP4 10.0.0.1"));
+    assert!(!answered.0.contains("172.16"), "{}", answered.0);
+    caller.say_within(&mut world, &Dialog::of_caller(&answered), "ACK", 2, "");
+    // What goes on in the call stays there.
+    let body = callee.sdp();
+    callee.say_within(&mut world, &dialog, "INVITE", 1, &body);
+    let refreshed = callee.wait_status(&mut world, "INVITE", 200);
+    assert!(refreshed.body().contains("c=IN IP4 172.16.0.1") && refreshed.contact().contains("172.16.0.1"));
+}

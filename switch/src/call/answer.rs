@@ -56,7 +56,7 @@ impl Engine {
         let Some(leaving) = self.table.leaving(id) else { return };
         match &leaving.state {
             LeavingState::Cancelling { outgoing, reason } if response.status.is_success() => {
-                let (flow, reason) = (outgoing.flow, reason.clone());
+                let (flow, reason) = (outgoing.way_after(response), reason.clone());
                 let Some(Leaving { tag, .. }) = self.table.remove_leaving(id) else { return };
                 if let Ok(dialog) = Dialog::client(response, flow) {
                     self.acknowledge(&dialog, response);
@@ -104,7 +104,7 @@ impl Engine {
     /// A phone answered. Its 2xx is acknowledged whatever comes of it.
     fn answered(&mut self, at: At<'_>, id: LegId, response: &Response) {
         let Some(Leg { state: LegState::Outgoing(outgoing), .. }) = self.table.leg(id) else { return };
-        let Ok(dialog) = Dialog::client(response, outgoing.flow) else {
+        let Ok(dialog) = Dialog::client(response, outgoing.way_after(response)) else {
             // Without a Contact there is no way to acknowledge it.
             return self.leg_failed(at, id, Failure::new(Cause::Failed));
         };

@@ -12,7 +12,7 @@ use super::route::Contact;
 use crate::ports::Place;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
-use crate::sip::header::{Address, Headers, Name};
+use crate::sip::header::{Address, Contacts, Headers, Name};
 use crate::sip::message::{Request, Response, Status};
 use crate::sip::sdp::{self, Audio, Description, Direction};
 use crate::sip::session_timer::{Grant, SessionTimer};
@@ -148,6 +148,20 @@ pub(crate) struct Outgoing {
     pub(crate) asked: Asked,
     /// Made by the phone's reliable provisional responses; several where a proxy forks.
     pub(crate) early: Vec<EarlyDialog>,
+}
+
+impl Outgoing {
+    /// The way of what follows in the dialog that a response makes: proxies that the INVITE went by but that have not recorded themselves are not on
+    /// it (RFC 3261 §12.2.1.1).
+    pub(crate) fn way_after(&self, response: &Response) -> Flow {
+        let is_direct = self.asked.route.is_empty() || response.headers.get(&Name::RecordRoute).is_some();
+        match response.headers.contacts() {
+            Ok(Contacts::List(contacts)) if !is_direct => {
+                contacts.first().and_then(|contact| self.flow.to(&contact.uri)).unwrap_or(self.flow)
+            }
+            _ => self.flow,
+        }
+    }
 }
 
 /// What an INVITE of ours said of itself.

@@ -104,6 +104,15 @@ impl Flow {
         }
     }
 
+    /// From the same address of ours to where a URI says its owner listens, over what it says he speaks; `None` where it names no address of this family.
+    pub fn to(&self, uri: &Uri) -> Option<Flow> {
+        let Some(Host::Ip(ip)) = uri.host else { return None };
+        let peer = SocketAddr::new(ip, uri.port.unwrap_or(5060));
+        let is_tcp = uri.params.value("transport").is_some_and(|transport| transport.eq_ignore_ascii_case("tcp"));
+        let channel = if is_tcp { Channel::ENDED } else { Channel::Udp };
+        (peer.is_ipv4() == self.local.is_ipv4()).then_some(Flow { channel, local: self.local, peer })
+    }
+
     /// The way of the response to a request with this top Via (RFC 3261 §18.2.2, RFC 3581 §4).
     #[must_use]
     pub fn of_reply(self, via: &Via) -> Flow {
