@@ -35,7 +35,7 @@ use switch::node::{Channel, Flow, Input, Node, Settings, StoreUser, StreamId};
 pub use self::cast::{Handset, PhoneId};
 pub use self::client::ClientId;
 pub use self::network::Weather;
-pub use self::site::ports;
+pub use self::site::{bare, ports};
 pub use switch::demo::phone::{
     Answers, Ask, Behaviour, Codec, Deaf, Digits, End, Event, Hold, Manners, Reliable, SessionTimer, Status, Talk,
 };
