@@ -236,12 +236,12 @@ impl Month {
             self.call(Kind::Talked);
             let other = [Kind::GivenUp, Kind::Busy, Kind::Talked, Kind::Guessed];
             self.call(other[round % other.len()]);
-            self.pass(Duration::from_mins(58));
+            self.pass(Duration::from_secs(58 * 60));
         }
         for (own, user) in [(CALLER, "501"), (CALLEE, "502")] {
             self.register(own, user, None);
         }
-        self.pass(Duration::from_mins(50));
+        self.pass(Duration::from_secs(50 * 60));
         assert!(self.node.engine().is_quiet(), "no call is left");
         LIVE.get()
     }
