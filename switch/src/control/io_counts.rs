@@ -35,6 +35,7 @@ fn render(control: &Control) -> String {
     let (udp, tcp) = (control.udp.counts(), control.tcp.counts());
     let counters = [
         ("net_udp_full", "Datagrams not sent because the kernel had no room", udp.full.get()),
+        ("net_udp_dropped", "Datagrams the kernel dropped because a SIP socket was full", udp.dropped.get()),
         ("net_udp_unsent", "Datagrams the kernel refused to send", udp.unsent.get()),
         ("net_udp_receive_errors", "Errors on receiving datagrams", udp.receive_errors.get()),
         ("net_tcp_refused", "SIP connections closed at once because a limit was reached", tcp.refused.get()),

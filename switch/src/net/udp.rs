@@ -35,8 +35,8 @@ const KERNEL_BUFFER: usize = 4 << 20;
 /// No UDP payload is longer.
 const LONGEST: usize = 65_535;
 
-/// Room for one packet-info message of either family, and its header.
-const CONTROL_ROOM: usize = 64;
+/// Room for one packet-info message of either family, one count of what was dropped, and their headers.
+const CONTROL_ROOM: usize = 128;
 
 /// The SIP sockets for datagrams.
 pub struct Udp {
@@ -53,6 +53,8 @@ struct Bound {
     inner: tokio::net::UdpSocket,
     address: SocketAddr,
     behind: Behind,
+    /// What the kernel says it has dropped here, since the socket was made.
+    dropped: Cell<u32>,
 }
 
 struct Buffers {
@@ -67,6 +69,8 @@ pub struct Counts {
     pub full: Cell<u64>,
     /// Datagrams the kernel refused to send: no route, no such source address.
     pub unsent: Cell<u64>,
+    /// Datagrams the kernel dropped because a socket was full: nobody but their senders could tell.
+    pub dropped: Cell<u64>,
     /// Errors on receiving, among them ICMP errors of earlier sends.
     pub receive_errors: Cell<u64>,
 }
@@ -139,6 +143,10 @@ impl Udp {
                 Received::Error => errors += 1,
                 Received::Nothing => {
                     socket.behind.found(Instant::now(), true);
+                    // Nothing may come here for long, and on streams all the same.
+                    if self.told.get() != Pressure::None {
+                        self.tell_pressure(sink);
+                    }
                     return Drained::Empty;
                 }
             }
@@ -161,7 +169,13 @@ impl Udp {
         let Buffers { data, control } = &mut *buffers;
         let outcome = receive_message(socket, data, control);
         match outcome {
-            Ok((flow, length)) => Received::Datagram(flow, Bytes::copy_from_slice(&data[..length])),
+            Ok((flow, length, dropped)) => {
+                if let Some(dropped) = dropped {
+                    let more = dropped.wrapping_sub(socket.dropped.replace(dropped));
+                    self.counts.dropped.set(self.counts.dropped.get() + u64::from(more));
+                }
+                Received::Datagram(flow, Bytes::copy_from_slice(&data[..length]))
+            }
             Err(Errno::EAGAIN) => Received::Nothing,
             Err(errno) => {
                 count(&self.counts.receive_errors);
@@ -244,11 +258,20 @@ impl Bound {
         }
         // A smaller buffer than wished for is no reason not to start.
         let _ = socket.set_recv_buffer_size(KERNEL_BUFFER);
+        // With CAP_NET_ADMIN, as much as is wished for.
+        let _ = setsockopt(&socket, sockopt::RcvBufForce, &KERNEL_BUFFER);
+        // On a kernel that does not count, nothing is counted.
+        let _ = setsockopt(&socket, sockopt::RxqOvfl, &1);
         let _ = socket.set_send_buffer_size(KERNEL_BUFFER);
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let address = socket.local_addr()?;
-        Ok(Bound { inner: tokio::net::UdpSocket::from_std(socket)?, address, behind: Behind::default() })
+        Ok(Bound {
+            inner: tokio::net::UdpSocket::from_std(socket)?,
+            address,
+            behind: Behind::default(),
+            dropped: Cell::new(0),
+        })
     }
 }
 
@@ -256,12 +279,13 @@ fn is_wildcard_of(bound: SocketAddr, local: SocketAddr) -> bool {
     bound.ip().is_unspecified() && bound.is_ipv4() == local.is_ipv4()
 }
 
-fn receive_message(socket: &Bound, data: &mut [u8], control: &mut [u8]) -> nix::Result<(Flow, usize)> {
+/// A datagram: whence, how long, and how many the kernel has dropped before it, if any.
+fn receive_message(socket: &Bound, data: &mut [u8], control: &mut [u8]) -> nix::Result<(Flow, usize, Option<u32>)> {
     let mut parts = [IoSliceMut::new(data)];
     let fd = socket.inner.as_raw_fd();
     let message = recvmsg::<SockaddrStorage>(fd, &mut parts, Some(control), MsgFlags::MSG_DONTWAIT)?;
     let peer = message.address.as_ref().and_then(to_socket_addr).ok_or(Errno::EAFNOSUPPORT)?;
-    let mut local = socket.address;
+    let (mut local, mut dropped) = (socket.address, None);
     for info in message.cmsgs()? {
         match info {
             ControlMessageOwned::Ipv4PacketInfo(info) => {
@@ -274,10 +298,11 @@ fn receive_message(socket: &Bound, data: &mut [u8], control: &mut [u8]) -> nix::
                 let scope = if address.is_unicast_link_local() { info.ipi6_ifindex } else { 0 };
                 local = SocketAddrV6::new(address, local.port(), 0, scope).into();
             }
+            ControlMessageOwned::RxqOvfl(count) => dropped = Some(count),
             _ => {}
         }
     }
-    Ok((Flow { channel: Channel::Udp, local, peer }, message.bytes))
+    Ok((Flow { channel: Channel::Udp, local, peer }, message.bytes, dropped))
 }
 
 fn send_message(socket: &Bound, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> nix::Result<()> {

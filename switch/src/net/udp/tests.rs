@@ -4,13 +4,14 @@ use super::*;
 
 /// What a socket's sink heard.
 #[derive(Clone, Default)]
-struct Heard(std::rc::Rc<RefCell<Vec<(Flow, Bytes)>>>);
+struct Heard(std::rc::Rc<RefCell<Vec<(Flow, Bytes)>>>, std::rc::Rc<RefCell<Vec<Pressure>>>);
 
 impl Heard {
     fn sink(&self) -> Sink {
         let heard = self.clone();
         std::rc::Rc::new(move |input| match input {
             Input::Datagram(flow, bytes) => heard.0.borrow_mut().push((flow, bytes)),
+            Input::Pressure(pressure) => heard.1.borrow_mut().push(pressure),
             other => panic!("a UDP socket told {other:?}"),
         })
     }
@@ -144,5 +145,43 @@ fn the_way_to_a_peer_has_our_address_and_the_sip_port() {
         let local = udp.local_for("127.0.0.1:9".parse().unwrap()).unwrap();
         assert_eq!(local, (Ipv4Addr::LOCALHOST, udp.addresses()[0].port()).into());
         assert_eq!(udp.local_for("[::1]:9".parse().unwrap()), None, "no socket of that family is bound");
+    });
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    in_runtime(async || {
+        let udp = bind(&["127.0.0.1:0"]);
+        socket2::SockRef::from(&udp.sockets[0].inner).set_recv_buffer_size(4096).unwrap();
+        let phone = phone("127.0.0.1:0");
+        let say = || phone.send_to(b"OPTIONS", udp.addresses()[0]).unwrap();
+        for _ in 0..200 {
+            say();
+        }
+        let heard = Heard::default();
+        udp.drain(&heard.sink());
+        // The kernel tells with what comes after.
+        say();
+        udp.drain(&heard.sink());
+        let count = heard.0.borrow().len() as u64;
+        assert_eq!(count + udp.counts().dropped.get(), 201);
+    });
+}
+
+#[test]
+fn a_socket_that_is_not_emptied_presses_and_one_that_is_does_not() {
+    in_runtime(async || {
+        let addresses = ["127.0.0.1:0".parse().unwrap()];
+        let udp = Udp::bind(&addresses, Duration::ZERO).unwrap();
+        let phone = phone("127.0.0.1:0");
+        for _ in 0..BATCH * 2 {
+            phone.send_to(b"OPTIONS", udp.addresses()[0]).unwrap();
+        }
+        let heard = Heard::default();
+        for _ in 0..3 {
+            udp.drain(&heard.sink());
+        }
+        // With no patience at all, the second batch is one too many; the third finds nothing.
+        assert_eq!(*heard.1.borrow(), [Pressure::Requests, Pressure::None]);
     });
 }
