@@ -180,6 +180,48 @@ fn spoilt_requests_of_a_known_phone_leave_nothing_behind() {
     assert!(counts.iter().all(|(_, count)| *count > 0), "{counts:?}");
 }
 
+/// What was answered, and heard by this phone.
+fn statuses(phone: &mut Template, world: &mut World) -> Vec<u16> {
+    phone.hear(world).iter().filter(|sip| !sip.0.trim().is_empty()).map(Sip::status).collect()
+}
+
+#[test]
+fn a_stream_cut_at_any_byte_is_read_the_same_and_ended_at_any_byte_leaves_nothing() {
+    let mut world = World::new(5);
+    let mut phone = Template::new("501", 9);
+    phone.register(&mut world);
+    let from = phone.address();
+    let mut bytes = b"\r\n".to_vec();
+    for method in ["OPTIONS", "INVITE", "REGISTER", "NONSENSE"] {
+        let lines = format!(
+            "From: <sip:501@{DOMAIN}>;tag=c\r\nTo: <sip:502@{DOMAIN}>\r\nSubject: folded\r\n over lines\r\nCall-ID: cut\r\nCSeq: 1 {method}\r\nContact: <{}>\r\n",
+            phone.uri()
+        );
+        let body = if method == "INVITE" { phone.sdp() } else { String::new() };
+        let request = phone.request(method, &format!("sip:502@{DOMAIN}"), &lines, &body);
+        bytes.extend_from_slice(request.replace("SIP/2.0/UDP", "SIP/2.0/TCP").as_bytes());
+        bytes.extend_from_slice(b"\r\n\r\n");
+    }
+    for at in 0..=bytes.len() {
+        let stream = world.open_stream(from);
+        for piece in [&bytes[..at], &bytes[at..]] {
+            world.throw(from, Some(stream), piece);
+            world.run_for(Duration::from_millis(2));
+        }
+        assert_eq!(statuses(&mut phone, &mut world), [200, 401, 401, 501], "cut at {at}");
+        assert!(world.is_open(stream), "cut at {at}");
+        world.close_stream(stream);
+    }
+    for at in 0..=bytes.len() {
+        let stream = world.open_stream(from);
+        world.throw(from, Some(stream), &bytes[..at]);
+        world.close_stream(stream);
+    }
+    phone.hear(&mut world);
+    phone.ask_to_register(&mut world, "Contact: *\r\nExpires: 0\r\n");
+    world.quiesce();
+}
+
 /// A spoilt request to the real switch.
 fn thrown(spoiler: &mut Spoiler, from: std::net::SocketAddr, transport: &str, number: u32) -> Vec<u8> {
     let via = format!("SIP/2.0/{transport} {from};branch=z9hG4bKthrown{number};rport");

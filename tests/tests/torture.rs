@@ -2,7 +2,7 @@
 //! `tests/TORTURE.md`; `TORTURE=write cargo test -p tests --test torture` writes it anew.
 
 use std::fs;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use tests::process::Switch;
@@ -89,6 +89,61 @@ fn judge(message: &Message, stranger: &mut Stranger, gateway: &mut Stranger) -> 
         _ => ", once all of it has come",
     };
     Verdict { udp: words(&udp), tcp: words(&tcp) + how, trusted }
+}
+
+/// An OPTIONS of so many bytes, with these lines in its head and the rest in its body.
+fn sized(transport: &str, from: SocketAddr, size: usize, lines: &str) -> Vec<u8> {
+    let head = |length: usize| {
+        format!(
+            "OPTIONS sip:switch.invalid SIP/2.0\r\nVia: SIP/2.0/{transport} {from};branch=z9hG4bKsize{size};rport\r\nMax-Forwards: 70\r\n\
+             From: <sip:a@example.com>;tag=a\r\nTo: <sip:b@example.com>\r\nCall-ID: size{size}\r\nCSeq: 1 OPTIONS\r\n{lines}\
+             Content-Length: {length:05}\r\n\r\n"
+        )
+    };
+    let body = size.saturating_sub(head(0).len());
+    [head(body).into_bytes(), vec![b'x'; body]].concat()
+}
+
+#[test]
+fn messages_of_64_kb_are_taken_and_what_is_over_a_limit_is_a_513() {
+    /// What an IPv4 datagram has room for.
+    const DATAGRAM: usize = 65_507;
+    let switch = Switch::start();
+    let mut stranger = Stranger::at(own_address(3), &[], switch.sip);
+    let from = stranger.address();
+    let long_line = format!("Subject: {}\r\n", "x".repeat(20_000));
+    let many_lines = "X: y\r\n".repeat(300);
+    assert_eq!(finals(&stranger.ask(&sized("UDP", from, DATAGRAM, ""))), [200]);
+    for lines in [&long_line, &many_lines] {
+        let answers = stranger.ask(&sized("UDP", from, 0, lines));
+        assert_eq!(finals(&answers), [513]);
+        assert!(answers[0].0.len() < 1_000, "the answer repeats none of it");
+    }
+
+    let mut connection = Connection::open(switch.sip);
+    let from = connection.address();
+    for (bytes, status, open) in [
+        (sized("TCP", from, 65_535, ""), 200, true),
+        (sized("TCP", from, 0, &many_lines), 513, true),
+        (sized("TCP", from, 0, &long_line), 513, true),
+        (sized("TCP", from, 65_536, ""), 513, false),
+    ] {
+        let (answers, went_on) = connection.ask(&bytes);
+        assert_eq!((finals(&answers), went_on), (vec![status], open), "{} bytes", bytes.len());
+    }
+    // A head without an end, and a connection that is cut at many a byte.
+    let mut connection = Connection::open(switch.sip);
+    let endless =
+        format!("{}{}", String::from_utf8_lossy(&sized("TCP", from, 0, "")).trim_end(), "\r\nX: y".repeat(12_000));
+    let (answers, open) = connection.ask(endless.as_bytes());
+    assert_eq!((finals(&answers), open), (vec![513], false));
+    let whole = sized("TCP", from, 600, "");
+    for at in (0..whole.len()).step_by(7) {
+        let mut connection = Connection::open(switch.sip);
+        connection.send(&whole[..at]);
+        connection.close();
+    }
+    assert!(Connection::open(switch.sip).answers().1, "the next connection is served");
 }
 
 /// The final ones among the answers.

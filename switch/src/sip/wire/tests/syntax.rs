@@ -1,7 +1,8 @@
 //! The rules of RFC 3261 §7 and §18.3.
 
 use super::*;
-use crate::sip::header::Name;
+
+use crate::sip::header::{Contacts, Name};
 use crate::sip::message::Method;
 use crate::sip::uri::Scheme;
 
@@ -144,5 +145,54 @@ fn a_response_with_bad_headers_is_unusable() {
         "CSeq: 1 BYE\n",
     ] {
         assert!(is_unusable(&text.replace(header, "")), "{header}");
+    }
+}
+
+#[test]
+fn two_contacts_in_a_line_are_two_whatever_their_names_look_like() {
+    let text = options_with("m: \"lt<gt>;,\" <sip:501@a;x=\"y\">;q=1\n").replace("x=\"y\"", "x=y");
+    let two = text.replace(
+        ";q=1",
+        ";q=1 , \"a, b\" <tel:+1-201-555-0123;phone-context=example.com>;expires=0,<sip:50%31@[::1]:5062>",
+    );
+    let Contacts::List(contacts) = request(&two).headers.contacts().unwrap() else { panic!() };
+    let names: Vec<_> = contacts.iter().map(|contact| contact.display.as_deref()).collect();
+    assert_eq!(names, [Some("lt<gt>;,"), Some("a, b"), None]);
+    let uris: Vec<_> = contacts.iter().map(|contact| contact.uri.to_string()).collect();
+    assert_eq!(uris, ["sip:501@a;x=y", "tel:+1-201-555-0123;phone-context=example.com", "sip:501@[::1]:5062"]);
+    assert_eq!(contacts[1].params.value("expires"), Some("0"));
+}
+
+/// In every header, at every place: what no line may hold is read or refused, and never sent on.
+#[test]
+fn foreign_bytes_anywhere_do_no_harm() {
+    let whole = wire(&options_with("Contact: \"A\" <sip:a@b>;q=1\nl: 0\n"));
+    for foreign in [
+        &b"\0"[..],
+        b"\r",
+        b"\n",
+        b"\x7f",
+        b"\xff",
+        b"\xc3",
+        b"\xc0\x80",
+        b"\xed\xa0\x80",
+        b"\r\n ",
+        b"\xef\xbb\xbf",
+        b"%00",
+    ] {
+        for at in 0..=whole.len() {
+            let bytes = [&whole[..at], foreign, &whole[at..]].concat();
+            let answer = match parse_datagram(&Bytes::from(bytes)) {
+                Parsed::Message(Message::Request(request)) => request.response(crate::sip::message::Status(200)),
+                Parsed::Answerable(request, error) => request.response(error.status),
+                _ => continue,
+            };
+            let written = answer.encode();
+            let (lines, controls) = (
+                written.iter().filter(|byte| **byte == b'\n').count(),
+                written.iter().filter(|byte| byte.is_ascii_control()).count(),
+            );
+            assert_eq!(controls, 2 * lines, "{foreign:?} at {at}: {written:?}");
+        }
     }
 }
