@@ -18,6 +18,7 @@ if [ "${1:-run}" = test ]; then
     need sip-tester command -v sipp
     need tshark command -v tshark
     need curl command -v curl
+    need strace command -v strace
 fi
 if [ "${1:-run}" = bench ]; then
     need sip-tester command -v sipp

@@ -2,6 +2,7 @@
 
 mod crash;
 mod equal;
+mod power;
 
 use std::path::Path;
 use std::sync::mpsc;
