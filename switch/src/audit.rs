@@ -31,7 +31,9 @@ impl Engine {
     }
 
     fn audit_media(&self) -> Result<(), String> {
-        let known = |leg: &LegId| self.table.leg(*leg).is_some() || self.table.is_closing(*leg);
+        let known = |leg: &LegId| {
+            self.table.leg(*leg).is_some() || self.table.is_closing(*leg) || self.guards.contains_key(leg)
+        };
         if let Some(leg) = self.seats.legs().find(|leg| !known(leg)) {
             return Err(format!("the media leg {leg:?} is nobody's"));
         }
@@ -59,6 +61,7 @@ impl Engine {
             Timer::Idle(stream) => self.endpoint.is_up(stream),
             Timer::Large(stream) => self.endpoint.waits_for_stream(stream),
             Timer::Unfinished(stream) => self.endpoint.is_mid_message(stream),
+            Timer::Guard(guard) => self.guards.contains_key(&guard),
             Timer::Answered => self.history.has_answered(),
             Timer::Behind => !self.behind.is_empty(),
             Timer::Kept => self.history.kept() > 0,

@@ -68,6 +68,8 @@ pub enum Timer {
     Idle(StreamId),
     /// A stream for what is too large for UDP is not up yet.
     Large(StreamId),
+    /// A port has been guarded for a while.
+    Guard(LegId),
     /// Calls that were answered lately, and go on, are to have records.
     Answered,
     /// What is written behind has waited long enough.

@@ -33,7 +33,7 @@ use crate::engine::tap::Tap;
 pub use crate::engine::tap::{Seen, Wish};
 use crate::journal::Journal;
 use crate::node::{Limits, Output, Settings, StoreUser};
-use crate::ports::Ports;
+use crate::ports::{Place, Ports};
 use crate::registrar::Registrar;
 use crate::seats::{Seats, Told};
 use crate::sip::flow::{Flow, StreamId};
@@ -103,6 +103,8 @@ pub struct Counts {
     pub refused: u64,
     /// Requests answered 503: the switch was behind, a table was full, or a source had its part.
     pub turned_away: u64,
+    /// Ports used again though their phones never heard that their calls were over.
+    pub unguarded: u64,
     /// Writes that the store could not do.
     pub store_failures: u64,
 }
@@ -117,6 +119,8 @@ pub struct Engine {
     pub(crate) behind: Behind,
     pub(crate) ports: Ports,
     pub(crate) seats: Seats,
+    /// The media legs at ports that are guarded.
+    pub(crate) guards: BTreeMap<media::LegId, Place>,
     pub(crate) sources: Sources,
     /// How far the sockets say we are behind.
     pressure: Pressure,
@@ -166,6 +170,7 @@ impl Engine {
             behind: Behind::default(),
             ports: Ports::new(&settings.ports, random),
             seats: Seats::default(),
+            guards: BTreeMap::new(),
             sources: Sources::default(),
             pressure: Pressure::None,
             gateways: BTreeMap::new(),
@@ -266,12 +271,14 @@ impl Engine {
             media::Event::Closed { leg, stats } => {
                 self.journal.counted(leg, at.now, &stats);
                 self.seats.closed(leg);
-                if let Some((place, record)) = self.table.closed(leg, &stats) {
-                    self.tap_leg_ended(place.port);
-                    self.ports.give_back(place);
-                    if let Some(record) = record {
-                        self.write_history(at, record);
+                if !self.relieved(at, leg, &stats) {
+                    if let Some((place, record)) = self.table.closed(leg, &stats) {
+                        self.tap_leg_ended(place.port);
+                        if let Some(record) = record {
+                            self.write_history(at, record);
+                        }
                     }
+                    self.vacate(at, leg);
                 }
             }
             // Relayed within the media plane; services that listen for digits come later.
@@ -328,6 +335,7 @@ impl Engine {
                 Timer::Reoffer(leg) => self.settled(at, leg),
                 Timer::Session(leg) => self.session_due(at, leg),
                 Timer::Unfinished(stream) => self.endpoint.close(stream),
+                Timer::Guard(guard) => self.relieve(guard),
                 Timer::Idle(stream) => self.idle(at, stream),
                 Timer::Large(stream) => self.endpoint.large_is_late(at.now.mono, stream),
                 Timer::Answered => self.write_begun(),
@@ -413,6 +421,9 @@ impl Engine {
 
     fn end_step(&mut self, at: At<'_>) {
         self.tell_changes(at);
+        for leg in self.table.take_left() {
+            self.vacate(at, leg);
+        }
         if matches!(self.life, Life::Draining | Life::HangingUp) && self.table.is_quiet() {
             self.over();
         }

@@ -56,6 +56,11 @@ impl Ports {
         self.all.contains(&Port(port & !1))
     }
 
+    /// How many ports there are, in use or not.
+    pub(crate) fn all(&self) -> usize {
+        self.all.len()
+    }
+
     pub(crate) fn free(&self) -> usize {
         self.free.values().map(VecDeque::len).sum()
     }

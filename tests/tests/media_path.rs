@@ -91,6 +91,65 @@ fn a_leg_on_its_way_is_closed_when_the_call_ends() {
     }
 }
 
+/// A second of a phone that never heard that its call is over: PCMU, a packet each 20 ms.
+fn speak_to(world: &mut World, port: media::Port, second: u32) {
+    for n in second * 50..second * 50 + 50 {
+        let mut packet = vec![0x80, 0, (n >> 8) as u8, n as u8];
+        packet.extend((n * 160).to_be_bytes());
+        packet.extend(*b"lost");
+        packet.extend([0x2a; 160]);
+        world.send_rtp("10.0.9.9:4000".parse().unwrap(), port, packet);
+        world.run_for(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn a_phone_that_never_heard_its_bye_and_goes_on_sending_is_in_nobody_s_call() {
+    let mut world = World::with(1, |settings| settings.ports.truncate(4));
+    let [a, b, c] = world.add_phones(["501", "502", "503"]);
+    world.connect_call(a, b);
+    let ports = world.used_ports();
+    world.vanish(b);
+    world.hang_up(a);
+    world.run_for(secs(1));
+    // While the BYE is repeated the port is kept, then it is guarded.
+    assert_eq!((world.free_ports(), world.guarded_ports()), (3, 0));
+    world.run_for(secs(35));
+    assert_eq!((world.free_ports(), world.guarded_ports()), (3, 1));
+    let [port] = world.used_ports()[..] else { panic!("one port is guarded") };
+    assert!(ports.contains(&port));
+    for second in 0..150 {
+        speak_to(&mut world, port, second);
+        if second % 30 == 5 {
+            world.connect_call(a, c);
+            world.run_for(secs(1));
+            assert!(world.hear_each_other(a, c));
+            assert_eq!((world.ear(a).sources(), world.ear(c).sources(), world.ear(c).strange), (1, 1, 0));
+            assert_eq!(world.used_ports().iter().filter(|used| **used == port).count(), 1, "nobody else is there");
+            world.hang_up(a);
+            world.run_for(secs(1));
+        }
+    }
+    assert_eq!((world.free_ports(), world.guarded_ports()), (3, 1));
+    world.run_for(secs(130));
+    assert_eq!((world.free_ports(), world.guarded_ports()), (4, 0));
+    world.quiesce();
+}
+
+#[test]
+fn a_minority_of_the_ports_is_guarded() {
+    let mut world = World::with(1, |settings| settings.ports.truncate(8));
+    let [a, b, c, d] = world.add_phones(["501", "502", "503", "504"]);
+    world.connect_call(a, b);
+    world.connect_call(c, d);
+    [a, b, c, d].into_iter().for_each(|phone| world.vanish(phone));
+    // A minute of silence, a question that nobody answers, a BYE that nobody answers.
+    world.run_for(secs(60 + 32 + 32 + 5));
+    assert_eq!((world.free_ports(), world.guarded_ports()), (6, 2));
+    world.run_for(secs(60));
+    assert_eq!((world.free_ports(), world.guarded_ports()), (8, 0));
+}
+
 #[test]
 fn both_may_hold_at_once_and_resume() {
     let (mut world, a, b) = in_call();

@@ -58,6 +58,6 @@ impl Engine {
     pub(crate) fn close_media(&mut self, id: LegId, place: Place, record: Option<HistoryRecord>) {
         let told = self.seats.close(id);
         self.media(told);
-        self.table.close(id, Closing { place, record });
+        self.table.close(id, Closing::new(place, record));
     }
 }

@@ -29,14 +29,25 @@ pub(crate) struct Table {
     tags: BTreeMap<String, LegId>,
     /// Media legs that are closing: their ports, and the record that waits for their statistics.
     closing: BTreeMap<LegId, Closing>,
+    /// Legs that have left.
+    left: Vec<LegId>,
     next: u64,
 }
 
 /// A media leg that has been told to close.
 #[derive(Debug)]
 pub(crate) struct Closing {
-    pub(crate) place: Place,
-    pub(crate) record: Option<HistoryRecord>,
+    place: Place,
+    record: Option<HistoryRecord>,
+    closed: bool,
+    /// That its phone knows it is over, as far as is known.
+    heard: bool,
+}
+
+impl Closing {
+    pub(crate) fn new(place: Place, record: Option<HistoryRecord>) -> Closing {
+        Closing { place, record, closed: false, heard: true }
+    }
 }
 
 impl Table {
@@ -164,6 +175,7 @@ impl Table {
     pub(crate) fn remove_leaving(&mut self, id: LegId) -> Option<Leaving> {
         let leaving = self.leaving.remove(&id)?;
         self.tags.remove(&leaving.tag);
+        self.left.push(id);
         Some(leaving)
     }
 
@@ -179,10 +191,30 @@ impl Table {
         self.closing.contains_key(&id)
     }
 
-    /// The media leg is closed: its place is free, and its record has its statistics.
+    /// The media leg is closed: its record has its statistics.
     pub(crate) fn closed(&mut self, id: LegId, stats: &LegStats) -> Option<(Place, Option<HistoryRecord>)> {
-        let Closing { place, record } = self.closing.remove(&id)?;
-        let record = record.map(|record| HistoryRecord { media: super::record::statistics(stats), ..record });
-        Some((place, record))
+        let closing = self.closing.get_mut(&id)?;
+        closing.closed = true;
+        let with_statistics = |record| HistoryRecord { media: super::record::statistics(stats), ..record };
+        Some((closing.place, closing.record.take().map(with_statistics)))
+    }
+
+    /// The phone of a leg that leaves has not answered its BYE.
+    pub(crate) fn unheard(&mut self, id: LegId) {
+        if let Some(closing) = self.closing.get_mut(&id) {
+            closing.heard = false;
+        }
+    }
+
+    /// The place of a leg whose media is closed and whose phone has left, once; and whether the phone has heard that it is over.
+    pub(crate) fn vacated(&mut self, id: LegId) -> Option<(Place, bool)> {
+        let over = self.closing.get(&id)?.closed && !self.leaving.contains_key(&id);
+        let closing = if over { self.closing.remove(&id)? } else { return None };
+        Some((closing.place, closing.heard))
+    }
+
+    /// Legs that have left since the last look.
+    pub(crate) fn take_left(&mut self) -> Vec<LegId> {
+        std::mem::take(&mut self.left)
     }
 }

@@ -109,7 +109,10 @@ impl Engine {
             Owner::Update(leg) => self.update_unanswered(at, leg, why),
             Owner::Info(leg) => self.info_unanswered(at, leg),
             Owner::Probe(leg) => self.probe_unanswered(at, leg),
-            Owner::Bye(leg) => drop(self.table.remove_leaving(leg)),
+            Owner::Bye(leg) => {
+                self.table.unheard(leg);
+                self.table.remove_leaving(leg);
+            }
             Owner::Nobody => {}
         }
     }

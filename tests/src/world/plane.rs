@@ -77,6 +77,11 @@ impl Plane {
         self.legs.len()
     }
 
+    /// The ports where a leg is.
+    pub(super) fn ports(&self) -> Vec<Port> {
+        self.legs.values().map(|(port, _)| *port).collect()
+    }
+
     /// Whether these two legs were joined.
     pub(super) fn joins(&self, a: LegId, b: LegId) -> bool {
         self.joined.contains(&(a, b)) || self.joined.contains(&(b, a))

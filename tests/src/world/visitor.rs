@@ -104,6 +104,21 @@ impl World {
         self.disk = if fails { Disk::Broken } else { Disk::Well };
     }
 
+    /// RTP ports where a media leg is.
+    pub fn used_ports(&self) -> Vec<media::Port> {
+        self.plane.ports()
+    }
+
+    /// RTP of nobody's making reaches a port, without delay.
+    pub fn send_rtp(&mut self, from: SocketAddr, port: media::Port, packet: impl Into<Bytes>) {
+        self.schedule(Duration::ZERO, Due::Media(port, packet.into(), from));
+    }
+
+    /// Ports kept out of use because a phone may still send there.
+    pub fn guarded_ports(&self) -> usize {
+        self.node.engine().guarded_ports()
+    }
+
     /// The wall clock is set, by so many seconds.
     pub fn set_clock(&mut self, seconds: i64) {
         let shift = |wall: Wall| Wall(wall.0.saturating_add_signed(seconds * 1000));
