@@ -179,9 +179,9 @@ impl World {
         &mut self.store
     }
 
-    /// RTP ports in use.
+    /// RTP ports in use for calls.
     pub fn open_legs(&self) -> usize {
-        self.plane.open()
+        self.plane.open() - self.node.engine().guarded_ports()
     }
 
     /// How many legs have gone from one media worker to another, since the last restart.
