@@ -98,7 +98,7 @@ fn speak_to(world: &mut World, port: media::Port, second: u32) {
         packet.extend((n * 160).to_be_bytes());
         packet.extend(*b"lost");
         packet.extend([0x2a; 160]);
-        world.send_rtp("10.0.9.9:4000".parse().unwrap(), port, packet);
+        world.send_rtp(([10, 0, 9, 9], 4000).into(), port, packet);
         world.run_for(Duration::from_millis(20));
     }
 }
