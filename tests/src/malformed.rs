@@ -1,16 +1,14 @@
-//! INVITEs and REGISTERs that began as they should be and were then spoilt, by the grammar rather than by chance: wrong lengths and encodings, nesting,
+//! Requests and answers that began as they should be and were then spoilt, by the grammar rather than by chance: wrong lengths and encodings, nesting,
 //! headers that are missing, doubled or hundredfold, values at the edges of their types, session descriptions with something odd in each line. All from one seed.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 
-/// A request before it is spoilt.
+/// A message before it is spoilt.
 #[derive(Clone, Debug)]
 pub struct Plain {
-    /// `INVITE` or `REGISTER`.
-    pub method: &'static str,
-    /// The Request-URI.
-    pub uri: String,
+    /// Its start line.
+    pub start: String,
     /// Names and values; Content-Length is written last.
     pub headers: Vec<(String, String)>,
     /// The body.
@@ -281,11 +279,11 @@ impl Spoiler {
         of[self.below(of.len())]
     }
 
-    /// The request with one to four things wrong, or odd.
+    /// The message with one to four things wrong, or odd.
     pub fn spoil(&mut self, plain: &Plain) -> Vec<u8> {
         let lines = plain.headers.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes()));
         let mut draft = Draft {
-            start: format!("{} {} SIP/2.0", plain.method, plain.uri).into_bytes(),
+            start: plain.start.clone().into_bytes(),
             lines: lines.collect(),
             length: Some(plain.body.len().to_string().into_bytes()),
             body: plain.body.clone().into_bytes(),

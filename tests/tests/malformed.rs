@@ -1,4 +1,4 @@
-//! Thousands of INVITEs and REGISTERs that are malformed, or well formed and odd (`tests/src/malformed.rs`): to the switch in virtual time, where all that is
+//! Thousands of INVITEs, REGISTERs and answers that are malformed, or well formed and odd (`tests/src/malformed.rs`): to the switch in virtual time, where all that is
 //! kept of them can be counted, and to the real one.
 
 #![allow(clippy::unwrap_used, reason = "a test")]
@@ -9,7 +9,7 @@ use tests::malformed::{Plain, Spoiler};
 use tests::process::Switch;
 use tests::stranger::{Connection, Stranger, ack_of, own_address};
 use tests::template::{Dialog, Sip, Template};
-use tests::world::{Behaviour, DOMAIN, Handset, World};
+use tests::world::{Behaviour, DOMAIN, Handset, PhoneId, Status, World};
 
 /// Whom the spoilt INVITEs call: phones that answer, ring and refuse, the caller himself, nobody, the echo.
 const NUMBERS: [&str; 6] = ["502", "503", "504", "501", "999", "*43"];
@@ -20,11 +20,11 @@ fn headers(lines: &str) -> Vec<(String, String)> {
     pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// A request as it would be before it is spoilt.
-fn plain(method: &'static str, uri: &str, via: &str, lines: &str, body: &str) -> Plain {
+/// A message as it would be before it is spoilt.
+fn plain(start: &str, via: &str, lines: &str, body: &str) -> Plain {
     let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
     let all = format!("Via: {via}\r\nMax-Forwards: 70\r\n{lines}{content}");
-    Plain { method, uri: uri.to_owned(), headers: headers(&all), body: body.to_owned() }
+    Plain { start: start.to_owned(), headers: headers(&all), body: body.to_owned() }
 }
 
 /// Somebody with a phone, a right secret, and no manners.
@@ -34,6 +34,7 @@ struct Vandal {
     phone: Template,
     nonce: String,
     used: u32,
+    callers: Vec<PhoneId>,
     /// Statuses of the answers.
     answered: Vec<u16>,
 }
@@ -41,6 +42,7 @@ struct Vandal {
 impl Vandal {
     fn new(seed: u64) -> Vandal {
         let mut world = World::new(seed);
+        let mut callers = Vec::new();
         for (user, behaviour) in [
             ("502", Behaviour::Answer(Duration::from_millis(20))),
             ("503", Behaviour::Ring),
@@ -48,10 +50,19 @@ impl Vandal {
         ] {
             let phone = world.add_phone(Handset { behaviour, talk: tests::world::Talk::Sparse, ..Handset::of(user) });
             world.register(phone);
+            callers.push(phone);
         }
         let mut phone = Template::new("501", 9);
         phone.register(&mut world);
-        Vandal { world, spoiler: Spoiler::new(seed), phone, nonce: String::new(), used: 0, answered: Vec::new() }
+        Vandal {
+            world,
+            spoiler: Spoiler::new(seed),
+            phone,
+            nonce: String::new(),
+            used: 0,
+            callers,
+            answered: Vec::new(),
+        }
     }
 
     fn next(&mut self) -> Plain {
@@ -74,12 +85,12 @@ impl Vandal {
             let lines = format!(
                 "From: <sip:501@{DOMAIN}>;tag=r\r\nTo: <sip:501@{DOMAIN}>\r\nCall-ID: {call_id}\r\nCSeq: {number} REGISTER\r\n{contact}{authorization}"
             );
-            return plain("REGISTER", &format!("sip:{DOMAIN}"), &via, &lines, "");
+            return plain(&format!("REGISTER sip:{DOMAIN} SIP/2.0"), &via, &lines, "");
         }
         let dialled = NUMBERS[self.spoiler.below(NUMBERS.len())];
         let lines = format!("{}CSeq: 1 INVITE\r\n{authorization}", self.phone.invite_lines(dialled));
         let body = self.phone.sdp();
-        plain("INVITE", &format!("sip:{dialled}@{DOMAIN}"), &via, &lines, &body)
+        plain(&format!("INVITE sip:{dialled}@{DOMAIN} SIP/2.0"), &via, &lines, &body)
     }
 
     /// Sends one, in pieces where it goes over a connection, which ends sooner or later.
@@ -121,10 +132,42 @@ impl Vandal {
                     self.phone.say_within(&mut self.world, &dialog, "BYE", sip.number() + 1, "");
                 }
                 300.. if sip.method() == "INVITE" => self.phone.say(&mut self.world, &ack_of(&sip)),
-                // The switch's own: a call that came back to this phone, or the end of one.
-                0 if sip.method() != "ACK" => self.phone.respond(&mut self.world, &sip, 486, "v", ""),
+                0 if sip.method() != "ACK" => self.answer(&sip),
                 _ => {}
             }
+        }
+    }
+
+    /// The switch's own request, a call for this phone or the end of one: answered, and mostly the answer is spoilt.
+    fn answer(&mut self, request: &Sip) {
+        let invite = request.method() == "INVITE";
+        let statuses: &[&str] = if invite {
+            &["180 R", "183 S", "200 O", "200 O", "200 O", "302 M", "486 B", "503 S"]
+        } else {
+            &["200 O", "200 O", "481 N"]
+        };
+        let status = statuses[self.spoiler.below(statuses.len())];
+        let to = request.header("To");
+        let tag = if to.contains(";tag=") { "" } else { ";tag=v" };
+        let lines = format!(
+            "From: {}\r\nTo: {to}{tag}\r\nCall-ID: {}\r\nCSeq: {}\r\nContact: <{}>\r\n",
+            request.header("From"),
+            request.header("Call-ID"),
+            request.header("CSeq"),
+            self.phone.uri()
+        );
+        let body = if invite { self.phone.sdp() } else { String::new() };
+        let plain = plain(&format!("SIP/2.0 {status}"), request.header("Via"), &lines, &body);
+        let bytes = self.spoiler.spoil(&plain);
+        self.world.throw(self.phone.address(), None, &bytes);
+    }
+
+    /// Somebody calls this phone, or has had enough of it.
+    fn be_called(&mut self) {
+        let caller = self.callers[self.spoiler.below(self.callers.len())];
+        match self.world.phone(caller).status() {
+            Status::Idle => drop(self.world.call(caller, "501")),
+            _ => drop(self.world.hang_up(caller)),
         }
     }
 
@@ -143,10 +186,17 @@ impl Vandal {
         for _ in 0..messages / 50 {
             self.nonce = self.phone.nonce(&mut self.world);
             self.used = 0;
-            (0..50).for_each(|_| self.vandalise());
+            for _ in 0..50 {
+                self.vandalise();
+                if self.spoiler.below(5) == 0 {
+                    self.be_called();
+                }
+            }
             self.alive();
             self.world.check();
         }
+        // What is still under way has its end.
+        (0..2_000).for_each(|_| self.pass());
         self.world.run_for(Duration::from_secs(120));
         let answers = self.phone.hear(&mut self.world);
         answers.iter().for_each(check_answer);
@@ -232,8 +282,8 @@ fn thrown(spoiler: &mut Spoiler, from: std::net::SocketAddr, transport: &str, nu
     };
     let body = tests::template::sdp(from, 4000, "0 8 101");
     let plain = match spoiler.below(3) {
-        0 => plain("REGISTER", "sip:example.com", &via, &common("REGISTER"), ""),
-        _ => plain("INVITE", "sip:*43@127.0.0.1", &via, &common("INVITE"), &body),
+        0 => plain("REGISTER sip:example.com SIP/2.0", &via, &common("REGISTER"), ""),
+        _ => plain("INVITE sip:*43@127.0.0.1 SIP/2.0", &via, &common("INVITE"), &body),
     };
     spoiler.spoil(&plain)
 }
