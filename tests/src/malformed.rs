@@ -518,7 +518,7 @@ mod tests {
     fn the_same_seed_spoils_the_same_and_most_are_different() {
         let headers = vec![("Via".to_owned(), "SIP/2.0/UDP h;branch=z9hG4bK1".to_owned())];
         let plain =
-            Plain { method: "INVITE", uri: "sip:502@switch.local".to_owned(), headers, body: "v=0\r\n".to_owned() };
+            Plain { start: "INVITE sip:502@switch.local SIP/2.0".to_owned(), headers, body: "v=0\r\n".to_owned() };
         let spoilt = |seed| {
             let mut spoiler = Spoiler::new(seed);
             (0..100).map(|_| spoiler.spoil(&plain)).collect::<Vec<_>>()
