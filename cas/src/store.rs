@@ -6,6 +6,7 @@
 //! Each kind of data is behind a trait of its own; a [`Store`] joins them, so that one [`Request::Write`] may touch several and is still
 //! all or nothing. Two drivers, [`sqlite`] and [`memory`], pass the same tests.
 
+pub mod backup;
 pub mod folder;
 pub mod memory;
 pub mod sqlite;

@@ -8,9 +8,10 @@ mod table;
 
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use cas::store::backup::Contents;
 use clap::{Args, Parser, Subcommand};
 
 pub use self::admin::admin;
@@ -43,6 +44,19 @@ pub enum Command {
     /// Print or check a configuration
     #[command(subcommand)]
     Config(ConfigCommand),
+    /// Write a backup, also while the switch runs: users, registrations, call records and the machine key, in one file
+    Backup {
+        /// The file, which must not be there: a tar, as secret as the data folder
+        file: PathBuf,
+    },
+    /// Put a backup into the data folder, while no switch runs
+    Restore {
+        /// The file that `backup` wrote
+        file: PathBuf,
+        /// Replace what is in the data folder; it is kept in its folder `replaced`
+        #[arg(long)]
+        replace: bool,
+    },
     /// What is asked of a running switch, or of its store.
     #[command(flatten)]
     Admin(AdminCommand),
@@ -210,6 +224,28 @@ pub fn config(command: &ConfigCommand) -> ExitCode {
             Ok(_) => print(&format!("{}: all is well\n", file.display())),
             Err(error) => fail(&error),
         },
+    }
+}
+
+/// `switch backup`
+pub fn backup(config: &Config, file: &Path) -> ExitCode {
+    match cas::store::backup::backup(&config.data, file) {
+        Ok(Contents { users, records }) => print(&format!(
+            "{}: {users} users, {records} call records. Keep it as you keep passwords.\n",
+            file.display()
+        )),
+        Err(error) => fail(&error),
+    }
+}
+
+/// `switch restore`
+pub fn restore(config: &Config, file: &Path, replace: bool) -> ExitCode {
+    match cas::store::backup::restore(&config.data, file, replace) {
+        Ok(Contents { users, records }) => {
+            let data = config.data.display();
+            print(&format!("{data} has {users} users and {records} call records from {}.\n", file.display()))
+        }
+        Err(error) => fail(&error),
     }
 }
 

@@ -23,10 +23,17 @@ fn main() -> ExitCode {
         None | Some(Command::Run) => run(&cli).unwrap_or_else(|error| cli::fail(&*error)),
         Some(Command::Demo { json }) => demo::run(*json),
         Some(Command::Config(command)) => cli::config(command),
-        Some(Command::Admin(command)) => match cli.config() {
-            Ok(config) => cli::admin(command, &config),
-            Err(error) => cli::fail(&error),
-        },
+        Some(Command::Backup { file }) => configured(&cli, |config| cli::backup(config, file)),
+        Some(Command::Restore { file, replace }) => configured(&cli, |config| cli::restore(config, file, *replace)),
+        Some(Command::Admin(command)) => configured(&cli, |config| cli::admin(command, config)),
+    }
+}
+
+/// What needs the configuration.
+fn configured(cli: &Cli, command: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
+    match cli.config() {
+        Ok(config) => command(&config),
+        Err(error) => cli::fail(&error),
     }
 }
 

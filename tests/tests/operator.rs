@@ -168,3 +168,47 @@ fn a_trace_of_one_call_has_no_other() {
     let streams: BTreeSet<Vec<String>> = sound.into_iter().collect();
     assert_eq!(streams.len(), 4, "{streams:?}");
 }
+
+/// The whole way of a disaster: a backup while calls go on, the folder lost, the backup restored; phones register with the secrets they had.
+#[test]
+fn a_backup_brings_everything_back() {
+    let (mut switch, mut vanessa, mut austin) = office();
+    vanessa.call(&mut austin);
+    vanessa.hears(1_000);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = folder.path().join("backup.tar");
+    let name = file.to_str().expect("UTF-8").to_owned();
+    let told = switch.told(&["backup", &name]);
+    assert!(told.contains("2 users"), "{told}");
+    assert_eq!(fs::metadata(&file).expect("it is there").permissions().mode() & 0o777, 0o600);
+    assert!(switch.complaint(&["backup", &name]).contains("is not overwritten"));
+    assert!(switch.complaint(&["restore", &name, "--replace"]).contains("in use"));
+    austin.hears(440);
+    austin.hang_up();
+    drop((vanessa, austin));
+
+    let users = switch.told(&["user", "list"]);
+    switch.kill();
+    fs::remove_dir_all(switch.data()).expect("the data folder is lost");
+    assert!(switch.told(&["restore", &name]).contains("2 users"));
+    assert_eq!(switch.told(&["user", "list"]), users);
+    switch.run();
+    let mut vanessa = Baresip::start(&switch, Model::new("501", 440));
+    let mut austin = Baresip::start(&switch, Model::new("502", 1_000));
+    vanessa.call(&mut austin);
+    austin.hears(440);
+
+    // What is there is replaced when that is wanted, and only by a backup that is whole.
+    switch.kill();
+    assert!(switch.complaint(&["restore", &name]).contains("has a store already"));
+    let bytes = fs::read(&file).expect("it is there");
+    let cut = folder.path().join("cut.tar");
+    fs::write(&cut, &bytes[..bytes.len() / 2]).expect("written");
+    let cut = cut.to_str().expect("UTF-8").to_owned();
+    assert!(switch.complaint(&["restore", &cut, "--replace"]).contains("of no use"));
+    assert_eq!(switch.told(&["user", "list"]), users);
+    switch.told(&["restore", &name, "--replace"]);
+    assert!(switch.data().join("replaced/switch.db").exists());
+    switch.run();
+    assert_eq!(switch.told(&["user", "list"]), users);
+}

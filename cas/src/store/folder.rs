@@ -6,12 +6,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::backup;
 use super::sqlite::Sqlite;
 use crate::entropy::Entropy;
 use crate::site::MachineKey;
 
 const LOCK: &str = "switch.lock";
-const KEY: &str = "machine.key";
+pub(super) const KEY: &str = "machine.key";
 
 /// The data folder, locked for as long as this lives.
 #[derive(Debug)]
@@ -26,7 +27,10 @@ impl Folder {
         let failed = |source| FolderError::Io { doing: "use", path: path.to_owned(), source };
         make(path).map_err(failed)?;
         let name = path.join(LOCK);
-        lock(&name).map(|lock| Folder { path: path.to_owned(), _lock: lock })
+        let lock = lock(&name)?;
+        // A restore that was cut short is brought to its end, or has never been.
+        backup::finish(path).map_err(failed)?;
+        Ok(Folder { path: path.to_owned(), _lock: lock })
     }
 
     /// Where it is.
@@ -101,7 +105,7 @@ fn lock(path: &Path) -> Result<File, FolderError> {
 }
 
 /// A new or renamed file survives a power cut when its folder is synced too.
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()
 }
 

@@ -17,7 +17,7 @@ use rusqlite::{Connection, ErrorCode};
 use super::folder::Folder;
 use super::{Store, StoreError, refusal};
 
-const FILE: &str = "switch.db";
+pub(super) const FILE: &str = "switch.db";
 
 /// In the order they were added, one for each change of the tables; never edited once released. The database counts them in
 /// `user_version`.
@@ -31,10 +31,10 @@ const MIGRATIONS: [&str; 6] = [
 ];
 
 /// The version this binary brings a database to.
-const KNOWN: u32 = MIGRATIONS.len() as u32;
+pub(super) const KNOWN: u32 = MIGRATIONS.len() as u32;
 
 /// How long to wait for a program that reads the database beside us, such as a backup.
-const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY: Duration = Duration::from_secs(5);
 
 /// A store on disk.
 #[derive(Debug)]
