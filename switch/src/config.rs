@@ -3,6 +3,7 @@
 //! Users, devices and numbers are not here: they are data, in the store. Every setting has its default and its comment in one table,
 //! from which the example is written and the defaults are read, so that they cannot differ.
 
+mod change;
 mod document;
 mod read;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use cas::site::DigestPolicy;
 use cas::store::trim::HistoryLimits;
 
+pub use self::change::Changes;
 use self::document::Document;
 
 /// What the switch runs with.

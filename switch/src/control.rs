@@ -30,6 +30,7 @@ use tokio::time::sleep_until;
 
 use crate::clock;
 use crate::helpers::Pool;
+use crate::histogram::Histogram;
 use crate::net::Sink;
 use crate::net::tcp::{Limits, Listeners, Tcp};
 use crate::net::udp::Udp;
@@ -76,6 +77,9 @@ pub struct Control {
     /// SIP and timers, then HTTP.
     http_turns: Rc<Turns>,
     alarm: Alarm,
+    times: Cell<Times>,
+    /// When the client's request that is being executed came.
+    asked: Cell<Option<Instant>>,
     /// The trace that is being written, and the last one.
     tracing: RefCell<Tracing>,
     over: Arc<Over>,
@@ -101,6 +105,15 @@ struct Told {
     answers: mpsc::Receiver<Input>,
     /// Of the media plane.
     events: mpsc::Receiver<media::Event>,
+}
+
+/// How long things took, as only the control thread can tell.
+#[derive(Clone, Copy, Debug, Default)]
+struct Times {
+    /// From when something was due to when it was done.
+    lag: Histogram,
+    /// From a client's make-call to the INVITE it caused.
+    make_call: Histogram,
 }
 
 /// When the node wants to be told that time passed.
@@ -152,6 +165,8 @@ impl Control {
                 next_request: Cell::new(1),
                 http_turns,
                 alarm: Alarm::default(),
+                times: Cell::default(),
+                asked: Cell::default(),
                 tracing: RefCell::new(Tracing::new(folder)),
                 over,
             }
@@ -178,10 +193,16 @@ impl Control {
 
     fn carry_out(&self, output: Output) {
         match output {
-            Output::Send(flow, bytes) => match flow.channel {
-                Channel::Udp => self.udp.send(&flow, &bytes),
-                Channel::Tcp(id) => self.tcp.send(id, bytes),
-            },
+            Output::Send(flow, bytes) => {
+                let asked = self.asked.take().filter(|_| bytes.starts_with(b"INVITE "));
+                match flow.channel {
+                    Channel::Udp => self.udp.send(&flow, &bytes),
+                    Channel::Tcp(id) => self.tcp.send(id, bytes),
+                }
+                if let Some(asked) = asked {
+                    self.time(|times| times.make_call.add(asked.elapsed()));
+                }
+            }
             Output::Connect(id, peer) => self.tcp.connect(id, peer),
             Output::Close(id) => self.tcp.close(id),
             Output::Resolve(peer) => self.answer(Input::Resolved(peer, self.udp.local_for(peer))),
@@ -203,6 +224,12 @@ impl Control {
         }
     }
 
+    fn time(&self, add: impl FnOnce(&mut Times)) {
+        let mut times = self.times.get();
+        add(&mut times);
+        self.times.set(times);
+    }
+
     fn answer(&self, input: Input) {
         self.answers.borrow_mut().push_back(input);
     }
@@ -210,12 +237,15 @@ impl Control {
     /// Executes a client's request, after the SIP and the timers that wait. The future is the reply; dropped, it tells the node that the
     /// client has gone.
     pub fn ask(self: &Rc<Control>, request: Request) -> Asked {
+        let came = Instant::now();
         self.sip_first();
         let id = RequestId(self.next_request.get());
         self.next_request.set(id.0 + 1);
         let (client, reply) = oneshot::channel();
         self.clients.borrow_mut().insert(id, client);
+        self.asked.set(Some(came));
         self.step(Input::Request(id, request));
+        self.asked.set(None);
         Asked { control: Rc::clone(self), id, reply }
     }
 
@@ -255,6 +285,8 @@ impl Control {
                 },
             }
             if self.alarm.due() {
+                let due = self.alarm.at.get().unwrap_or_else(Instant::now);
+                self.time(|times| times.lag.add(due.elapsed()));
                 self.step(Input::Timeout);
             }
         }
@@ -263,7 +295,9 @@ impl Control {
     /// What wants to be looked at once in a while.
     async fn beat(self: Rc<Control>) {
         loop {
-            tokio::time::sleep(BEAT).await;
+            let due = Instant::now() + BEAT;
+            sleep_until(due.into()).await;
+            self.time(|times| times.lag.add(due.elapsed()));
             operator::stop_if_over(&self).await;
         }
     }

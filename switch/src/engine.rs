@@ -31,8 +31,8 @@ use crate::endpoint::{Endpoint, Timer};
 use crate::engine::sources::Sources;
 use crate::engine::tap::Tap;
 pub use crate::engine::tap::{Seen, Wish};
-use crate::journal::Journal;
-use crate::node::{Limits, Output, Settings, StoreUser};
+use crate::journal::{Journal, SetupTimes};
+use crate::node::{Limits, Live, Output, Settings, StoreUser};
 use crate::ports::{Place, Ports};
 use crate::registrar::Registrar;
 use crate::seats::{Seats, Told};
@@ -40,7 +40,7 @@ use crate::sip::flow::{Flow, StreamId};
 use crate::sip::message::Response;
 use crate::sip::stun;
 use crate::sip::timer::TIMEOUT;
-use crate::sip::transaction::ServerTx;
+use crate::sip::transaction::{Durations, ServerTx};
 use crate::sip::wire::{Frame, parse_datagram};
 
 pub use overload::Pressure;
@@ -504,6 +504,24 @@ impl Engine {
     /// Whether no call, and nothing of one, is left.
     pub fn is_quiet(&self) -> bool {
         self.table.is_quiet()
+    }
+
+    /// For the metrics.
+    pub(crate) fn setup_times(&self) -> SetupTimes {
+        self.journal.setup
+    }
+
+    /// For the metrics.
+    pub(crate) fn transaction_times(&self) -> Durations {
+        self.endpoint.transactions.durations()
+    }
+
+    /// What an operator has changed while the switch runs: it counts from the next request on.
+    pub(crate) fn change(&mut self, live: Live) {
+        let Live { domain, digest, media_address, follow_redirects } = live;
+        let settings = &mut self.settings;
+        (settings.domain, settings.digest) = (domain, digest);
+        (settings.media_address, settings.follow_redirects) = (media_address, follow_redirects);
     }
 
     /// For the metrics.

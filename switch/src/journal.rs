@@ -16,6 +16,7 @@ use media::{Codec, LegId, LegStats, PayloadMap};
 use memchr::{memchr, memmem};
 
 use crate::call::{CallNo, Side};
+use crate::histogram::Histogram;
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Message, Method, Request};
@@ -131,6 +132,9 @@ pub(crate) struct Entry {
     first: Vec<Line>,
     last: VecDeque<Line>,
     keys: Vec<DialogKey>,
+    /// Whether its caller's phone was told that it rings, and that it is answered.
+    is_ringing: bool,
+    is_answered: bool,
 }
 
 impl Entry {
@@ -237,6 +241,16 @@ pub(crate) struct Journal {
     legs: BTreeMap<LegId, CallNo>,
     /// A request that belongs to no call yet, and may begin one.
     newcomer: Option<(DialogKey, What)>,
+    pub(crate) setup: SetupTimes,
+}
+
+/// How long callers waited: from a phone's INVITE to what it was told.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct SetupTimes {
+    /// To the first 180.
+    pub(crate) ringing: Histogram,
+    /// To the 200.
+    pub(crate) answer: Histogram,
 }
 
 impl Journal {
@@ -248,6 +262,7 @@ impl Journal {
             dialogs: BTreeMap::new(),
             legs: BTreeMap::new(),
             newcomer: None,
+            setup: SetupTimes::default(),
         }
     }
 
@@ -265,6 +280,8 @@ impl Journal {
             first: Vec::new(),
             last: VecDeque::new(),
             keys: Vec::new(),
+            is_ringing: false,
+            is_answered: false,
         };
         self.entries.insert(no, entry);
     }
@@ -310,7 +327,15 @@ impl Journal {
     fn add(&mut self, now: Instant, key: DialogKey, from_phone: bool, what: What) {
         let Some(&(no, leg)) = self.dialogs.get(&key) else { return };
         let Some(entry) = self.entries.get_mut(&no) else { return };
-        let after_usec = now.saturating_duration_since(entry.started.mono).as_micros() as u64;
+        let after = now.saturating_duration_since(entry.started.mono);
+        if !from_phone && leg == 0 && METHODS.get(usize::from(what.method)) == Some(&Method::Invite) {
+            match what.status {
+                180..200 if !std::mem::replace(&mut entry.is_ringing, true) => self.setup.ringing.add(after),
+                200 if !std::mem::replace(&mut entry.is_answered, true) => self.setup.answer.add(after),
+                _ => {}
+            }
+        }
+        let after_usec = after.as_micros() as u64;
         entry.add(Line { after_usec, leg, from_phone, what });
     }
 

@@ -46,16 +46,34 @@ pub fn start(level: &str) -> Result<WorkerGuard, LogError> {
     let filter = EnvFilter::try_new(level).map_err(|error| LogError(error.to_string()))?;
     let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
     let dropped = writer.error_counter();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let subscriber = tracing_subscriber::fmt()
         .with_writer(writer)
         .with_ansi(std::io::stderr().is_terminal())
-        .try_init()
-        .map_err(|error| LogError(error.to_string()))?;
+        .with_env_filter(filter)
+        .with_filter_reloading();
+    let filter = subscriber.reload_handle();
+    subscriber.try_init().map_err(|error| LogError(error.to_string()))?;
     // Not set before: logging begins once.
     let _ = DROPPED.set(dropped);
+    let _ = CHANGE.set(Box::new(move |level| {
+        let level = EnvFilter::try_new(level).map_err(|error| LogError(error.to_string()))?;
+        filter.reload(level).map_err(|error| LogError(error.to_string()))
+    }));
     Ok(guard)
 }
+
+/// From now on with another level.
+///
+/// # Errors
+/// The level is none, or nothing is logged.
+pub fn change(level: &str) -> Result<(), LogError> {
+    CHANGE.get().map_or_else(|| Err(LogError("nothing is logged".to_owned())), |change| change(level))
+}
+
+/// Sets the level. One for the process, as its log is.
+static CHANGE: OnceLock<Change> = OnceLock::new();
+
+type Change = Box<dyn Fn(&str) -> Result<(), LogError> + Send + Sync>;
 
 /// What the thread that writes could not keep. One for the process, as its log is.
 static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();

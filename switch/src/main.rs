@@ -9,9 +9,11 @@ use std::process::ExitCode;
 
 use mimalloc::MiMalloc;
 use switch::cli::{self, Cli, Command};
-use switch::config::Config;
+use switch::config::{Changes, Config};
 use switch::control::{Ending, FirstUsers, Running, Signals};
+use switch::supervisor::Supervisor;
 use switch::{demo, log};
+use tracing::{error, info, warn};
 
 /// Gives memory back to the system once it is no longer needed. The one of the C library kept half of an overload's for good.
 #[global_allocator]
@@ -29,6 +31,30 @@ fn main() -> ExitCode {
     }
 }
 
+/// HUP: what of the configuration may change while the switch runs does. A file that is wrong changes nothing.
+fn reread(cli: &Cli, config: &mut Config, running: &Running) {
+    if cli.config.is_none() {
+        return info!("HUP: there is no configuration file to read again");
+    }
+    let new = match cli.config() {
+        Ok(new) => new,
+        Err(error) => return error!("HUP: {error}; the switch goes on as it was"),
+    };
+    let mut changed = config.clone();
+    let Changes { live, at_restart } = changed.change(&new);
+    if !running.change(changed.live()) {
+        return error!("HUP: the switch has not taken the last changes yet: send it again");
+    }
+    *config = changed;
+    if let Err(error) = log::change(&config.log.level) {
+        warn!("HUP: {error}");
+    }
+    info!(changed = live.join(", "), "HUP: the configuration was read again");
+    if !at_restart.is_empty() {
+        warn!(settings = at_restart.join(", "), "HUP: these count from the next start on");
+    }
+}
+
 /// What needs the configuration.
 fn configured(cli: &Cli, command: impl FnOnce(&Config) -> ExitCode) -> ExitCode {
     match cli.config() {
@@ -39,14 +65,16 @@ fn configured(cli: &Cli, command: impl FnOnce(&Config) -> ExitCode) -> ExitCode 
 
 /// `switch run`: configuration, logs, signals; then the control thread, which opens the store, the sockets and the media plane.
 fn run(cli: &Cli) -> Result<ExitCode, Box<dyn Error>> {
-    let config: Config = cli.config()?;
+    let mut config: Config = cli.config()?;
     let _log = log::start(&config.log.level)?;
     let signals = Signals::take()?;
     // Whoever wrote a configuration adds his own users.
     let first_users = if cli.config.is_none() { FirstUsers::Make(tell) } else { FirstUsers::Leave };
-    let running = Running::start(config, first_users)?;
+    let supervisor = Supervisor::of_environment();
+    let running = Running::start(config.clone(), first_users)?;
     tell(running.ready());
-    match signals.wait(running) {
+    supervisor.ready();
+    match signals.wait(running, &supervisor, |running| reread(cli, &mut config, running)) {
         Ending::InOrder(end) => end?,
         Ending::AtOnce => return Ok(ExitCode::FAILURE),
     }

@@ -1,13 +1,12 @@
-//! What `/metrics` shows, in the text format of Prometheus.
+//! What `/metrics` shows, in the text format of Prometheus (0.0.4).
+
+use std::fmt::Write as _;
 
 use cas::cas::Stats;
 use cas::control::CallControl;
-use prometheus_client::encoding::text;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
 
 use crate::engine::Engine;
+use crate::histogram::Series;
 
 /// The counts of a switch at this instant.
 pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
@@ -43,7 +42,13 @@ pub(crate) fn render(engine: &Engine, clients: &Stats) -> String {
         ("cas_login_failures", "Logins with a wrong name or password", clients.failed_logins),
         ("cas_overloads", "CAS requests turned away because a limit was reached", clients.overloads),
     ];
+    let setup = engine.setup_times();
+    let durations = engine.transaction_times();
+    let setup = [("until=\"ringing\"", setup.ringing.series()), ("until=\"answer\"", setup.answer.series())];
+    let durations = [("role=\"server\"", durations.server.series()), ("role=\"client\"", durations.client.series())];
     encode(&gauges, &counters)
+        + &histogram("call_setup_seconds", "From a phone's INVITE to our first 180 and to our 200", &setup)
+        + &histogram("sip_transaction_seconds", "From a request to its final response", &durations)
 }
 
 /// A name without the prefix `switch_`, what it means, the value.
@@ -51,18 +56,32 @@ type Metric<T> = (&'static str, &'static str, T);
 
 /// As text: what stands now, and what has happened since the start.
 pub(crate) fn encode(gauges: &[Metric<usize>], counters: &[Metric<u64>]) -> String {
-    let mut registry = Registry::with_prefix("switch");
+    let mut text = String::new();
     for (name, help, value) in gauges {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(*value as i64);
-        registry.register(*name, *help, gauge);
+        let _ = writeln!(text, "# HELP switch_{name} {help}.\n# TYPE switch_{name} gauge\nswitch_{name} {value}");
     }
     for (name, help, value) in counters {
-        let counter = Counter::<u64>::default();
-        counter.inc_by(*value);
-        registry.register(*name, *help, counter);
+        let name = format!("switch_{name}_total");
+        let _ = writeln!(text, "# HELP {name} {help}.\n# TYPE {name} counter\n{name} {value}");
     }
-    let mut text = String::new();
-    text::encode(&mut text, &registry).expect("writing to a String does not fail");
+    text
+}
+
+/// A histogram: each bucket with all that are below it. `series` are told apart by a label, which may be empty.
+pub(crate) fn histogram(name: &str, help: &str, series: &[(&str, Series<'_>)]) -> String {
+    let name = format!("switch_{name}");
+    let mut text = format!("# HELP {name} {help}.\n# TYPE {name} histogram\n");
+    for (label, Series { bounds_us, buckets, sum_us }) in series {
+        let comma = if label.is_empty() { "" } else { "," };
+        let braces = if label.is_empty() { String::new() } else { format!("{{{label}}}") };
+        let seconds = |us: u64| us as f64 / 1e6;
+        let bounds = bounds_us.iter().map(|us| seconds(*us).to_string()).chain(["+Inf".to_owned()]);
+        let mut below = 0;
+        for (bound, count) in bounds.zip(*buckets) {
+            below += count;
+            let _ = writeln!(text, "{name}_bucket{{{label}{comma}le=\"{bound}\"}} {below}");
+        }
+        let _ = writeln!(text, "{name}_sum{braces} {}\n{name}_count{braces} {below}", seconds(*sum_us));
+    }
     text
 }

@@ -75,6 +75,19 @@ impl Default for Limits {
     }
 }
 
+/// What of the settings may change while the switch runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Live {
+    /// As in [`Settings`].
+    pub domain: String,
+    /// As in [`Settings`].
+    pub digest: cas::site::DigestPolicy,
+    /// As in [`Settings`].
+    pub media_address: Option<std::net::IpAddr>,
+    /// As in [`Settings`].
+    pub follow_redirects: bool,
+}
+
 /// What a node is told.
 #[derive(Debug)]
 pub enum Input {
@@ -102,6 +115,8 @@ pub enum Input {
     Stop,
     /// How far the sockets are behind with what comes in.
     Pressure(Pressure),
+    /// An operator has changed settings.
+    Change(Live),
     /// An operator wants to see this of the wire from now on, or nothing: [`Output::Traced`].
     Tap(Option<Wish>),
     /// Time passed.
@@ -171,6 +186,7 @@ impl Node {
             Input::Stored(StoreUser::Engine, id, result) => self.engine.stored(at, id, result),
             Input::Pressure(pressure) => self.engine.press(pressure),
             Input::Stop => self.engine.stop(at),
+            Input::Change(live) => self.engine.change(live),
             Input::Tap(wish) => self.engine.set_tap(wish),
             Input::Timeout => {
                 self.engine.timeout(at);

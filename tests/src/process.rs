@@ -223,10 +223,16 @@ impl Switch {
 
     /// Starts the process and waits until it serves.
     pub fn run(&mut self) {
+        self.run_with(&[]);
+    }
+
+    /// The same with these variables in its environment.
+    pub fn run_with(&mut self, environment: &[(&str, &str)]) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         let again = log.try_clone().expect("a second handle to the log");
         let mut command = Command::new(binary());
         command.arg("run").arg("--config").arg(self.config()).current_dir(self.folder.path());
+        command.envs(environment.iter().copied());
         let child = command.stdin(Stdio::null()).stdout(log).stderr(again).spawn();
         self.child = Some(child.expect("the switch is started"));
         let (http, log) = (self.http, self.log_file());
@@ -275,6 +281,11 @@ impl Switch {
     pub fn terminate(&mut self) -> ExitStatus {
         self.ask_to_end();
         self.ended()
+    }
+
+    /// Asks it to read its configuration again.
+    pub fn hang_up(&self) {
+        self.signal(Signal::SIGHUP);
     }
 
     /// Asks it to end in order and does not wait.

@@ -5,30 +5,33 @@ use cas::cas::Reply;
 use media::Lateness;
 
 use super::Control;
+use crate::histogram::Series;
 use crate::{log, metrics};
-
-/// How the text format ends.
-const END: &[u8] = b"# EOF\n";
 
 /// The node's metrics with these behind them.
 pub(super) fn append(control: &Control, mut reply: Reply) -> Reply {
-    let node = reply.body.strip_suffix(END).unwrap_or(&reply.body);
-    let lateness = lateness(&control.media.borrow().lateness());
-    reply.body = Bytes::from([node, lateness.as_bytes(), render(control).as_bytes()].concat());
+    let late = lateness(&control.media.borrow().lateness());
+    let times = control.times.get();
+    let lag = metrics::histogram(
+        "control_lag_seconds",
+        "How late the control thread did what was due at a time",
+        &[("", times.lag.series())],
+    );
+    let invite = metrics::histogram(
+        "make_call_invite_seconds",
+        "From a client's make-call to the INVITE on the wire",
+        &[("", times.make_call.series())],
+    );
+    let others = render(control);
+    let parts = [&reply.body[..], late.as_bytes(), lag.as_bytes(), invite.as_bytes(), others.as_bytes()];
+    reply.body = Bytes::from(parts.concat());
     reply
 }
 
-/// A histogram of how late the media threads turned, every 5 ms: each bucket with all that are below it.
+/// A histogram of how late the media threads turned, every 5 ms.
 fn lateness(lateness: &Lateness) -> String {
-    const NAME: &str = "switch_media_tick_lateness_seconds";
-    let bounds = media::BOUNDS_US.iter().map(|us| format!("{}", *us as f64 / 1e6)).chain(["+Inf".to_owned()]);
-    let mut text = format!("# HELP {NAME} How late the media threads turned.\n# TYPE {NAME} histogram\n");
-    let mut below = 0;
-    for (bound, turns) in bounds.zip(lateness.buckets) {
-        below += turns;
-        text += &format!("{NAME}_bucket{{le=\"{bound}\"}} {below}\n");
-    }
-    text + &format!("{NAME}_sum {}\n{NAME}_count {below}\n", lateness.sum_us as f64 / 1e6)
+    let series = Series { bounds_us: &media::BOUNDS_US, buckets: &lateness.buckets, sum_us: lateness.sum_us };
+    metrics::histogram("media_tick_lateness_seconds", "How late the media threads turned", &[("", series)])
 }
 
 fn render(control: &Control) -> String {

@@ -7,20 +7,25 @@ use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use cas::cas::{Endpoint, Reply, Request};
-use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::{JoinSet, LocalSet};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::{JoinSet, LocalSet, spawn_local};
 use tracing::{error, info};
 
 use super::start::{Opened, open};
 use super::{Control, FirstUsers, Ready, StartError, io_counts, operator};
 use crate::config::Config;
-use crate::node::Input;
+use crate::node::{Input, Live};
+use crate::supervisor::Supervisor;
+
+/// Changes of settings that may wait.
+const CHANGES: usize = 4;
 
 /// A running switch. It ends when it is told to [`stop`](Running::stop), not when this is dropped.
 pub struct Running {
     ready: Ready,
     stop: Arc<Notify>,
     ended: oneshot::Receiver<()>,
+    changes: mpsc::Sender<Live>,
     thread: JoinHandle<Result<(), EndError>>,
 }
 
@@ -34,13 +39,14 @@ impl Running {
         let (tell_ended, ended) = oneshot::channel();
         let stop = Arc::new(Notify::new());
         let stopping = Arc::clone(&stop);
+        let (changes, changed) = mpsc::channel(CHANGES);
         let thread = thread::Builder::new().name("control".into()).spawn(move || {
             let _tell_ended = tell_ended;
-            run(&config, first_users, &tell_ready, &stopping)
+            run(&config, first_users, &tell_ready, &stopping, changed)
         });
         let thread = thread.map_err(StartError::Thread)?;
         match ready.recv() {
-            Ok(ready) => Ok(Running { ready: ready?, stop, ended, thread }),
+            Ok(ready) => Ok(Running { ready: ready?, stop, ended, changes, thread }),
             // The thread has panicked; its message is on stderr.
             Err(_) => Err(StartError::Broken),
         }
@@ -54,6 +60,11 @@ impl Running {
     /// Ends it in order: no new calls, ten seconds for the running ones, then BYE. Returns at once.
     pub fn stop(&self) {
         self.stop.notify_one();
+    }
+
+    /// Settings that may change while it runs. Whether they were taken: not where earlier ones still wait.
+    pub fn change(&self, live: Live) -> bool {
+        self.changes.try_send(live).is_ok()
     }
 
     /// Waits for the end.
@@ -77,6 +88,7 @@ fn run(
     first_users: FirstUsers,
     ready: &SyncSender<Result<Ready, StartError>>,
     stop: &Notify,
+    changed: mpsc::Receiver<Live>,
 ) -> Result<(), EndError> {
     let refuse = |error| {
         // The starter waits for exactly this.
@@ -90,7 +102,7 @@ fn run(
     let tasks = LocalSet::new();
     let served = tasks.block_on(&runtime, async {
         let opened = open(config)?;
-        serve(opened, first_users, ready, stop).await
+        serve(opened, first_users, ready, stop, changed).await
     });
     // The tasks' hold on the control ends with them.
     drop(tasks);
@@ -106,10 +118,13 @@ async fn serve(
     first_users: FirstUsers,
     tell_ready: &SyncSender<Result<Ready, StartError>>,
     stop: &Notify,
+    changed: mpsc::Receiver<Live>,
 ) -> Result<Rc<Control>, StartError> {
     let Opened { parts, told, http, http_limits, console, mut ready, empty } = opened;
     let control = Control::new(parts);
     control.begin(told);
+    spawn_local(Rc::clone(&control).hear(changed, Input::Change));
+    spawn_local(Supervisor::of_environment().show_life());
     if let (true, FirstUsers::Make(tell)) = (empty, first_users) {
         let made = tokio::select! {
             made = super::first_users::make(&control, &ready, tell) => made?,

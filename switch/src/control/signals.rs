@@ -1,4 +1,4 @@
-//! The signals of the process: TERM and INT end it in order, a second one at once.
+//! The signals of the process: TERM and INT end it in order, a second one at once; HUP has the configuration read again.
 
 use std::io;
 
@@ -6,14 +6,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::warn;
 
 use super::{EndError, Running};
+use crate::supervisor::Supervisor;
 
 /// From its making on, the process no longer ends by itself on TERM, INT and HUP.
 pub struct Signals {
     runtime: tokio::runtime::Runtime,
     terminate: Signal,
     interrupt: Signal,
-    /// Nothing is reread while the switch runs, and a closed terminal is no reason to end calls: HUP is taken and forgotten.
-    _hang_up: Signal,
+    hang_up: Signal,
 }
 
 /// How a switch ended.
@@ -36,12 +36,12 @@ impl Signals {
         let interrupt = signal(SignalKind::interrupt())?;
         let hang_up = signal(SignalKind::hangup())?;
         drop(context);
-        Ok(Signals { runtime, terminate, interrupt, _hang_up: hang_up })
+        Ok(Signals { runtime, terminate, interrupt, hang_up })
     }
 
-    /// Waits for the end of a switch: its own, or that by signals.
-    pub fn wait(self, mut running: Running) -> Ending {
-        let Signals { runtime, mut terminate, mut interrupt, .. } = self;
+    /// Waits for the end of a switch: its own, or that by signals. HUP calls `reread`.
+    pub fn wait(self, mut running: Running, supervisor: &Supervisor, mut reread: impl FnMut(&Running)) -> Ending {
+        let Signals { runtime, mut terminate, mut interrupt, mut hang_up } = self;
         let mut asked = async || {
             tokio::select! {
                 _ = terminate.recv() => {}
@@ -49,10 +49,18 @@ impl Signals {
             }
         };
         let ended = runtime.block_on(async {
-            tokio::select! {
-                () = running.ended() => return true,
-                () = asked() => running.stop(),
+            loop {
+                tokio::select! {
+                    () = running.ended() => return true,
+                    () = asked() => break,
+                    _ = hang_up.recv() => {}
+                }
+                supervisor.reloading();
+                reread(&running);
+                supervisor.ready();
             }
+            supervisor.stopping();
+            running.stop();
             tokio::select! {
                 () = running.ended() => true,
                 () = asked() => false,

@@ -21,6 +21,7 @@ use bytes::Bytes;
 use super::flow::{Channel, Flow, StreamId};
 use super::header::{Name, Via};
 use super::message::{Method, Request, Response, Status};
+use crate::histogram::Histogram;
 use client_invite::ClientInvite;
 use client_other::ClientOther;
 use key::{MAGIC_COOKIE, Origin, ServerKey};
@@ -111,6 +112,8 @@ struct Server<O> {
     port: u16,
     owner: O,
     machine: ServerMachine,
+    /// When it came, until it has its final response.
+    began: Option<Instant>,
 }
 
 enum ServerMachine {
@@ -123,6 +126,8 @@ struct Client<O> {
     flow: Flow,
     owner: O,
     machine: ClientMachine,
+    /// When it was sent, until it has its final response.
+    began: Option<Instant>,
 }
 
 enum ClientMachine {
@@ -144,6 +149,16 @@ pub struct Transactions<O> {
     sources: BTreeMap<IpAddr, usize>,
     next: u64,
     limits: Limits,
+    durations: Durations,
+}
+
+/// How long requests waited for their final responses.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Durations {
+    /// Those that came, for ours.
+    pub server: Histogram,
+    /// Ours, for the phones'.
+    pub client: Histogram,
 }
 
 /// Server transactions at a time. (Client transactions follow from calls, which have a limit of their own.)
@@ -169,7 +184,13 @@ impl<O: Copy + Default> Transactions<O> {
             sources: BTreeMap::new(),
             next: 0,
             limits,
+            durations: Durations::default(),
         }
+    }
+
+    /// How long they took, since the start.
+    pub fn durations(&self) -> Durations {
+        self.durations
     }
 
     /// How many there are now.
@@ -231,12 +252,13 @@ impl<O: Copy + Default> Transactions<O> {
             io.send(flow.of_reply(&via), &request.response(Status(482)).encode());
             return None;
         }
-        let tx = self.open_server(flow, &via, key, origin, &request.method);
+        let tx = self.open_server(io.now, flow, &via, key, origin, &request.method);
         Some(Indication::Request(tx, request))
     }
 
     fn open_server(
         &mut self,
+        now: Instant,
         flow: Flow,
         via: &Via,
         key: ServerKey,
@@ -253,7 +275,8 @@ impl<O: Copy + Default> Transactions<O> {
         self.server_keys.insert(key.clone(), tx);
         self.origins.extend(origin.map(|origin| (origin, tx)));
         let (flow, port) = (flow.of_reply(via), via.port.unwrap_or(5060));
-        self.servers.insert(tx, Box::new(Server { key, origin, flow, port, owner: O::default(), machine }));
+        self.servers
+            .insert(tx, Box::new(Server { key, origin, flow, port, owner: O::default(), machine, began: Some(now) }));
         tx
     }
 
@@ -289,7 +312,7 @@ impl<O: Copy + Default> Transactions<O> {
             io.send(flow.of_reply(&via), &cancel.response(Status(481)).encode());
             return None;
         };
-        let tx = self.open_server(flow, &via, key, None, &Method::Cancel);
+        let tx = self.open_server(io.now, flow, &via, key, None, &Method::Cancel);
         self.respond(io, tx, &cancel.response(Status(200)));
         let server = self.servers.get(&invite)?;
         match &server.machine {
@@ -303,6 +326,11 @@ impl<O: Copy + Default> Transactions<O> {
     /// Answers a request. A second final response, or one after the transaction has ended, is ignored.
     pub fn respond(&mut self, io: &mut Io<'_>, tx: ServerTx, response: &Response) {
         let bytes = response.encode();
+        if !response.status.is_provisional()
+            && let Some(began) = self.servers.get_mut(&tx).and_then(|server| server.began.take())
+        {
+            self.durations.server.add(io.now.saturating_duration_since(began));
+        }
         self.with_server(tx, |flow, machine| match machine {
             ServerMachine::Invite(machine) => {
                 Some(ServerMachine::Invite(machine.respond(io, tx, flow, response.status, bytes)))
@@ -317,6 +345,9 @@ impl<O: Copy + Default> Transactions<O> {
     /// new request.
     pub fn refuse(&mut self, io: &mut Io<'_>, tx: ServerTx, response: &Response) {
         if let Some(server) = self.end_server(io, tx) {
+            if let Some(began) = server.began {
+                self.durations.server.add(io.now.saturating_duration_since(began));
+            }
             io.send(server.flow, &response.encode());
         }
     }
@@ -390,7 +421,7 @@ impl<O: Copy + Default> Transactions<O> {
         };
         let key = (branch.to_ascii_lowercase(), request.method == Method::Cancel);
         self.client_keys.insert(key.clone(), tx);
-        self.clients.insert(tx, Box::new(Client { key, flow, owner, machine }));
+        self.clients.insert(tx, Box::new(Client { key, flow, owner, machine, began: Some(io.now) }));
         tx
     }
 
@@ -422,7 +453,13 @@ impl<O: Copy + Default> Transactions<O> {
         let method = response.headers.cseq().ok()?.method;
         let key = (via.branch()?.to_ascii_lowercase(), method == Method::Cancel);
         let tx = *self.client_keys.get(&key)?;
-        let owner = self.clients.get(&tx)?.owner;
+        let client = self.clients.get_mut(&tx)?;
+        let owner = client.owner;
+        if !response.status.is_provisional()
+            && let Some(began) = client.began.take()
+        {
+            self.durations.client.add(io.now.saturating_duration_since(began));
+        }
         let (mut told, mut cancel) = (false, None);
         self.with_client(tx, |flow, machine| match machine {
             ClientMachine::Invite(machine) if method == Method::Invite => {
