@@ -221,6 +221,18 @@ impl<N: Net> Net for TappedNet<N> {
         self.net.close(port);
     }
 
+    fn turn(&mut self) {
+        self.net.turn();
+    }
+
+    fn attach(&mut self, port: Port) {
+        self.net.attach(port);
+    }
+
+    fn detach(&mut self, port: Port) {
+        self.net.detach(port);
+    }
+
     fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
         let (length, from) = self.net.receive(port, channel, buffer)?;
         if let Some(tap) = &mut self.tap {
