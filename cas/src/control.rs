@@ -55,6 +55,19 @@ pub enum CallCommand {
     Unhold(CallId),
     /// Sends DTMF to the far end (S69).
     SendDigits(CallId, Vec<Digit>),
+    /// Sends the far end on to another number; the user's own part ends when that is reached, and goes on when it is not (S67).
+    BlindTransfer(CallId, String),
+    /// Sends a call that rings the user's phone on to another number (S69).
+    Redirect(CallId, String),
+    /// Puts a call on hold and calls another number from the same phone (S67).
+    Consult(CallId, String),
+    /// Joins the far ends of two of the user's calls, whose own parts end (S67).
+    CompleteTransfer {
+        /// The call whose far end goes to that of the other.
+        call: CallId,
+        /// The other.
+        with: CallId,
+    },
 }
 
 /// A DTMF event, RFC 4733 §3.2: 0-9, 10 `*`, 11 `#`, 12-15 A-D.
@@ -128,25 +141,67 @@ pub enum RefusalCode {
     Internal = 50,
 }
 
-/// What may be done with a call now. The names are the messages of topic `tel`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Actions {
-    /// [`CallCommand::Drop`] is accepted.
-    pub drop: bool,
-    /// [`CallCommand::Hold`] is accepted.
-    pub hold: bool,
-    /// [`CallCommand::Unhold`] is accepted.
-    pub unhold: bool,
-    /// [`CallCommand::SendDigits`] is accepted.
-    pub send_digits: bool,
+/// Declares the actions once: variant and the message of topic `tel` that does it.
+macro_rules! actions {
+    ($($(#[$doc:meta])* $action:ident = $name:literal,)*) => {
+        /// What may be done with a call.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Action {
+            $($(#[$doc])* $action,)*
+        }
+
+        impl Action {
+            /// All, in the order in which clients are told them.
+            pub const ALL: &[Action] = &[$(Action::$action,)*];
+
+            /// The message of topic `tel`.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Action::$action => $name,)*
+                }
+            }
+        }
+    };
 }
 
+actions! {
+    /// [`CallCommand::Drop`]
+    Drop = "drop",
+    /// [`CallCommand::Hold`]
+    Hold = "hold",
+    /// [`CallCommand::Unhold`]
+    Unhold = "unhold",
+    /// [`CallCommand::SendDigits`]
+    SendDigits = "send-digits",
+    /// [`CallCommand::BlindTransfer`]
+    BlindTransfer = "blind-transfer",
+    /// [`CallCommand::Redirect`]
+    Redirect = "redirect",
+    /// [`CallCommand::Consult`]
+    Consult = "consult",
+    /// [`CallCommand::CompleteTransfer`]
+    CompleteTransfer = "complete-transfer",
+}
+
+/// What may be done with a call now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Actions(u32);
+
 impl Actions {
+    /// Whether this one may.
+    pub fn has(self, action: Action) -> bool {
+        self.0 & (1 << action as u32) != 0
+    }
+
     /// The message names, in a fixed order.
     pub fn names(self) -> impl Iterator<Item = &'static str> {
-        [("drop", self.drop), ("hold", self.hold), ("unhold", self.unhold), ("send-digits", self.send_digits)]
-            .into_iter()
-            .filter_map(|(name, allowed)| allowed.then_some(name))
+        Action::ALL.iter().filter(move |action| self.has(**action)).map(|action| action.name())
+    }
+}
+
+impl FromIterator<Action> for Actions {
+    fn from_iter<I: IntoIterator<Item = Action>>(actions: I) -> Actions {
+        Actions(actions.into_iter().fold(0, |set, action| set | 1 << action as u32))
     }
 }
 
@@ -217,8 +272,10 @@ pub enum Cause {
     NotRegistered,
     /// Answered at another of the user's devices.
     AnsweredElsewhere,
-    /// The called party's phone sent the caller on to another number.
+    /// The call was sent on to another number before it was answered.
     Forwarded,
+    /// The user has sent the other party on.
+    Transferred,
     /// A phone stopped answering.
     Vanished,
     /// The switch is full.
@@ -244,6 +301,7 @@ impl Cause {
             Cause::NotRegistered => "not-registered",
             Cause::AnsweredElsewhere => "answered-elsewhere",
             Cause::Forwarded => "forwarded",
+            Cause::Transferred => "transferred",
             Cause::Vanished => "vanished",
             Cause::Overloaded => "overloaded",
             Cause::Shutdown => "shutdown",

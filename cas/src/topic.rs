@@ -149,6 +149,10 @@ pub(crate) static MESSAGES: &[Spec] = messages! {
     "tel" "hold"        Asynchronous USERS telephony::hold;
     "tel" "unhold"      Asynchronous USERS telephony::unhold;
     "tel" "send-digits" Asynchronous USERS telephony::send_digits;
+    "tel" "blind-transfer"    Asynchronous USERS telephony::blind_transfer;
+    "tel" "redirect"          Asynchronous USERS telephony::redirect;
+    "tel" "consult"           Asynchronous USERS telephony::consult;
+    "tel" "complete-transfer" Asynchronous USERS telephony::complete_transfer;
     "tel" "get-calls"   Read         USERS telephony::get_calls;
     "find" "lookup-contacts" Read EVERYBODY directory::lookup_contacts;
     "history" "get-recs" Read USERS history::get_recs;

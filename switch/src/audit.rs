@@ -15,6 +15,7 @@ impl Engine {
         self.audit_timers()?;
         self.audit_waiting()?;
         self.audit_legs()?;
+        self.audit_displays()?;
         self.audit_media()?;
         match self.touched.is_empty() && self.completions.is_empty() {
             true => Ok(()),
@@ -24,7 +25,7 @@ impl Engine {
 
     /// The legs whose phones hear each other.
     pub fn bridges(&self) -> Vec<(LegId, LegId)> {
-        let talking = self.table.calls().filter(|(_, call)| matches!(call.stage, Stage::Talking { .. }));
+        let talking = self.table.calls().filter(|(_, call)| matches!(call.stage, Stage::Talking));
         let agreed = |leg: &LegId| self.table.leg(*leg).is_some_and(Leg::is_agreed);
         let legs = talking.filter_map(|(_, call)| call.caller.leg().zip(call.callee.leg()));
         legs.filter(|(a, b)| agreed(a) && agreed(b)).collect()
@@ -52,7 +53,7 @@ impl Engine {
             Timer::LateAnswer(tx) => self.late.contains_key(&tx),
             Timer::Binding(device) => self.registrar.next_end(device).is_some(),
             Timer::KeepAlive(device) => self.registrar.behind_nat(device).next().is_some(),
-            Timer::NoAnswer(no) => self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking { .. })),
+            Timer::NoAnswer(no) => self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking)),
             Timer::Reoffer(leg) => match self.table.leg(leg).map(|leg| &leg.state) {
                 Some(LegState::Up(up)) => up.next.is_some(),
                 _ => false,
@@ -79,7 +80,7 @@ impl Engine {
     }
 
     fn audit_waiting(&self) -> Result<(), String> {
-        let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking { .. }));
+        let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking));
         let limited = self.table.legs().map(|(id, _)| id).filter(|id| self.is_limited(*id));
         let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
         let behind_nat = self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
@@ -94,6 +95,12 @@ impl Engine {
             .chain((self.history.kept() > 0).then_some(Timer::Kept));
         let armed: std::collections::BTreeSet<Timer> = self.endpoint.timers.armed().collect();
         wanted.find(|timer| !armed.contains(timer)).map_or(Ok(()), |timer| Err(format!("{timer:?} is not armed")))
+    }
+
+    /// No phone that could have been told shows another than it has.
+    fn audit_displays(&self) -> Result<(), String> {
+        let misled = self.table.legs().map(|(id, _)| id).find(|id| self.is_misled(*id));
+        misled.map_or(Ok(()), |id| Err(format!("{id:?} shows another than it has")))
     }
 
     fn audit_legs(&self) -> Result<(), String> {

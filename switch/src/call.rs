@@ -10,6 +10,7 @@ pub(crate) mod answer;
 pub(crate) mod cause;
 pub(crate) mod control;
 pub(crate) mod digits;
+pub(crate) mod display;
 pub(crate) mod early;
 pub(crate) mod guard;
 pub(crate) mod history;
@@ -28,19 +29,21 @@ pub(crate) mod ring;
 pub(crate) mod route;
 pub(crate) mod sound;
 pub(crate) mod table;
+pub(crate) mod transfer;
 pub(crate) mod update;
 
-use std::net::IpAddr;
 use std::time::Instant;
 
 use cas::control::Ticket;
 use cas::site::UserId;
+use std::net::IpAddr;
 
 pub(crate) use leg::LegId;
 pub(crate) use party::{Party, PartyState, Side};
 
 use cause::Failure;
 use route::Destination;
+use transfer::Transferor;
 
 /// Names a call within the switch; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +59,8 @@ pub(crate) struct Call {
     pub(crate) callee: Party,
     /// How many more hops a request of this call may take (RFC 3261 §16.6 3).
     pub(crate) max_forwards: u8,
+    /// Who has sent the caller on to the callee, until that is reached or not.
+    pub(crate) transferor: Option<Transferor>,
     /// Whose phones have sent the caller on to the present callee.
     pub(crate) sent_on: Vec<UserId>,
     /// Whence the INVITE came that began it; `None` for a client's.
@@ -80,10 +85,7 @@ pub(crate) enum Stage {
         failure: Option<Failure>,
     },
     /// Both have answered.
-    Talking {
-        /// When the later of the two did.
-        since: Instant,
-    },
+    Talking,
 }
 
 impl Call {
@@ -94,12 +96,9 @@ impl Call {
         }
     }
 
-    /// How long the two have been talking; 0 while they do not.
+    /// How long its parties have been talking to anybody: the longer of the two.
     pub(crate) fn talked_msec(&self, now: Instant) -> u64 {
-        match self.stage {
-            Stage::Talking { since } => (now - since).as_millis() as u64,
-            Stage::RingingCaller { .. } | Stage::Ringing { .. } => 0,
-        }
+        self.caller.talked_msec(now).max(self.callee.talked_msec(now))
     }
 
     pub(crate) fn party_mut(&mut self, side: Side) -> &mut Party {

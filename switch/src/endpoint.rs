@@ -37,6 +37,8 @@ pub(crate) enum Owner {
     Reinvite(LegId),
     /// An UPDATE within it.
     Update(LegId),
+    /// One that tells the phone whom it has.
+    Display(LegId),
     /// An INFO with a digit.
     Info(LegId),
     /// The OPTIONS that asks whether the phone is still there.

@@ -46,9 +46,9 @@ use crate::sip::wire::{Frame, parse_datagram};
 pub use overload::Pressure;
 
 /// What the switch takes (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO";
+pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER";
 /// The extensions it knows: offered, and no reason to refuse a request that requires them (RFC 3261 §20.37).
-pub(crate) const SUPPORTED: &str = "100rel, gruu, outbound, path, timer";
+pub(crate) const SUPPORTED: &str = "100rel, gruu, norefersub, outbound, path, timer";
 /// What it calls itself.
 pub(crate) const AGENT: &str = "switch";
 /// How long running calls go on after a stop was asked for.

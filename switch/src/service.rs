@@ -7,11 +7,23 @@ use cas::site::Feature;
 use crate::call::{CallNo, PartyState};
 use crate::engine::{At, Engine};
 
+/// What stands in for a phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Service {
+    /// Plays the caller his own voice.
+    Echo,
+    /// Nothing, until it is known what came of the transfer that made this call.
+    Transfer(CallNo),
+}
+
 impl Engine {
     /// A service takes the callee's place.
     pub(crate) fn serve(&mut self, at: At<'_>, no: CallNo, feature: Feature) {
+        let service = match feature {
+            Feature::Echo => Service::Echo,
+        };
         if let Some(call) = self.table.call_mut(no) {
-            call.callee.state = PartyState::Service(feature);
+            call.callee.state = PartyState::Service(service);
         }
         match feature {
             Feature::Echo => self.echo(at, no),

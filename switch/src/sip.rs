@@ -8,6 +8,7 @@ pub mod header;
 mod lex;
 pub mod message;
 pub mod redact;
+pub mod replaces;
 pub mod sdp;
 pub mod session_timer;
 pub mod stun;

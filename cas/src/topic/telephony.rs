@@ -47,18 +47,29 @@ struct SendDigits {
     digits: String,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct OneCallTo {
+    call_id: String,
+    dest: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct TwoCalls {
+    call_id: String,
+    with: String,
+}
+
 pub(super) fn make_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: MakeCall = json::members(fields)?;
-    let dest = request.dest.trim();
-    if dest.is_empty() || dest.len() > MAX_TEXT {
-        return Err(Failure::bad("dest", format!("dest is a number of at most {MAX_TEXT} bytes")));
-    }
+    let dest = number(&request.dest)?;
     let hint = request.name_hint.filter(|hint| !hint.trim().is_empty());
     if hint.as_ref().is_some_and(|hint| hint.len() > MAX_TEXT || hint.chars().any(char::is_control)) {
         return Err(Failure::bad("name-hint", format!("name-hint is a name of at most {MAX_TEXT} bytes")));
     }
     let device = request.device.map(|id| device_id(cx.site, &id)).transpose()?;
-    let outcome = execute(cx, CallCommand::MakeCall { dest: dest.to_owned(), name_hint: hint, device }, None);
+    let outcome = execute(cx, CallCommand::MakeCall { dest, name_hint: hint, device }, None);
     // The one thing that call control may not find here is a device of this user's.
     outcome.map_err(|failure| if failure.code == Code::NOT_FOUND { no_such_device() } else { failure })
 }
@@ -84,6 +95,38 @@ pub(super) fn send_digits(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let digits = digits.filter(|digits| (1..=MAX_DIGITS).contains(&digits.len()));
     let bad = || Failure::bad("digits", format!("digits are 1 to {MAX_DIGITS} of 0-9, *, #, A-D"));
     command(cx, &request.call_id, |call| Ok(CallCommand::SendDigits(call, digits.ok_or_else(bad)?)))
+}
+
+pub(super) fn blind_transfer(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: OneCallTo = json::members(fields)?;
+    command(cx, &request.call_id, |call| Ok(CallCommand::BlindTransfer(call, number(&request.dest)?)))
+}
+
+pub(super) fn redirect(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: OneCallTo = json::members(fields)?;
+    command(cx, &request.call_id, |call| Ok(CallCommand::Redirect(call, number(&request.dest)?)))
+}
+
+pub(super) fn consult(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: OneCallTo = json::members(fields)?;
+    command(cx, &request.call_id, |call| Ok(CallCommand::Consult(call, number(&request.dest)?)))
+}
+
+pub(super) fn complete_transfer(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: TwoCalls = json::members(fields)?;
+    let (who, none) = (cx.principal()?, || Failure::of("with", Code::NOT_FOUND, "there is no such call"));
+    let seen = |id: &CallId| !cx.control.view(cx.site, &who, CallQuery::One(*id)).is_empty();
+    let with = call_id(&request.with).ok().filter(seen);
+    command(cx, &request.call_id, |call| Ok(CallCommand::CompleteTransfer { call, with: with.ok_or_else(none)? }))
+}
+
+/// What may be dialled.
+fn number(dest: &str) -> Result<String, Failure> {
+    let dest = dest.trim();
+    match dest.is_empty() || dest.len() > MAX_TEXT {
+        true => Err(Failure::bad("dest", format!("dest is a number of at most {MAX_TEXT} bytes"))),
+        false => Ok(dest.to_owned()),
+    }
 }
 
 pub(super) fn get_calls(cx: &mut Context<'_>, _: Fields) -> Outcome {

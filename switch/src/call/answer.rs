@@ -163,25 +163,33 @@ impl Engine {
     fn leg_failed(&mut self, at: At<'_>, id: LegId, failure: Failure) {
         let Some(leg) = self.table.remove_leg(id) else { return };
         self.close_media(id, leg.place, None);
-        let (no, side) = (leg.call, leg.side);
+        let no = leg.call;
+        let Some(left) = self.unring(no, id) else { return };
         let Some(call) = self.table.call_mut(no) else { return };
-        let PartyState::Ringing { legs, heard, .. } = &mut call.party_mut(side).state else { return };
-        legs.retain(|other| *other != id);
-        if *heard == Some(id) {
-            *heard = None;
-        }
-        let left = legs.len();
         let best = match &mut call.stage {
             Stage::Ringing { failure: best, .. } => {
                 let better = best.filter(|best| best.rank() <= failure.rank()).unwrap_or(failure);
                 *best = Some(better);
                 better
             }
-            Stage::RingingCaller { .. } | Stage::Talking { .. } => failure,
+            Stage::RingingCaller { .. } | Stage::Talking => failure,
         };
         if left == 0 || failure.status.0 >= 600 {
-            self.end_call(at, no, best, None);
+            self.unreached(at, no, best);
         }
+    }
+
+    /// A leg is no longer among those that are rung: how many still are; `None` where none was.
+    pub(crate) fn unring(&mut self, no: CallNo, id: LegId) -> Option<usize> {
+        let call = self.table.call_mut(no)?;
+        [Side::Caller, Side::Callee].into_iter().find_map(|side| {
+            let PartyState::Ringing { legs, heard, .. } = &mut call.party_mut(side).state else { return None };
+            legs.retain(|other| *other != id);
+            if *heard == Some(id) {
+                *heard = None;
+            }
+            Some(legs.len())
+        })
     }
 
     /// The callee is there: the caller is answered, and the two hear each other.
@@ -195,13 +203,20 @@ impl Engine {
             }
         }
         let Some(call) = self.table.call_mut(no) else { return };
-        let before = std::mem::replace(&mut call.stage, Stage::Talking { since: at.now.mono });
+        let before = std::mem::replace(&mut call.stage, Stage::Talking);
+        let transferor = call.transferor.take();
+        for side in [Side::Caller, Side::Callee] {
+            call.party_mut(side).answered.get_or_insert(at.now.mono);
+        }
         tracing::debug!(call = %call.caller.id, far = %call.callee.id, "a call is answered");
         let caller_id = call.caller.id;
         self.endpoint.timers.cancel(Timer::NoAnswer(no));
         self.note_answered(at, no);
         if let Stage::Ringing { ticket: Some(ticket), .. } = before {
             self.complete(ticket, Ok(Some(caller_id)));
+        }
+        if let Some(transferor) = transferor {
+            self.settle_transfer(at, &transferor, Status(200));
         }
         self.join(no);
         self.agree(at, no, Side::Caller);
@@ -213,6 +228,7 @@ impl Engine {
     /// provisional response waits for its PRACK, and then we come back (RFC 3262 §3).
     fn answer_caller(&mut self, at: At<'_>, no: CallNo, id: LegId) -> Result<bool, Failure> {
         let offer = self.offer_of(no, Side::Callee);
+        let asserted = self.other_of(id).map(|other| (other.clone(), self.address(other).to_string()));
         let Some(leg) = self.table.leg_mut(id) else { return Err(Failure::new(Cause::Failed)) };
         let LegState::Incoming(incoming) = &mut leg.state else { return Err(Failure::new(Cause::Failed)) };
         if let Provisional::Unpracked { then, .. } = &mut incoming.provisional {
@@ -233,6 +249,10 @@ impl Engine {
         let mut response = incoming.response(&leg.tag, Status(200));
         if let Some(body) = body {
             response = response.with_body("application/sdp", body);
+        }
+        if let Some(asserted) = asserted {
+            leg.shown = asserted.0;
+            response.headers.push(Name::PAssertedIdentity, asserted.1);
         }
         let timer = incoming.grant.map(|grant| {
             grant.write(&mut response);

@@ -57,7 +57,9 @@ impl Failure {
             Cause::NoRoute => RefusalCode::NoRoute,
             Cause::NotRegistered => RefusalCode::NotRegistered,
             Cause::Overloaded | Cause::Shutdown => RefusalCode::Overloaded,
-            Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere | Cause::Forwarded => RefusalCode::Gone,
+            Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere | Cause::Forwarded | Cause::Transferred => {
+                RefusalCode::Gone
+            }
             Cause::Declined | Cause::Incompatible | Cause::Vanished | Cause::Failed => RefusalCode::Declined,
         };
         Refusal { code, text: format!("{} ({})", sentence(self.cause, whose), self.status.0) }
@@ -90,6 +92,7 @@ fn words(cause: Cause) -> (u16, u8, &'static str) {
         Cause::Cancelled => (487, 16, "Cancelled by the caller"),
         Cause::AnsweredElsewhere => (487, 26, "Answered elsewhere"),
         Cause::Forwarded => (487, 16, "Forwarded"),
+        Cause::Transferred => (487, 16, "Transferred"),
         Cause::Busy => (486, 17, "User busy"),
         Cause::NoAnswer => (480, 19, "No answer from user"),
         Cause::Declined => (603, 21, "Call rejected"),
@@ -117,7 +120,7 @@ fn sentence(cause: Cause, whose: Whose) -> String {
         Cause::Vanished => format!("{phone} no longer answers"),
         Cause::Normal | Cause::Cancelled => "The call was dropped before it was answered".to_owned(),
         Cause::AnsweredElsewhere => "The call was answered elsewhere".to_owned(),
-        Cause::Forwarded => "The call was sent on to another number".to_owned(),
+        Cause::Forwarded | Cause::Transferred => "The call was sent on to another number".to_owned(),
         Cause::NoRoute => "The number leads nowhere".to_owned(),
         Cause::Overloaded => "The switch takes no more calls now".to_owned(),
         Cause::Shutdown => "The switch is ending".to_owned(),

@@ -1,15 +1,17 @@
 //! The engine as the CAS sees it. What may be done with a call is decided in one place (the `may_…` functions): what is offered is what is accepted.
 
 use cas::control::{
-    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallLine, CallQuery, CallReport, CallState,
+    Accepted, Action, Actions, CallCommand, CallControl, CallId, CallInfo, CallLine, CallQuery, CallReport, CallState,
     Direction as CallDirection, EngineStatus, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo, Shown,
 };
-use cas::site::{DeviceId, Site};
+use cas::site::{DeviceId, Site, UserId};
 use cas::store::Change;
 use cas::time::Now;
 
-use super::leg::{Exchange, LegId, LegState};
+use super::leg::{Exchange, LegId, LegState, Reoffer};
+use super::originate::dialled;
 use super::party::{Hold, PartyState, Side};
+use super::transfer::Asked;
 use super::{Call, CallNo, Stage};
 use crate::engine::{At, Engine};
 use crate::sip::sdp::Direction;
@@ -35,18 +37,45 @@ impl CallControl for Engine {
                 let far = self.may_send_digits(who, id)?;
                 Accepted { ticket: self.send_digits(at, far, &digits), call: None }
             }
+            CallCommand::BlindTransfer(id, dest) => {
+                let number = dialled(&dest);
+                let (end, destination) = self.may_blind_transfer(at, who, id, &number)?;
+                let ticket = self.ticket();
+                self.send_to(at, end, &number, &destination, Asked::Client(ticket));
+                Accepted { ticket, call: None }
+            }
+            CallCommand::Redirect(id, dest) => {
+                let number = dialled(&dest);
+                let (no, destination) = self.may_redirect(at, who, id, &number)?;
+                let ticket = self.ticket();
+                self.send_on(at, no, &number, &destination);
+                self.complete(ticket, Ok(None));
+                Accepted { ticket, call: None }
+            }
+            CallCommand::Consult(id, dest) => self.consult(at, who, id, &dest)?,
+            CallCommand::CompleteTransfer { call, with } => {
+                let (end, with) = self.may_complete(who, call, with)?;
+                let ticket = self.ticket();
+                self.join_ends(at, end, with, Asked::Client(ticket));
+                Accepted { ticket, call: None }
+            }
         };
         self.tell_changes(at);
         Ok(accepted)
     }
 
     fn allowed(&self, _site: &Site, who: &Principal, call: CallId) -> Actions {
-        Actions {
-            drop: self.may_drop(who, call).is_ok(),
-            hold: self.may_hold(who, call).is_ok(),
-            unhold: self.may_unhold(who, call).is_ok(),
-            send_digits: self.may_send_digits(who, call).is_ok(),
-        }
+        let may = |action: &Action| match action {
+            Action::Drop => self.may_drop(who, call).is_ok(),
+            Action::Hold => self.may_hold(who, call).is_ok(),
+            Action::Unhold => self.may_unhold(who, call).is_ok(),
+            Action::SendDigits => self.may_send_digits(who, call).is_ok(),
+            Action::BlindTransfer => self.may_transfer(who, call).is_ok(),
+            Action::Redirect => self.may_send_on_at_all(who, call).is_ok(),
+            Action::Consult => self.may_consult(who, call).is_ok(),
+            Action::CompleteTransfer => self.may_complete_with_any(who, call).is_ok(),
+        };
+        Action::ALL.iter().copied().filter(may).collect()
     }
 
     fn view(&self, _site: &Site, who: &Principal, query: CallQuery) -> Vec<CallInfo> {
@@ -104,7 +133,7 @@ impl CallControl for Engine {
 impl Engine {
     // The decisions behind offering and accepting: policy (it is the user's own call) and state. What is allowed is what they permit.
 
-    fn may_drop(&self, who: &Principal, id: CallId) -> Result<(CallNo, Side), Refusal> {
+    pub(crate) fn may_drop(&self, who: &Principal, id: CallId) -> Result<(CallNo, Side), Refusal> {
         let missing = || refusal(RefusalCode::NotFound, "There is no such call");
         let (no, side) = self.table.end(id).ok_or_else(missing)?;
         let info = self.table.call(no).and_then(|call| info(call, side));
@@ -125,11 +154,29 @@ impl Engine {
         }
     }
 
+    /// The user's own leg, and whether it is to be put on hold before another number is called from its phone.
+    fn may_consult(&self, who: &Principal, id: CallId) -> Result<(LegId, DeviceId, bool), Refusal> {
+        let (leg, hold) = self.may_reoffer(who, id)?;
+        let device = self.table.leg(leg).map(|leg| leg.device);
+        let device = device.ok_or_else(|| refusal(RefusalCode::WrongState, "The call is not answered"))?;
+        Ok((leg, device, hold == Hold::default()))
+    }
+
+    /// The start of an attended transfer or a conference (S61, S67).
+    fn consult(&mut self, at: At<'_>, who: &Principal, id: CallId, dest: &str) -> Result<Accepted, Refusal> {
+        let (leg, device, holds) = self.may_consult(who, id)?;
+        let accepted = self.make_call(at, who, dest, None, Some(device))?;
+        if holds {
+            self.reoffer(at, leg, Reoffer { direction: Direction::Inactive, ticket: None });
+        }
+        Ok(accepted)
+    }
+
     /// The user's own leg, where a client may change what it offers.
     fn may_reoffer(&self, who: &Principal, id: CallId) -> Result<(LegId, Hold), Refusal> {
         let wrong = |text| Err(refusal(RefusalCode::WrongState, text));
         let (no, side) = self.may_drop(who, id)?;
-        let call = self.table.call(no).filter(|call| matches!(call.stage, Stage::Talking { .. }));
+        let call = self.table.call(no).filter(|call| matches!(call.stage, Stage::Talking));
         let Some(PartyState::Up { leg, hold }) = call.map(|call| &call.party(side).state) else {
             return wrong("The call is not answered");
         };
@@ -152,9 +199,29 @@ impl Engine {
         if self.takes_digits(far) { Ok(far) } else { wrong("The far end takes no telephone-events") }
     }
 
+    /// What may be done with one call of a user depends on his others: they may have changed with it.
+    fn touch_others(&mut self, no: CallNo) {
+        let users = self.table.call(no).map(|call| [call.caller.identity.user, call.callee.identity.user]);
+        for user in users.into_iter().flatten().flatten() {
+            self.touch_calls_of(user);
+        }
+    }
+
+    pub(crate) fn touch_calls_of(&mut self, user: UserId) {
+        for id in self.table.ends_of(user) {
+            if let Some((no, _)) = self.table.end(id) {
+                self.touch(no, None);
+            }
+        }
+    }
+
     /// Tells what has changed since it was told last: once a step, for each end, as it is now.
     pub(crate) fn tell_changes(&mut self, at: At<'_>) {
         self.journal.turn(at.now);
+        for no in self.touched.keys().copied().collect::<Vec<_>>() {
+            self.touch_others(no);
+            self.show(at, no);
+        }
         for (no, cause) in std::mem::take(&mut self.touched) {
             for side in [Side::Caller, Side::Callee] {
                 let Some(info) = self.table.call(no).and_then(|call| info(call, side)) else { continue };
@@ -177,20 +244,16 @@ impl Engine {
 /// One end of a call as its user sees it; `None` while there is nothing of it to see.
 fn info(call: &Call, side: Side) -> Option<CallInfo> {
     let (party, other) = (call.party(side), call.party(side.other()));
-    let state = match (&party.state, side) {
+    let state = match (&party.state, party.direction) {
         (PartyState::Idle | PartyState::Service(_), _) => return None,
-        (PartyState::Ringing { .. }, Side::Callee) => CallState::Offering,
-        (PartyState::Ringing { .. }, Side::Caller) => CallState::Dialing,
+        (PartyState::Ringing { .. }, CallDirection::In) => CallState::Offering,
+        (PartyState::Ringing { .. }, CallDirection::Out) => CallState::Dialing,
         (PartyState::Calling(_), _) => other.seen(),
         (PartyState::Up { .. }, _) => match (party.seen(), other.seen()) {
             // His own end is up; the call is not, before the other's is.
             (_, waiting @ (CallState::Dialing | CallState::Ringing)) => waiting,
             (own, _) => own,
         },
-    };
-    let direction = match side {
-        Side::Caller => CallDirection::Out,
-        Side::Callee => CallDirection::In,
     };
     let parties =
         vec![PartyInfo { addr: other.identity.number.clone(), name: other.identity.name.clone(), state: other.seen() }];
@@ -199,7 +262,7 @@ fn info(call: &Call, side: Side) -> Option<CallInfo> {
         user: party.identity.user?,
         device: party.device,
         state,
-        direction,
+        direction: party.direction,
         parties,
         started: party.started.wall,
     })

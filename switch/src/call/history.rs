@@ -113,11 +113,11 @@ impl Engine {
     pub(crate) fn write_begun(&mut self) {
         let mut records = Vec::new();
         for no in std::mem::take(&mut self.history.answered) {
-            let Some(call) = self.table.call(no).filter(|call| matches!(call.stage, Stage::Talking { .. })) else {
+            let Some(call) = self.table.call(no).filter(|call| matches!(call.stage, Stage::Talking)) else {
                 continue;
             };
             for side in [Side::Caller, Side::Callee] {
-                let record = super::record::history(call, side, Cause::Normal, 0);
+                let record = super::record::history(call.party(side), Cause::Normal, 0);
                 records.extend(record.map(|record| HistoryRecord { cause: String::new(), ..record }));
             }
         }

@@ -141,6 +141,7 @@ impl Engine {
         up.session.ask(&mut request);
         let body = leg.sdp.offer(&other.payloads, &other.fmtp, other.ptime, reoffer.direction);
         up.exchange = Exchange::Offered(reoffer);
+        self.assert_identity(id, &mut request);
         self.endpoint.request(at.now.mono, flow, request.with_body("application/sdp", body), Owner::Reinvite(id));
         self.touch(no, None);
     }

@@ -7,7 +7,7 @@ use cas::control::{Digit, Ticket};
 use cas::site::DeviceId;
 
 use super::CallNo;
-use super::party::Side;
+use super::party::{Identity, Side};
 use super::route::Contact;
 use crate::ports::Place;
 use crate::sip::dialog::Dialog;
@@ -38,6 +38,8 @@ pub(crate) struct Leg {
     pub(crate) audio: Option<Audio>,
     /// What we last said of ours.
     pub(crate) direction: Direction,
+    /// Whom the phone was told last that it has.
+    pub(crate) shown: Identity,
     pub(crate) state: LegState,
 }
 

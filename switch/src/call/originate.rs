@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use cas::control::{Accepted, CallId, Cause, Principal, Refusal, RefusalCode};
+use cas::control::{Accepted, CallId, Cause, Direction as CallDirection, Principal, Refusal, RefusalCode};
 use cas::site::DeviceId;
 
 use super::cause::{Failure, Whose};
@@ -67,7 +67,8 @@ impl Engine {
         let provisional = Incoming::first_rseq(self.endpoint.entropy.number());
         let state = LegState::Incoming(Box::new(Incoming { tx, invite, terms, provisional, number, grant, dialog }));
         let (side, direction) = (Side::Caller, Direction::SendRecv);
-        self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio, direction, state });
+        let shown = Identity { user: None, number: dialled, name: String::new() };
+        self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio, direction, shown, state });
         self.open_media(leg, place);
         self.endpoint.transactions.set_owner(tx, Owner::Invite(leg));
         if let Some(call) = self.table.call_mut(no) {
@@ -92,9 +93,8 @@ impl Engine {
         if self.is_full() {
             return Err(Failure::new(Cause::Overloaded).refusal(Whose::Far));
         }
-        let number: String = dest.chars().filter(|c| !" -()./".contains(*c)).collect();
-        let destination =
-            route::destination(at.site, &number).ok_or_else(|| Failure::new(Cause::NoRoute).refusal(Whose::Far))?;
+        let number = dialled(dest);
+        let destination = self.may_dial(at, &number)?;
         if let Destination::User(user) = destination
             && self.contacts(at.site, user).is_empty()
         {
@@ -140,10 +140,14 @@ impl Engine {
         source: Option<IpAddr>,
     ) -> CallNo {
         let no = CallNo(self.table.number(at.now));
-        let caller = Party::new(CallId(self.table.number(at.now)), caller, at.now);
-        let callee = Party::new(CallId(self.table.number(at.now)), callee, at.now);
+        let ids = [CallId(self.table.number(at.now)), CallId(self.table.number(at.now))];
+        let (out, inward) = (CallDirection::Out, CallDirection::In);
+        let [caller, callee] = [
+            Party::new(ids[0], caller.clone(), out, callee.clone(), at.now),
+            Party::new(ids[1], callee, inward, caller, at.now),
+        ];
         tracing::debug!(call = %caller.id, far = %callee.id, "a call begins");
-        let call = Call { stage, caller, callee, max_forwards, sent_on: Vec::new(), source };
+        let call = Call { stage, caller, callee, max_forwards, transferor: None, sent_on: Vec::new(), source };
         self.table.insert(no, call);
         self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + NO_ANSWER);
         self.counts.calls += 1;
@@ -160,7 +164,7 @@ impl Engine {
                 let offer = self.offer_of(no, Side::Caller);
                 match self.phone_contact(at.site, sip_user, instance) {
                     Some(contact) => self.ring(at, no, Side::Callee, vec![contact], &offer),
-                    None => self.end_call(at, no, Failure::new(Cause::NotRegistered), None),
+                    None => self.unreached(at, no, Failure::new(Cause::NotRegistered)),
                 }
             }
             Destination::User(user) => {
@@ -168,12 +172,12 @@ impl Engine {
                 let (own, offer) = (call.caller.device, self.offer_of(no, Side::Caller));
                 let mut contacts = self.contacts(at.site, *user);
                 if contacts.is_empty() {
-                    return self.end_call(at, no, Failure::new(Cause::NotRegistered), None);
+                    return self.unreached(at, no, Failure::new(Cause::NotRegistered));
                 }
                 contacts.retain(|contact| Some(contact.device) != own);
                 if contacts.is_empty() {
                     // He has called himself from his only phone.
-                    return self.end_call(at, no, Failure::new(Cause::Busy), None);
+                    return self.unreached(at, no, Failure::new(Cause::Busy));
                 }
                 self.ring(at, no, Side::Callee, contacts, &offer);
             }
@@ -190,4 +194,9 @@ impl Engine {
     pub(crate) fn is_full(&self) -> bool {
         self.life.is_ending() || self.table.len() >= self.settings.max_calls
     }
+}
+
+/// A number as it is written by people, without what they write for the eye.
+pub(crate) fn dialled(number: &str) -> String {
+    number.chars().filter(|c| !" -()./".contains(*c)).collect()
 }

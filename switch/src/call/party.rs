@@ -1,10 +1,13 @@
 //! One end of a call.
 
-use cas::control::{Actions, CallId, CallInfo, CallState};
-use cas::site::{DeviceId, Feature, UserId};
+use std::time::Instant;
+
+use cas::control::{Actions, CallId, CallInfo, CallState, Direction};
+use cas::site::{DeviceId, UserId};
 use cas::time::Now;
 
 use super::leg::LegId;
+use crate::service::Service;
 
 /// Which end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,7 +28,7 @@ impl Side {
 }
 
 /// Who a party is, from the store.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Identity {
     /// Whose end it is; a gateway or a service has no user.
     pub(crate) user: Option<UserId>,
@@ -43,7 +46,13 @@ pub(crate) struct Party {
     pub(crate) identity: Identity,
     /// The device it is at, once that is known.
     pub(crate) device: Option<DeviceId>,
+    /// Whether it called or was called.
+    pub(crate) direction: Direction,
+    /// Whom it called, or who called it: what its record is about, whoever it talks to later.
+    pub(crate) met: Identity,
     pub(crate) started: Now,
+    /// Since when it talks to anybody.
+    pub(crate) answered: Option<Instant>,
     pub(crate) state: PartyState,
     /// What its user's clients were told last.
     pub(crate) told: Option<(CallInfo, Actions)>,
@@ -67,7 +76,7 @@ pub(crate) enum PartyState {
     /// Answered.
     Up { leg: LegId, hold: Hold },
     /// A service of the switch stands in for a phone.
-    Service(Feature),
+    Service(Service),
 }
 
 /// Who has put a party's own leg on hold.
@@ -80,8 +89,14 @@ pub(crate) struct Hold {
 }
 
 impl Party {
-    pub(crate) fn new(id: CallId, identity: Identity, now: Now) -> Party {
-        Party { id, identity, device: None, started: now, state: PartyState::Idle, told: None }
+    pub(crate) fn new(id: CallId, identity: Identity, direction: Direction, met: Identity, now: Now) -> Party {
+        let (device, answered, state, told) = (None, None, PartyState::Idle, None);
+        Party { id, identity, device, direction, met, started: now, answered, state, told }
+    }
+
+    /// How long it has been talking; 0 where nobody has answered.
+    pub(crate) fn talked_msec(&self, now: Instant) -> u64 {
+        self.answered.map_or(0, |since| (now - since).as_millis() as u64)
     }
 
     /// The leg that has answered.

@@ -1,31 +1,28 @@
 //! Call records: one for each user's end, written when its media leg has closed, with what the leg saw.
 
-use cas::control::Cause;
+use cas::control::{Cause, Direction};
 use cas::store::{HistoryKind, HistoryRecord};
 use media::LegStats;
 use serde_json::json;
 
-use super::party::Side;
-use super::{Call, Stage};
+use super::party::Party;
 
 /// The record of one end; `None` where it is no user's.
-pub(crate) fn history(call: &Call, side: Side, cause: Cause, talked_msec: u64) -> Option<HistoryRecord> {
-    let (party, other) = (call.party(side), call.party(side.other()));
-    let answered = matches!(call.stage, Stage::Talking { .. });
+pub(crate) fn history(party: &Party, cause: Cause, talked_msec: u64) -> Option<HistoryRecord> {
     // A destination that was never tried has missed nothing.
-    let reached = side == Side::Caller || party.told.is_some();
-    let kind = match side {
-        Side::Caller => HistoryKind::Placed,
-        Side::Callee if answered => HistoryKind::Received,
-        Side::Callee => HistoryKind::Missed,
+    let reached = party.direction == Direction::Out || party.told.is_some();
+    let kind = match party.direction {
+        Direction::Out => HistoryKind::Placed,
+        Direction::In if party.answered.is_some() => HistoryKind::Received,
+        Direction::In => HistoryKind::Missed,
     };
     Some(HistoryRecord {
         call: party.id,
         user: party.identity.user.filter(|_| reached)?,
         device: party.device,
         kind,
-        addr: other.identity.number.clone(),
-        name: other.identity.name.clone(),
+        addr: party.met.number.clone(),
+        name: party.met.name.clone(),
         started: party.started.wall,
         duration_msec: talked_msec,
         cause: cause.name().to_owned(),

@@ -3,13 +3,14 @@
 
 use std::time::Duration;
 
-use cas::control::{CallEvent, CallId, Cause};
+use cas::control::{CallEvent, CallId, Cause, Direction, Principal, Refusal, RefusalCode};
 use cas::site::UserId;
 
 use super::cause::Failure;
 use super::leg::LegId;
-use super::party::{Party, Side};
+use super::party::{Party, PartyState, Side};
 use super::route::{self, Destination};
+use super::transfer::wrong_state;
 use super::{CallNo, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{At, Engine};
@@ -33,15 +34,52 @@ impl Engine {
             return false;
         };
         let Some(destination) = route::destination(at.site, &number) else { return false };
-        let Some(call) = self.table.call_mut(no) else { return false };
-        let from = call.callee.identity.user;
-        let goes_back = |user: &UserId| call.sent_on.contains(user) || from == Some(*user);
-        if matches!(&destination, Destination::User(user) if goes_back(user)) || call.sent_on.len() >= MAX_REDIRECTS {
+        if !self.may_send_on(no, &destination) {
             return false;
         }
-        call.sent_on.extend(from);
-        self.send_on(at, no, id, &number, &destination);
+        if let Some(leg) = self.table.remove_leg(id) {
+            self.close_media(id, leg.place, None);
+            self.unring(no, id);
+        }
+        self.send_on(at, no, &number, &destination);
         true
+    }
+
+    /// Not in circles, and not without end.
+    fn may_send_on(&self, no: CallNo, destination: &Destination) -> bool {
+        let Some(call) = self.table.call(no) else { return false };
+        let goes_back = |user: &UserId| call.sent_on.contains(user) || call.callee.identity.user == Some(*user);
+        let is_circle = matches!(destination, Destination::User(user) if goes_back(user));
+        !is_circle && call.sent_on.len() < MAX_REDIRECTS
+    }
+
+    /// Whether a client may send a call on that rings his user's phone (S69), and where to.
+    pub(crate) fn may_redirect(
+        &self,
+        at: At<'_>,
+        who: &Principal,
+        id: CallId,
+        number: &str,
+    ) -> Result<(CallNo, Destination), Refusal> {
+        let no = self.may_send_on_at_all(who, id)?;
+        let destination = self.may_dial(at, number)?;
+        match self.may_send_on(no, &destination) {
+            true => Ok((no, destination)),
+            false => Err(Refusal { code: RefusalCode::BadValue, text: "The call has been there already".to_owned() }),
+        }
+    }
+
+    pub(crate) fn may_send_on_at_all(&self, who: &Principal, id: CallId) -> Result<CallNo, Refusal> {
+        let (no, side) = self.may_drop(who, id)?;
+        let rings = self.table.call(no).is_some_and(|call| {
+            side == Side::Callee
+                && matches!(call.callee.state, PartyState::Ringing { .. })
+                && call.sent_on.len() < MAX_REDIRECTS
+        });
+        match rings {
+            true => Ok(no),
+            false => Err(wrong_state("Only a call that rings can be sent on")),
+        }
     }
 
     /// The number of the first contact, the preferred one first, that is meant for this switch.
@@ -57,21 +95,24 @@ impl Engine {
     }
 
     /// The callee's end becomes another's: his own phones ring no more, and his clients and his history are told.
-    fn send_on(&mut self, at: At<'_>, no: CallNo, id: LegId, number: &str, destination: &Destination) {
-        let forwarded = Failure::new(Cause::Forwarded);
-        if let Some(leg) = self.table.remove_leg(id) {
-            self.close_media(id, leg.place, None);
+    pub(crate) fn send_on(&mut self, at: At<'_>, no: CallNo, number: &str, destination: &Destination) {
+        for leg in self.table.call(no).map(|call| call.callee.legs()).unwrap_or_default() {
+            self.leave(at, leg, Failure::new(Cause::Forwarded), None);
         }
-        let others = self.table.call(no).map(|call| call.callee.legs()).unwrap_or_default();
-        for other in others.into_iter().filter(|other| *other != id) {
-            self.leave(at, other, forwarded, None);
+        if let Some(call) = self.table.call_mut(no) {
+            call.sent_on.extend(call.callee.identity.user);
         }
+        let identity = route::identity(at.site, number);
         let Some(call) = self.table.call(no) else { return };
-        if let Some(record) = super::record::history(call, Side::Callee, Cause::Forwarded, 0) {
+        let met = call.caller.identity.clone();
+        let next = Party::new(CallId(self.table.number(at.now)), identity, Direction::In, met, at.now);
+        let Some(before) = self.table.replace(no, Side::Callee, next) else { return };
+        if let Some(user) = before.identity.user {
+            self.touch_calls_of(user);
+        }
+        if let Some(record) = super::record::history(&before, Cause::Forwarded, 0) {
             self.write_history(at, record);
         }
-        let next = Party::new(CallId(self.table.number(at.now)), route::identity(at.site, number), at.now);
-        let Some(before) = self.table.replace_callee(no, next) else { return };
         if let (Some(user), Some(_)) = (before.identity.user, &before.told) {
             let event = CallEvent::Ended { call: before.id, user, cause: Cause::Forwarded, duration_msec: 0 };
             self.events.push_back(event);

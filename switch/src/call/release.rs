@@ -34,7 +34,7 @@ impl Engine {
     /// A client ends its user's part of a call (S66).
     pub(crate) fn drop_call(&mut self, at: At<'_>, no: CallNo, side: Side) -> Ticket {
         let ticket = self.ticket();
-        let waiting = self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking { .. }));
+        let waiting = self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking));
         let cause = match side {
             _ if !waiting => Cause::Normal,
             Side::Caller => Cause::Cancelled,
@@ -47,12 +47,12 @@ impl Engine {
 
     /// Nobody answered in time.
     pub(crate) fn no_answer(&mut self, at: At<'_>, no: CallNo) {
-        self.end_call(at, no, Failure::new(Cause::NoAnswer), None);
+        self.unreached(at, no, Failure::new(Cause::NoAnswer));
     }
 
     /// Ends a call: every phone hears why, every record is written, every waiting command completes. `gone` is the leg whose phone hung up itself.
     pub(crate) fn end_call(&mut self, at: At<'_>, no: CallNo, failure: Failure, gone: Option<LegId>) {
-        let Some(call) = self.table.remove(no) else { return };
+        let Some(mut call) = self.table.remove(no) else { return };
         self.endpoint.timers.cancel(Timer::NoAnswer(no));
         self.touched.remove(&no);
         let talked = call.talked_msec(at.now.mono);
@@ -77,7 +77,8 @@ impl Engine {
         );
         for side in [Side::Caller, Side::Callee] {
             let party = call.party(side);
-            let mut record = super::record::history(&call, side, failure.cause, talked);
+            let talked = party.talked_msec(at.now.mono);
+            let mut record = super::record::history(party, failure.cause, talked);
             for leg in party.legs() {
                 let record = record.take();
                 match gone == Some(leg) {
@@ -97,6 +98,10 @@ impl Engine {
             let whose = if matches!(call.stage, Stage::RingingCaller { .. }) { Whose::Own } else { Whose::Far };
             self.complete(ticket, Err(failure.refusal(whose)));
         }
+        for user in [&call.caller, &call.callee].into_iter().filter_map(|party| party.identity.user) {
+            self.touch_calls_of(user);
+        }
+        self.end_transfers(at, no, &mut call);
     }
 
     /// A leg leaves its call; its phone is told in the way its state asks for.

@@ -59,7 +59,7 @@ fn line(call: &Call, now: Now) -> CallLine {
         from: call.caller.identity.number.clone(),
         to: call.callee.identity.number.clone(),
         stage: match (&call.stage, &call.callee.state) {
-            (Stage::Talking { .. }, _) | (_, PartyState::Service(_)) => CallStage::Talking,
+            (Stage::Talking, _) | (_, PartyState::Service(_)) => CallStage::Talking,
             _ => CallStage::Ringing,
         },
         started: call.caller.started.wall,

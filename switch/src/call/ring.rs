@@ -3,7 +3,7 @@
 use super::cause::Failure;
 use super::leg::{Asked, Leg, LegId, LegState, Outgoing};
 use super::offer::Offer;
-use super::party::{Identity, PartyState, Side};
+use super::party::{PartyState, Side};
 use super::route::Contact;
 use super::{CallNo, Stage};
 use crate::endpoint::Owner;
@@ -15,7 +15,6 @@ use crate::sip::header::{Address, CSeq, Name};
 use crate::sip::message::{Method, Request, Response};
 use crate::sip::sdp::Direction;
 use crate::sip::session_timer::{INTERVAL, SessionTimer, min_se};
-use crate::sip::uri::{Host, Params, Scheme, Uri};
 use cas::control::Cause;
 
 impl Engine {
@@ -36,7 +35,7 @@ impl Engine {
             legs.push(self.ring_one(at, no, side, contact, offer, place));
         }
         if legs.is_empty() {
-            return self.end_call(at, no, Failure::new(Cause::Overloaded), None);
+            return self.unreached(at, no, Failure::new(Cause::Overloaded));
         }
         if let Some(call) = self.table.call_mut(no) {
             call.party_mut(side).state = PartyState::Ringing { legs, rung: false, heard: None };
@@ -64,8 +63,9 @@ impl Engine {
         self.take_part(no, DialogKey::of_request(&invite), part);
         let tx = self.endpoint.request(at.now.mono, flow, invite, Owner::Invite(leg));
         let state = LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, early: Vec::new() }));
-        let (device, direction) = (contact.device, Direction::SendRecv);
-        self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio: None, direction, state });
+        let (device, direction, audio) = (contact.device, Direction::SendRecv, None);
+        let shown = self.table.call(no).map(|call| call.party(side.other()).identity.clone()).unwrap_or_default();
+        self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio, direction, shown, state });
         leg
     }
 
@@ -140,20 +140,5 @@ impl Engine {
             headers.push(Name::AlertInfo, "<http://127.0.0.1>;info=alert-autoanswer;delay=0");
         }
         request
-    }
-
-    /// A party as an address of this switch.
-    fn address(&self, identity: &Identity) -> Address {
-        let user = if identity.number.is_empty() { "anonymous" } else { &identity.number };
-        let uri = Uri {
-            scheme: Scheme::Sip,
-            user: Some(user.to_owned()),
-            host: Some(Host::Name(self.settings.domain.clone())),
-            port: None,
-            params: Params::default(),
-            headers: None,
-        };
-        let display = Some(identity.name.clone()).filter(|name| !name.is_empty());
-        Address { display, uri, params: Params::default() }
     }
 }

@@ -66,11 +66,10 @@ impl Table {
         self.calls.is_empty() && self.leaving.is_empty() && self.closing.is_empty()
     }
 
+    /// With whatever legs its parties have already.
     pub(crate) fn insert(&mut self, no: CallNo, call: Call) {
-        self.ends.insert(call.caller.id, (no, Side::Caller));
-        self.ends.insert(call.callee.id, (no, Side::Callee));
-        for party in [&call.caller, &call.callee] {
-            self.users.extend(party.identity.user.map(|user| (user, party.id)));
+        for side in [Side::Caller, Side::Callee] {
+            self.seat(no, side, call.party(side));
         }
         if let Some(source) = call.source {
             *self.sources.entry(source).or_default() += 1;
@@ -98,18 +97,29 @@ impl Table {
         Some(call)
     }
 
-    /// Another takes the callee's place; who had it is returned.
-    pub(crate) fn replace_callee(&mut self, no: CallNo, callee: Party) -> Option<Party> {
+    /// A party takes a place in a call, with whatever legs it has; who had the place is returned, and is in no call any more.
+    pub(crate) fn replace(&mut self, no: CallNo, side: Side, party: Party) -> Option<Party> {
+        self.calls.get(&no)?;
+        self.seat(no, side, &party);
         let call = self.calls.get_mut(&no)?;
-        let before = std::mem::replace(&mut call.callee, callee);
-        let now = &call.callee;
-        self.ends.remove(&before.id);
-        self.ends.insert(now.id, (no, Side::Callee));
-        if let Some(user) = before.identity.user {
-            self.users.remove(&(user, before.id));
+        let before = std::mem::replace(call.party_mut(side), party);
+        if self.ends.get(&before.id) == Some(&(no, side)) {
+            self.ends.remove(&before.id);
+            if let Some(user) = before.identity.user {
+                self.users.remove(&(user, before.id));
+            }
         }
-        self.users.extend(now.identity.user.map(|user| (user, now.id)));
         Some(before)
+    }
+
+    fn seat(&mut self, no: CallNo, side: Side, party: &Party) {
+        for id in party.legs() {
+            if let Some(leg) = self.legs.get_mut(&id) {
+                (leg.call, leg.side) = (no, side);
+            }
+        }
+        self.ends.insert(party.id, (no, side));
+        self.users.extend(party.identity.user.map(|user| (user, party.id)));
     }
 
     /// Calls that have come from this source.

@@ -79,6 +79,7 @@ impl Engine {
                 Owner::Invite(leg) => self.invite_response(at, leg, &response),
                 Owner::Reinvite(leg) => self.reinvite_response(at, leg, &response),
                 Owner::Update(leg) => self.update_response(at, leg, &response),
+                Owner::Display(leg) => self.display_response(at, leg, &response),
                 Owner::Info(leg) => self.info_response(at, leg, &response),
                 Owner::Probe(leg) => self.probe_response(at, leg, &response),
                 Owner::Bye(leg) if !response.status.is_provisional() => drop(self.table.remove_leaving(leg)),
@@ -106,7 +107,7 @@ impl Engine {
         match owner {
             Owner::Invite(leg) => self.invite_unanswered(at, leg, why),
             Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg, why),
-            Owner::Update(leg) => self.update_unanswered(at, leg, why),
+            Owner::Update(leg) | Owner::Display(leg) => self.update_unanswered(at, leg, why),
             Owner::Info(leg) => self.info_unanswered(at, leg),
             Owner::Probe(leg) => self.probe_unanswered(at, leg),
             Owner::Bye(leg) => {
@@ -247,6 +248,7 @@ impl Engine {
             Method::Bye => self.hung_up(at, tx, request, id),
             Method::Update => self.updated(at, tx, request, id),
             Method::Info => self.informed(at, tx, request, id),
+            Method::Refer => self.referred(at, tx, request, id),
             // The response it acknowledges has been overtaken by the 2xx (RFC 3262 §3).
             Method::Prack => self.endpoint.respond(at.now.mono, tx, &request.response(Status(481))),
             _ => self.other_within(at, tx, request),

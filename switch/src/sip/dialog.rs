@@ -80,6 +80,11 @@ impl Dialog {
         self.is_ours
     }
 
+    /// Whether it has this Call-ID and this tag at the peer's end.
+    pub fn is(&self, call_id: &str, remote_tag: &str) -> bool {
+        self.call_id == call_id && self.remote_tag() == remote_tag
+    }
+
     /// Whether a request belongs here: the caller has found us by our own tag.
     pub fn owns(&self, request: &Request) -> bool {
         let headers = &request.headers;

@@ -7,9 +7,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use self::escape::{escape_foreign, unescape, write_escaped};
+use self::escape::{escape_foreign, write_escaped};
 use super::lex::{Scan, is_token, is_token_byte};
 use super::message::ParseError;
+pub(super) use escape::unescape;
 
 /// The most parameters of one URI or one header value.
 pub const MAX_PARAMS: usize = 64;

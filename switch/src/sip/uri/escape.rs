@@ -18,7 +18,7 @@ fn stood_for(char: char) -> Option<u8> {
 }
 
 /// Takes the escapes off.
-pub(super) fn unescape(text: &str) -> Result<String, ParseError> {
+pub(in crate::sip) fn unescape(text: &str) -> Result<String, ParseError> {
     if text.is_ascii() && !text.contains('%') {
         return Ok(text.to_owned());
     }

@@ -1,0 +1,434 @@
+//! Transfer (S67), by REFER and by client, blind and attended, and what the displays show.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::time::Duration;
+
+use cas::store::HistoryKind;
+use serde_json::{Value, json};
+use tests::template::{Dialog, Sip, Template, sdp};
+use tests::world::{ClientId, DOMAIN, World};
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A telephone and its dialog with the switch.
+struct Phone {
+    template: Template,
+    dialog: Dialog,
+    number: u32,
+}
+
+impl Phone {
+    /// A request of its own within the dialog, and its answer.
+    #[track_caller]
+    fn ask(&mut self, world: &mut World, method: &str, lines: &str, body: &str) -> Sip {
+        self.number += 1;
+        let number = self.number;
+        self.template.adds(lines);
+        self.template.say_within(world, &self.dialog, method, number, body);
+        self.template.adds("");
+        self.template.wait(world, |sip| sip.status() >= 200 && sip.method() == method && sip.number() == number)
+    }
+
+    #[track_caller]
+    fn refer(&mut self, world: &mut World, to: &str) -> Sip {
+        self.ask(world, "REFER", &format!("Refer-To: <{to}>\r\nReferred-By: <sip:502@{DOMAIN}>\r\n"), "")
+    }
+
+    /// Waits for the NOTIFY of a REFER, answers it, and tells its status line.
+    #[track_caller]
+    fn is_notified(&mut self, world: &mut World, status: u16) -> Sip {
+        let notify = self.template.wait_request(world, "NOTIFY");
+        self.template.respond(world, &notify, 200, "", "");
+        assert_eq!(notify.header("Content-Type"), "message/sipfrag;version=2.0");
+        assert!(notify.body().starts_with(&format!("SIP/2.0 {status} ")), "{}", notify.0);
+        let state = if status < 200 { "active;expires=60" } else { "terminated;reason=noresource" };
+        assert_eq!(notify.header("Subscription-State"), state);
+        notify
+    }
+
+    #[track_caller]
+    fn is_hung_up(&mut self, world: &mut World) {
+        let bye = self.template.wait_request(world, "BYE");
+        self.template.respond(world, &bye, 200, "", "");
+    }
+
+    #[track_caller]
+    fn hangs_up(&mut self, world: &mut World) {
+        assert_eq!(self.ask(world, "BYE", "", "").status(), 200);
+    }
+
+    /// The switch tells it whom it has: by UPDATE, if it has said that it takes that.
+    #[track_caller]
+    fn is_shown(&mut self, world: &mut World, number: &str) {
+        let shows = |sip: &Sip| sip.header("P-Asserted-Identity").contains(&format!("<sip:{number}@"));
+        let told = self.template.wait(world, |sip| (sip.is("UPDATE") || sip.is("INVITE")) && shows(sip));
+        let body = if told.is("INVITE") { self.template.sdp() } else { String::new() };
+        self.template.respond(world, &told, 200, "", &body);
+        if told.is("INVITE") {
+            self.template.wait_request(world, "ACK");
+        }
+    }
+}
+
+/// `caller` calls `callee`, who has answered.
+fn talking(world: &mut World, mut caller: Template, mut callee: Template, number: &str) -> (Phone, Phone) {
+    let body = caller.sdp();
+    let invite = caller.call(world, number, &body);
+    let rung = callee.wait_request(world, "INVITE");
+    callee.adds("Allow: INVITE, UPDATE\r\n");
+    callee.respond(world, &rung, 200, "b", &callee.sdp());
+    callee.adds("");
+    callee.wait_request(world, "ACK");
+    let ok = caller.wait_status(world, "INVITE", 200);
+    assert!(ok.header("P-Asserted-Identity").contains(&format!("<sip:{number}@")), "{}", ok.0);
+    let dialog = Dialog::of_caller(&ok);
+    caller.say_within(world, &dialog, "ACK", 2, "");
+    world.run_for(secs(1));
+    let caller = Phone { template: caller, dialog, number: invite.number() };
+    (caller, Phone { template: callee, dialog: Dialog::of_callee(&rung, "b"), number: 0 })
+}
+
+fn registered<const N: usize>(world: &mut World, users: [&'static str; N]) -> [Template; N] {
+    let mut host = 0;
+    users.map(|user| {
+        host += 1;
+        let mut template = Template::new(user, host);
+        template.register(world);
+        template
+    })
+}
+
+#[track_caller]
+fn nothing_is_left(world: &mut World) {
+    world.run_for(secs(40));
+    assert!(world.is_quiet());
+    world.quiesce();
+}
+
+fn kinds(world: &World, user: &str) -> Vec<(HistoryKind, String, String)> {
+    world.records_of(user).into_iter().map(|record| (record.kind, record.addr, record.cause)).collect()
+}
+
+/// A template that is rung answers.
+#[track_caller]
+fn answers(world: &mut World, template: &mut Template) -> Dialog {
+    let invite = template.wait_request(world, "INVITE");
+    template.adds("Allow: INVITE, UPDATE\r\n");
+    template.respond(world, &invite, 200, "c", &template.sdp());
+    template.adds("");
+    template.wait_request(world, "ACK");
+    Dialog::of_callee(&invite, "c")
+}
+
+#[test]
+fn a_blind_transfer_is_done_by_the_switch_and_both_displays_follow() {
+    let mut world = World::new(1);
+    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let accepted = b.refer(&mut world, &format!("sip:503@{DOMAIN}"));
+    assert_eq!(accepted.status(), 202);
+    b.is_notified(&mut world, 100);
+    // 501, whose telephone has not said that it takes UPDATE, is told by re-INVITE.
+    a.is_shown(&mut world, "503");
+    let dialog = answers(&mut world, &mut c);
+    b.is_notified(&mut world, 200);
+    b.is_hung_up(&mut world);
+    world.run_for(secs(1));
+    world.check();
+    let client = world.log_in("501");
+    let calls = world.calls(client);
+    assert_eq!((&calls[0]["state"], &calls[0]["parties"][1][0]), (&json!("connected"), &json!("503")), "{calls:?}");
+    a.hangs_up(&mut world);
+    Phone { template: c, dialog, number: 0 }.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+    assert_eq!(kinds(&world, "501"), [(HistoryKind::Placed, "502".into(), "normal".into())], "what was dialled");
+    assert_eq!(kinds(&world, "502"), [(HistoryKind::Received, "501".into(), "transferred".into())]);
+    assert_eq!(kinds(&world, "503"), [(HistoryKind::Received, "501".into(), "normal".into())]);
+}
+
+#[test]
+fn who_cannot_be_reached_gives_the_call_back_to_the_one_who_transferred() {
+    for status in [486, 603, 480] {
+        let mut world = World::new(1);
+        let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
+        let (mut a, mut b) = talking(&mut world, a, b, "502");
+        assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
+        b.is_notified(&mut world, 100);
+        a.is_shown(&mut world, "503");
+        let invite = c.wait_request(&mut world, "INVITE");
+        c.respond(&mut world, &invite, status, "c", "");
+        c.wait_request(&mut world, "ACK");
+        b.is_notified(&mut world, status);
+        a.is_shown(&mut world, "502");
+        world.run_for(secs(1));
+        world.check();
+        let client = world.log_in("502");
+        assert_eq!(world.calls(client)[0]["parties"][1][0], "501");
+        b.hangs_up(&mut world);
+        a.is_hung_up(&mut world);
+        nothing_is_left(&mut world);
+    }
+}
+
+#[test]
+fn a_transfer_that_leads_nowhere_is_refused_and_the_call_goes_on() {
+    let mut world = World::new(1);
+    let [a, b, _c] = registered(&mut world, ["501", "502", "503"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    for (to, status) in [
+        (format!("sip:999@{DOMAIN}"), 404),
+        ("sip:503@elsewhere.example".to_owned(), 404),
+        (format!("sip:501@{DOMAIN}"), 403),
+        (format!("sip:502@{DOMAIN}"), 403),
+        (format!("sip:503@{DOMAIN}?Replaces=nothing%3Bto-tag%3Da%3Bfrom-tag%3Db"), 404),
+        (format!("sip:503@{DOMAIN}?Replaces=nothing"), 400),
+    ] {
+        assert_eq!(b.refer(&mut world, &to).status(), status, "{to}");
+    }
+    let two = b.ask(&mut world, "REFER", "Refer-To: <sip:503@x>\r\nRefer-To: <sip:504@x>\r\n", "");
+    assert_eq!(two.status(), 400);
+    assert!(a.template.hear(&mut world).iter().all(|sip| sip.status() > 0), "nobody was asked anything");
+    b.hangs_up(&mut world);
+    a.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn rfc_4488_a_telephone_that_wants_no_subscription_gets_none() {
+    let mut world = World::new(1);
+    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let lines = format!("Refer-To: <sip:503@{DOMAIN}>\r\nRequire: norefersub\r\nRefer-Sub: false\r\n");
+    let accepted = b.ask(&mut world, "REFER", &lines, "");
+    assert_eq!((accepted.status(), accepted.header("Refer-Sub")), (202, "false"));
+    a.is_shown(&mut world, "503");
+    let dialog = answers(&mut world, &mut c);
+    b.is_hung_up(&mut world);
+    assert!(b.template.hear(&mut world).iter().all(|sip| !sip.is("NOTIFY")));
+    a.hangs_up(&mut world);
+    Phone { template: c, dialog, number: 0 }.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn a_transferor_that_hangs_up_at_once_leaves_the_other_two_to_each_other() {
+    let mut world = World::new(1);
+    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
+    b.is_notified(&mut world, 100);
+    a.is_shown(&mut world, "503");
+    b.hangs_up(&mut world);
+    let dialog = answers(&mut world, &mut c);
+    world.run_for(secs(1));
+    world.check();
+    a.hangs_up(&mut world);
+    Phone { template: c, dialog, number: 0 }.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn who_is_transferred_may_hang_up_before_anybody_answers() {
+    let mut world = World::new(1);
+    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
+    b.is_notified(&mut world, 100);
+    let invite = c.wait_request(&mut world, "INVITE");
+    c.respond(&mut world, &invite, 180, "c", "");
+    a.is_shown(&mut world, "503");
+    a.hangs_up(&mut world);
+    b.is_notified(&mut world, 487);
+    b.is_hung_up(&mut world);
+    let cancel = c.wait_request(&mut world, "CANCEL");
+    c.respond(&mut world, &cancel, 200, "c", "");
+    c.respond(&mut world, &invite, 487, "c", "");
+    nothing_is_left(&mut world);
+}
+
+/// 501 and 502 talk, 502 has called 503 as well from the same telephone; whether 503 has answered.
+fn consulting(world: &mut World, answered: bool) -> (Phone, Phone, Phone, Template, Sip) {
+    let [a, b, mut c] = registered(world, ["501", "502", "503"]);
+    let (a, b) = talking(world, a, b, "502");
+    let mut second = b.template.at_port(5060);
+    let body = sdp(second.address(), 4002, "0 8");
+    let invite = second.call(world, "503", &body);
+    let rung = c.wait_request(world, "INVITE");
+    let ok = match answered {
+        true => {
+            c.respond(world, &rung, 200, "c", &c.sdp());
+            c.wait_request(world, "ACK");
+            let ok = second.wait_status(world, "INVITE", 200);
+            second.say_within(world, &Dialog::of_caller(&ok), "ACK", 2, "");
+            ok
+        }
+        false => {
+            c.respond(world, &rung, 180, "c", "");
+            second.wait_status(world, "INVITE", 180)
+        }
+    };
+    world.run_for(secs(1));
+    let number = invite.number();
+    (a, b, Phone { template: second, dialog: Dialog::of_caller(&ok), number }, c, rung)
+}
+
+/// Refer-To with Replaces for a dialog of the telephone's own: what is its remote tag is the to-tag.
+fn replaces(number: &str, dialog: &Dialog) -> String {
+    let tag = |address: &str| address.split_once("tag=").unwrap().1.to_owned();
+    let (to, from) = (tag(&dialog.remote), tag(&dialog.local));
+    format!("sip:{number}@{DOMAIN}?Replaces={}%3Bto-tag%3D{to}%3Bfrom-tag%3D{from}", dialog.call_id)
+}
+
+#[test]
+fn an_attended_transfer_joins_the_two_far_ends() {
+    let mut world = World::new(1);
+    let (mut a, mut b, mut second, c, rung) = consulting(&mut world, true);
+    let to = replaces("503", &second.dialog);
+    assert_eq!(b.refer(&mut world, &to).status(), 202);
+    b.is_notified(&mut world, 100);
+    b.is_notified(&mut world, 200);
+    b.is_hung_up(&mut world);
+    second.is_hung_up(&mut world);
+    let mut c = Phone { template: c, dialog: Dialog::of_callee(&rung, "c"), number: 0 };
+    a.is_shown(&mut world, "503");
+    c.is_shown(&mut world, "501");
+    world.run_for(secs(1));
+    world.check();
+    c.hangs_up(&mut world);
+    a.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn an_attended_transfer_may_be_completed_before_the_third_answers() {
+    for answers in [true, false] {
+        let mut world = World::new(1);
+        let (mut a, mut b, mut second, mut c, rung) = consulting(&mut world, false);
+        let to = replaces("503", &second.dialog);
+        assert_eq!(b.refer(&mut world, &to).status(), 202);
+        b.is_notified(&mut world, 100);
+        second.template.wait_status(&mut world, "INVITE", 487);
+        a.is_shown(&mut world, "503");
+        if answers {
+            c.respond(&mut world, &rung, 200, "c", &c.sdp());
+            c.wait_request(&mut world, "ACK");
+            b.is_notified(&mut world, 200);
+            b.is_hung_up(&mut world);
+            let mut c = Phone { template: c, dialog: Dialog::of_callee(&rung, "c"), number: 0 };
+            c.is_shown(&mut world, "501");
+            world.run_for(secs(1));
+            world.check();
+            a.hangs_up(&mut world);
+            c.is_hung_up(&mut world);
+        } else {
+            c.respond(&mut world, &rung, 486, "c", "");
+            b.is_notified(&mut world, 486);
+            a.is_shown(&mut world, "502");
+            b.hangs_up(&mut world);
+            a.is_hung_up(&mut world);
+        }
+        nothing_is_left(&mut world);
+    }
+}
+
+#[track_caller]
+fn tel(world: &mut World, client: ClientId, message: &str, members: &Value) -> Value {
+    let mut request = json!({"topic": "tel", "message": message});
+    request.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+    world.execute(client, request)
+}
+
+#[test]
+fn a_client_transfers_blind_and_hears_what_came_of_it() {
+    for reached in [true, false] {
+        let mut world = World::new(1);
+        let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
+        let (mut a, mut b) = talking(&mut world, a, b, "502");
+        let client = world.log_in("502");
+        let call = world.calls(client)[0].clone();
+        assert!(call["actions"].as_array().unwrap().contains(&json!("blind-transfer")), "{call:?}");
+        let nowhere = tel(&mut world, client, "blind-transfer", &json!({"call-id": call["call-id"], "dest": "999"}));
+        assert_eq!(nowhere["error"], 21);
+        let reply = tel(&mut world, client, "blind-transfer", &json!({"call-id": call["call-id"], "dest": "503"}));
+        assert_eq!(reply["error"], 0, "{reply}");
+        a.is_shown(&mut world, "503");
+        if reached {
+            let dialog = answers(&mut world, &mut c);
+            b.is_hung_up(&mut world);
+            assert_eq!(world.completion(client, &reply["response"])["error"], 0);
+            a.hangs_up(&mut world);
+            Phone { template: c, dialog, number: 0 }.is_hung_up(&mut world);
+        } else {
+            let invite = c.wait_request(&mut world, "INVITE");
+            c.respond(&mut world, &invite, 486, "c", "");
+            a.is_shown(&mut world, "502");
+            assert_eq!(world.completion(client, &reply["response"])["error"], 24);
+            b.hangs_up(&mut world);
+            a.is_hung_up(&mut world);
+        }
+        nothing_is_left(&mut world);
+    }
+}
+
+#[test]
+fn a_client_consults_and_completes() {
+    let mut world = World::new(1);
+    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let client = world.log_in("502");
+    let call = world.calls(client)[0]["call-id"].clone();
+    let reply = tel(&mut world, client, "consult", &json!({"call-id": call, "dest": "503"}));
+    assert_eq!(reply["error"], 0, "{reply}");
+    let second = reply["call-id"].clone();
+    // His telephone is rung for the second call, and asked to hold the first.
+    let offered = b.template.wait(&mut world, |sip| sip.is("INVITE") && sip.body().contains("a=inactive"));
+    b.template.respond(&mut world, &offered, 200, "", &format!("{}a=inactive\r\n", b.template.sdp()));
+    let rung = b.template.wait_request(&mut world, "INVITE");
+    b.template.respond(&mut world, &rung, 200, "two", &b.template.sdp());
+    let dialog = answers(&mut world, &mut c);
+    assert_eq!(world.completion(client, &reply["response"])["error"], 0);
+    let rows = world.calls(client);
+    for row in &rows {
+        assert!(row["actions"].as_array().unwrap().contains(&json!("complete-transfer")), "{row:?}");
+    }
+    let reply = tel(&mut world, client, "complete-transfer", &json!({"call-id": call, "with": second}));
+    assert_eq!(reply["error"], 0, "{reply}");
+    assert_eq!(world.completion(client, &reply["response"])["error"], 0);
+    for _ in 0..2 {
+        b.is_hung_up(&mut world);
+    }
+    let mut c = Phone { template: c, dialog, number: 0 };
+    a.is_shown(&mut world, "503");
+    c.is_shown(&mut world, "501");
+    assert!(world.calls(client).is_empty());
+    world.check();
+    a.hangs_up(&mut world);
+    c.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn a_client_sends_a_call_on_that_rings() {
+    let mut world = World::new(1);
+    let [mut a, mut b, mut c] = registered(&mut world, ["501", "502", "503"]);
+    let body = a.sdp();
+    a.call(&mut world, "502", &body);
+    let invite = b.wait_request(&mut world, "INVITE");
+    let client = world.log_in("502");
+    let row = world.calls(client)[0].clone();
+    assert!(row["actions"].as_array().unwrap().contains(&json!("redirect")), "{row:?}");
+    let reply = tel(&mut world, client, "redirect", &json!({"call-id": row["call-id"], "dest": "503"}));
+    assert_eq!(reply["error"], 0, "{reply}");
+    b.respond(&mut world, &invite, 180, "b", "");
+    let cancel = b.wait_request(&mut world, "CANCEL");
+    b.respond(&mut world, &cancel, 200, "b", "");
+    b.respond(&mut world, &invite, 487, "b", "");
+    let rung = c.wait_request(&mut world, "INVITE");
+    c.respond(&mut world, &rung, 486, "c", "");
+    a.wait_status(&mut world, "INVITE", 486);
+    nothing_is_left(&mut world);
+    assert_eq!(kinds(&world, "502"), [(HistoryKind::Missed, "501".into(), "forwarded".into())]);
+}
