@@ -117,14 +117,29 @@ struct Times {
 }
 
 /// When the node wants to be told that time passed.
-#[derive(Default)]
 struct Alarm {
+    /// Wakes are whole ticks after this.
+    start: Instant,
     at: Cell<Option<Instant>>,
     /// Told when it is earlier than it was.
     earlier: Notify,
 }
 
+/// A timer fires within so long after it is due. No timer of SIP is finer, and a call leaves a handful that end it half a minute later: a wake for each
+/// would cost more than what it does.
+const WAKE: Duration = Duration::from_millis(10);
+
 impl Alarm {
+    fn new() -> Alarm {
+        Alarm { start: Instant::now(), at: Cell::default(), earlier: Notify::new() }
+    }
+
+    /// When to wake for what is due at this instant.
+    fn wake(&self, at: Instant) -> Instant {
+        let ticks = at.saturating_duration_since(self.start).as_millis().div_ceil(WAKE.as_millis());
+        self.start + WAKE * u32::try_from(ticks).unwrap_or(u32::MAX)
+    }
+
     fn set(&self, at: Option<Instant>) {
         let before = self.at.replace(at);
         if at.is_some_and(|at| before.is_none_or(|before| at < before)) {
@@ -164,7 +179,7 @@ impl Control {
                 clients: RefCell::default(),
                 next_request: Cell::new(1),
                 http_turns,
-                alarm: Alarm::default(),
+                alarm: Alarm::new(),
                 times: Cell::default(),
                 asked: Cell::default(),
                 tracing: RefCell::new(Tracing::new(folder)),
@@ -280,7 +295,7 @@ impl Control {
             match self.alarm.at.get() {
                 None => earlier.await,
                 Some(at) => tokio::select! {
-                    () = sleep_until(at.into()) => {}
+                    () = sleep_until(self.alarm.wake(at).into()) => {}
                     () = earlier => {}
                 },
             }
