@@ -4,12 +4,19 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
 use tests::baresip::{Baresip, Model, Transport};
 use tests::curl::Client;
 use tests::process::{Switch, password, secret, until};
 use tests::wire::fields;
+
+/// One scenario at a time: telephones have clocks to keep, and the machine may be small.
+fn turn() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 fn office() -> (Switch, Baresip, Baresip) {
     let switch = Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")]);
@@ -26,6 +33,7 @@ fn line<'a>(table: &'a str, word: &str) -> Vec<&'a str> {
 
 #[test]
 fn a_call_is_shown_while_it_goes_on_and_after_it() {
+    let _turn = turn();
     let (switch, mut vanessa, mut austin) = office();
     assert_eq!(switch.told(&["calls"]).lines().count(), 1, "only the header");
     vanessa.call(&mut austin);
@@ -64,6 +72,7 @@ fn a_call_is_shown_while_it_goes_on_and_after_it() {
 
 #[test]
 fn a_session_is_shown_and_ended() {
+    let _turn = turn();
     let switch = Switch::with_users(&[("501", "Vanessa Kensington")]);
     let mut client = Client::login(&switch, "501");
     let sessions = switch.told(&["sessions"]);
@@ -79,6 +88,7 @@ fn a_session_is_shown_and_ended() {
 
 #[test]
 fn a_registration_is_ended_for_good_until_the_phone_comes_again() {
+    let _turn = turn();
     let switch = Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")]);
     let patient = |extension, tone| Model { expires: 3_600, ..Model::new(extension, tone) };
     let mut switch = switch;
@@ -107,6 +117,7 @@ fn methods(file: &Path) -> BTreeSet<String> {
 
 #[test]
 fn a_trace_is_what_wireshark_reads_with_its_secrets_covered() {
+    let _turn = turn();
     let switch = Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")]);
     let file = file(&switch.told(&["trace", "on"]));
     assert!(switch.complaint(&["trace", "on"]).contains("is being written"));
@@ -142,6 +153,7 @@ fn a_trace_is_what_wireshark_reads_with_its_secrets_covered() {
 
 #[test]
 fn a_trace_of_one_call_has_no_other() {
+    let _turn = turn();
     let (switch, mut vanessa, mut austin) = office();
     vanessa.call(&mut austin);
     vanessa.hears(1_000);
@@ -172,6 +184,7 @@ fn a_trace_of_one_call_has_no_other() {
 /// The whole way of a disaster: a backup while calls go on, the folder lost, the backup restored; phones register with the secrets they had.
 #[test]
 fn a_backup_brings_everything_back() {
+    let _turn = turn();
     let (mut switch, mut vanessa, mut austin) = office();
     vanessa.call(&mut austin);
     vanessa.hears(1_000);
