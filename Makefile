@@ -1,6 +1,6 @@
 # The commands of a newcomer. What Debian packages are missing is installed first, or named.
 
-.PHONY: run demo test bench stress lint
+.PHONY: run demo test soak bench stress lint
 
 run:
 	@tests/setup.sh run
@@ -13,6 +13,11 @@ demo:
 test:
 	@tests/setup.sh test
 	cargo test --locked --workspace
+
+# Ten thousand random walks of the virtual world. Takes some twenty minutes; a seed that fails is told with what replays it.
+soak:
+	@tests/setup.sh test
+	cargo test --locked --release --package tests --test virtual_world -- --ignored --nocapture
 
 # Takes a quarter of an hour; ARGS="--quick", ARGS="call relay" and the like take less: see benches/README.md.
 bench:

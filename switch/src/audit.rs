@@ -47,6 +47,31 @@ impl Engine {
         }
     }
 
+    /// With nobody in a call, nobody registered and nothing asked: only streams that are up may have their timer.
+    pub fn is_at_rest(&self) -> Result<(), String> {
+        let timer = self.endpoint.timers.armed().find(|timer| !matches!(timer, Timer::Idle(_)));
+        timer.map_or(Ok(()), |timer| Err(format!("with nobody there, {timer:?} is armed")))
+    }
+
+    /// Whether a dialog is there whose local tag this is.
+    pub fn holds_dialog(&self, tag: &str) -> bool {
+        self.table.by_tag(tag).is_some()
+    }
+
+    /// Whether such a dialog is ending: its telephone is to be told, or has been.
+    pub fn is_ending(&self, tag: &str) -> bool {
+        self.table.by_tag(tag).is_some_and(|leg| self.table.leaving(leg).is_some())
+    }
+
+    /// The dialogs of telephones that talk to each other, by the tags the telephones gave them.
+    pub fn talking(&self) -> Vec<(String, String)> {
+        let tag = |leg| match self.table.leg(leg).map(|leg| &leg.state) {
+            Some(LegState::Up(up)) => Some(up.dialog.remote_tag().to_owned()),
+            _ => None,
+        };
+        self.bridges().into_iter().filter_map(|(a, b)| tag(a).zip(tag(b))).collect()
+    }
+
     fn audit_timers(&self) -> Result<(), String> {
         let stray = self.endpoint.timers.armed().find(|timer| !match *timer {
             Timer::Transaction(timer) => self.endpoint.transactions.waits_for(timer),

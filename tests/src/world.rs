@@ -10,8 +10,11 @@ mod cast;
 mod check;
 mod client;
 mod disk;
+mod hearing;
+mod mishap;
 mod network;
 mod plane;
+mod sabotage;
 mod site;
 mod trace;
 mod visitor;
@@ -35,7 +38,9 @@ use switch::node::{Channel, Flow, Input, Node, Settings, StoreUser, StreamId};
 pub use self::cast::{Handset, PhoneId};
 pub use self::client::ClientId;
 pub use self::network::Weather;
+pub use self::sabotage::Fault;
 pub use self::site::{bare, ports};
+pub use self::walk::Walked;
 pub use switch::demo::phone::{
     Answers, Ask, Behaviour, Codec, Deaf, Digits, End, Event, Hold, Manners, Reliable, SessionTimer, Status, Talk,
 };
@@ -45,6 +50,7 @@ use self::carry::Stream;
 use self::cast::Line;
 use self::client::Client;
 use self::disk::Disk;
+use self::hearing::Hearing;
 use self::network::below;
 use self::plane::Plane;
 use self::trace::Trace;
@@ -90,6 +96,17 @@ pub struct World {
     store_delay: Duration,
     disk: Disk,
     wire: Wire,
+    hearing: Hearing,
+    /// Users whose telephones have redirected, and to whom.
+    redirected: BTreeSet<(String, String)>,
+    /// Telephones that were found to hear whom they should.
+    listened: usize,
+    /// Until when something that happened excuses what a telephone misses.
+    shaken: Instant,
+    clock_was_set: bool,
+    fault: Option<Fault>,
+    /// Requests of a flood.
+    flood: BTreeSet<RequestId>,
     /// Calls that [`World::check`] found in a client's picture as the switch holds them.
     calls_compared: usize,
     trace: Trace,
@@ -156,6 +173,13 @@ impl World {
             store_delay: Duration::ZERO,
             disk: Disk::Well,
             wire: Wire::default(),
+            hearing: Hearing::default(),
+            redirected: BTreeSet::new(),
+            listened: 0,
+            shaken: now.mono,
+            clock_was_set: false,
+            fault: None,
+            flood: BTreeSet::new(),
             calls_compared: 0,
             trace: Trace::new(now.mono),
             stops: 0,
@@ -166,6 +190,9 @@ impl World {
 
     /// Changes what the network does.
     pub fn set_weather(&mut self, weather: Weather) {
+        if self.weather.lost > 0 {
+            self.shake();
+        }
         self.weather = weather;
     }
 
@@ -223,7 +250,7 @@ impl World {
     pub fn send_from_to(&mut self, address: SocketAddr, local: SocketAddr, message: impl Into<Bytes>) {
         let message = message.into();
         self.note(|| format!("{address} → switch  {}", trace::sip(&message)));
-        self.wire.arrives(None, &message);
+        self.wire.arrives(self.now.mono, None, &message);
         let flow = Flow { channel: Channel::Udp, local, peer: address };
         self.tell_node(Input::Datagram(flow, message));
     }
@@ -288,7 +315,7 @@ impl World {
         match due {
             Due::Node(input) => {
                 if let Input::Datagram(_, bytes) = &*input {
-                    self.wire.arrives(None, bytes);
+                    self.wire.arrives(self.now.mono, None, bytes);
                 }
                 self.tell_node(*input);
             }
@@ -299,7 +326,12 @@ impl World {
                     self.tell_phone(phone, PhoneInput::Disconnected);
                 }
             }
-            Due::Rtp(phone, bytes, from) => self.tell_phone(phone, PhoneInput::Rtp(bytes, from)),
+            Due::Rtp(phone, bytes, from) => {
+                if self.phones[phone.0].phone.listens_to() == Some(from) {
+                    self.heard(phone, &bytes);
+                }
+                self.tell_phone(phone, PhoneInput::Rtp(bytes, from));
+            }
             Due::Media(port, bytes, from) => self.plane.receive(self.now.mono, port, bytes, from),
         }
     }
@@ -309,6 +341,10 @@ impl World {
         for (port, to, bytes) in packets {
             let Some(phone) = self.phones.iter().position(|line| line.phone.config().rtp == to) else { continue };
             let from = SocketAddr::new(switch_address().ip(), port.0);
+            let Some(bytes) = self.spoil_sound(&bytes).map(Bytes::from) else { continue };
+            if self.trace.is_full() {
+                self.note(|| format!("rtp {} → phone {phone}, {} bytes", port.0, bytes.len()));
+            }
             for delay in self.weather.copies(&mut self.random) {
                 self.schedule(delay, Due::Rtp(PhoneId(phone), bytes.clone(), from));
             }
@@ -340,6 +376,9 @@ impl World {
 
     /// Hands the switch an input and carries out what it causes.
     fn tell_node(&mut self, input: Input) {
+        if self.is_lost(&input) {
+            return;
+        }
         self.node.handle(self.now, input);
         self.drain();
         if let Err(breach) = self.node.engine().audit() {
@@ -354,7 +393,9 @@ impl World {
             if outputs > MOST_OUTPUTS {
                 self.fail("one input causes outputs without end");
             }
-            self.carry_out(output);
+            for output in self.spoil_output(output) {
+                self.carry_out(output);
+            }
         }
     }
 
@@ -367,7 +408,7 @@ impl World {
         self.check_bindings_are_stored();
         self.forget_ended_bindings();
         for (.., request) in queue.iter().skip(done) {
-            self.lose_refresh(request);
+            self.lose(request);
         }
         self.queue.retain(|_, due| match due {
             Due::Node(input) => matches!(**input, Input::Datagram(..)),
@@ -380,6 +421,8 @@ impl World {
             line.stale |= line.phone.status() != Status::Idle;
         }
         self.wire.forget();
+        self.shake();
+        self.flood.clear();
         self.unanswered.clear();
         self.replies.clear();
         self.forget_sessions();
@@ -388,18 +431,6 @@ impl World {
         let entropy = self.random.next_u64();
         self.node = site::node(self.now, &self.settings, &mut self.store, &self.key, entropy);
         self.drain();
-    }
-
-    /// A refresh is written behind, and is lost where the power fails before: the binding may end sooner than the telephone was told.
-    fn lose_refresh(&mut self, request: &store::Request) {
-        let store::Request::Write(changes) = request else { return };
-        for line in &mut self.phones {
-            let contact = line.phone.config().sip.to_string();
-            let lost = |change: &store::Change| matches!(change, store::Change::PutBinding(record) if record.contact.contains(&contact));
-            if changes.iter().any(lost) {
-                line.confirmed = None;
-            }
-        }
     }
 
     fn note(&mut self, line: impl FnOnce() -> String) {
@@ -415,7 +446,7 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.fault.is_none() {
             self.trace.print();
             eprintln!("WORLD_SEED={} (step {}) replays this", self.seed, self.step);
         }

@@ -12,6 +12,7 @@ use super::{CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::dialog::Dialog;
+use crate::sip::flow::Flow;
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Response, Status};
 use crate::sip::session_timer::SessionTimer;
@@ -19,7 +20,7 @@ use crate::sip::transaction::Unanswered;
 
 impl Engine {
     /// A response to the INVITE that is to make a leg.
-    pub(crate) fn invite_response(&mut self, at: At<'_>, id: LegId, response: &Response) {
+    pub(crate) fn invite_response(&mut self, at: At<'_>, id: LegId, response: &Response, flow: Option<Flow>) {
         if let Some(leg) = self.table.leg(id) {
             match &leg.state {
                 LegState::Outgoing(_) if response.status.is_provisional() => self.progress(at, id, response),
@@ -33,7 +34,15 @@ impl Engine {
             }
             return;
         }
-        self.response_after_leaving(at, id, response);
+        if self.table.leaving(id).is_some() {
+            return self.response_after_leaving(at, id, response);
+        }
+        // The call came and went, and another telephone behind the same contact answers its INVITE only now (RFC 3261 §13.2.2.4).
+        if let Some(flow) = flow.filter(|_| response.status.is_success())
+            && let Ok(late) = Dialog::client(response, flow)
+        {
+            self.hang_up_late(at, late, response);
+        }
     }
 
     /// No answer at all to the INVITE.
@@ -75,13 +84,19 @@ impl Engine {
     /// A further 2xx to an INVITE that made a dialog: the same once more, which wants its ACK, or that of a second phone behind the same
     /// contact, which is hung up at once (RFC 3261 §13.2.2.4).
     fn answered_again(&mut self, at: At<'_>, dialog: &Dialog, response: &Response) {
-        let Ok(mut second) = Dialog::client(response, dialog.flow()) else { return };
-        self.acknowledge(&second, response);
+        let Ok(second) = Dialog::client(response, dialog.flow()) else { return };
         if second.remote_tag() != dialog.remote_tag() {
-            let mut bye = second.request(Method::Bye);
-            bye.headers.push(Name::Reason, cause::reason(Cause::AnsweredElsewhere));
-            self.endpoint.request(at.now.mono, second.flow(), bye, Owner::Nobody);
+            return self.hang_up_late(at, second, response);
         }
+        self.acknowledge(&second, response);
+    }
+
+    /// A dialog that nobody wants any more is acknowledged and ended.
+    fn hang_up_late(&mut self, at: At<'_>, mut late: Dialog, response: &Response) {
+        self.acknowledge(&late, response);
+        let mut bye = late.request(Method::Bye);
+        bye.headers.push(Name::Reason, cause::reason(Cause::AnsweredElsewhere));
+        self.endpoint.request(at.now.mono, late.flow(), bye, Owner::Nobody);
     }
 
     /// ACKs a 2xx.

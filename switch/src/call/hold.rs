@@ -125,8 +125,8 @@ impl Engine {
     /// Offers anew: now, or as soon as the exchange that is under way is over.
     pub(crate) fn reoffer(&mut self, at: At<'_>, id: LegId, reoffer: Reoffer) {
         let Some(leg) = self.table.leg(id) else { return };
-        let no = leg.call;
-        let other = self.offer_of(no, leg.side.other());
+        let (no, other) = (leg.call, leg.side.other());
+        let other = self.offer_agreed(no, other);
         let Some(leg) = self.table.leg_mut(id) else { return };
         let LegState::Up(up) = &mut leg.state else { return };
         if !matches!(up.exchange, Exchange::Settled) {

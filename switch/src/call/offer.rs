@@ -123,6 +123,17 @@ impl Engine {
         audio.map_or_else(Offer::everything, Offer::from_audio)
     }
 
+    /// The same without what a phone could, and has not agreed to: in an answered call it would not understand it.
+    pub(crate) fn offer_agreed(&self, no: CallNo, side: Side) -> Offer {
+        let mut offer = self.offer_of(no, side);
+        let leg = self.table.call(no).and_then(|call| call.party(side).leg()).and_then(|leg| self.table.leg(leg));
+        if let Some(both) = leg.and_then(|leg| Some(agreed(leg.audio.as_ref()?, leg.sdp.payloads()))).filter(has_sound)
+        {
+            offer.payloads = both;
+        }
+        offer
+    }
+
     /// Takes an offer of the phone's within a session, and says what is answered; nothing has changed after an error.
     pub(crate) fn take_offer(&mut self, id: LegId, offer: &Description, audio: Audio) -> Result<String, Status> {
         let Some(leg) = self.table.leg(id) else { return Err(Status(481)) };

@@ -248,6 +248,31 @@ impl Phone {
         self.call.as_ref().is_some_and(|call| call.agreement == Agreement::Settled && !call.is_changing())
     }
 
+    /// Who is at the other end, as far as this telephone knows: the number dialled, or the caller's.
+    pub fn far(&self) -> Option<&str> {
+        self.call.as_ref().map(|call| call.far.as_str())
+    }
+
+    /// The Call-ID of its call.
+    pub fn call_id(&self) -> Option<&str> {
+        self.call.as_ref().map(|call| call.dialog.call_id.as_str())
+    }
+
+    /// Whether it was put on hold by the other side.
+    pub fn is_held(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.held_by_other)
+    }
+
+    /// Where its sound comes from: what comes from elsewhere belongs to another call.
+    pub fn listens_to(&self) -> Option<SocketAddr> {
+        self.call.as_ref()?.stream.source()
+    }
+
+    /// The tag that this telephone gave its call.
+    pub fn tag(&self) -> Option<&str> {
+        self.call.as_ref().map(|call| call.dialog.local_tag.as_str())
+    }
+
     /// The tag that the other side gave the call, once it has: it names its dialog there.
     pub fn remote_tag(&self) -> Option<&str> {
         self.call.as_ref()?.dialog.remote_tag.as_deref()
@@ -486,7 +511,7 @@ impl Phone {
         match client.purpose {
             Purpose::Register { .. } => self.register_failed(now, 408),
             Purpose::Invite => self.invite_unanswered(branch),
-            Purpose::Reinvite | Purpose::Update => self.change_unanswered(now, branch),
+            Purpose::Reinvite | Purpose::Update => self.change_fails(now, branch, End::Lost),
             Purpose::Ask(ask) => self.tell(Event::Answer(ask, 408)),
             Purpose::Digit => self.digit_answered(now, 408),
             Purpose::Bye | Purpose::Cancel | Purpose::Within => {}

@@ -76,7 +76,7 @@ impl Engine {
             Indication::Cancel(_, Owner::Invite(leg), _) => self.cancelled(at, leg),
             Indication::Cancel(tx, ..) => self.cancelled_while_late(at, tx),
             Indication::Response(owner, response) => match owner {
-                Owner::Invite(leg) => self.invite_response(at, leg, &response),
+                Owner::Invite(leg) => self.invite_response(at, leg, &response, flow),
                 Owner::Reinvite(leg) => self.reinvite_response(at, leg, &response),
                 Owner::Update(leg) => self.update_response(at, leg, &response),
                 Owner::Display(leg) => self.display_response(at, leg, &response),

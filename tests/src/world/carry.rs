@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cas::cas::{Finding, Job, Work};
-use switch::demo::phone::{Config, Event, PhoneInput, PhoneOutput, Status, Transport};
+use switch::demo::phone::{Config, End, Event, PhoneInput, PhoneOutput, Status, Transport};
 use switch::node::{Channel, Flow, Input, Output, StreamId};
 
+use super::cast::Line;
 use super::network::below;
 use super::{Due, PhoneId, World, site, switch_address, trace};
 
@@ -72,16 +73,24 @@ impl World {
     fn send_from_node(&mut self, flow: Flow, bytes: Bytes) {
         let phone = match flow.channel {
             Channel::Tcp(stream) if self.visitors.contains_key(&stream) => None,
-            Channel::Udp => self.phones.iter().position(|line| line.phone.config().sip == flow.peer).map(PhoneId),
+            Channel::Udp => {
+                self.phones.iter().position(|line| line.phone.config().sip.ip() == flow.peer.ip()).map(PhoneId)
+            }
             Channel::Tcp(stream) => match self.streams.get(&stream) {
                 Some(stream) => Some(stream.phone),
-                // Cut a moment ago: the switch is about to be told.
-                None => return,
+                // Cut a moment ago: the switch is about to be told. What it says now, nobody hears.
+                None => {
+                    let of_peer = |line: &&mut Line| line.phone.config().sip.ip() == flow.peer.ip();
+                    for line in self.phones.iter_mut().filter(of_peer) {
+                        line.stale |= line.phone.status() != Status::Idle;
+                    }
+                    return self.shake();
+                }
             },
         };
         let name = phone.map_or_else(|| flow.peer.to_string(), |phone| self.phones[phone.0].name());
         self.note(|| format!("switch → {name}  {}", trace::sip(&bytes)));
-        if let Err(breach) = self.wire.leaves(&bytes) {
+        if let Err(breach) = self.wire.leaves(self.now.mono, stream_of(flow), &bytes) {
             self.fail(&breach);
         }
         match (phone, flow.channel) {
@@ -118,6 +127,10 @@ impl World {
                     if to.ip() != switch_address().ip() {
                         self.fail(&format!("the switch told a telephone to send its sound to {to}"));
                     }
+                    self.spoke(id, &bytes);
+                    if self.trace.is_full() {
+                        self.note(|| format!("rtp phone {} → {}, {} bytes", id.0, to.port(), bytes.len()));
+                    }
                     for delay in self.weather.copies(&mut self.random) {
                         self.schedule(delay, Due::Media(media::Port(to.port()), bytes.clone(), from));
                     }
@@ -125,6 +138,7 @@ impl World {
                 PhoneOutput::Sip(bytes, _) => self.send_from_phone(id, &bytes),
             }
         }
+        self.follow_call(id);
     }
 
     fn phone_event(&mut self, id: PhoneId, event: Event) {
@@ -133,12 +147,19 @@ impl World {
         if let Event::Malformed(why) = &event {
             self.fail(&format!("{name} cannot read what the switch sent: {why}"));
         }
+        let lost = matches!(event, Event::Ended(End::Lost) | Event::LeftAlone);
+        if lost && !self.phones[id.0].stale && self.is_unshaken() {
+            self.fail(&format!("{name} was left alone in calm weather: {event:?}"));
+        }
         self.phones[id.0].take_event(event);
     }
 
     fn send_from_phone(&mut self, id: PhoneId, bytes: &Bytes) {
         let name = self.phones[id.0].name();
         self.note(|| format!("{name} → switch  {}", trace::sip(bytes)));
+        if bytes.starts_with(b"SIP/2.0 3") {
+            self.redirects(id);
+        }
         let peer = self.phones[id.0].phone.config().sip;
         match self.phones[id.0].phone.config().transport {
             Transport::Udp => {
@@ -160,7 +181,7 @@ impl World {
             // Cut a moment ago: the telephone is about to be told.
             return;
         }
-        self.wire.arrives(Some(stream), bytes);
+        self.wire.arrives(self.now.mono, Some(stream), bytes);
         // A stream has no message boundaries: it may come in pieces.
         let middle = below(&mut self.random, bytes.len() as u32) as usize;
         for piece in [bytes.slice(..middle), bytes.slice(middle..)] {
@@ -188,11 +209,22 @@ impl World {
     pub(super) fn cut(&mut self, stream: StreamId, tell: bool) {
         let Some(state) = self.streams.remove(&stream) else { return };
         self.wire.broke(stream);
+        self.shake();
+        // A call that rings has lost its way to be cancelled.
+        let line = &mut self.phones[state.phone.0];
+        line.stale |= line.phone.status() == Status::Ringing;
         self.schedule_at(state.to_phone.max(self.now.mono), Due::Cut(state.phone, stream));
         if tell {
             let at = state.to_switch.max(self.now.mono);
             self.schedule_at(at, Due::Node(Box::new(Input::FlowClosed(stream))));
         }
+    }
+}
+
+fn stream_of(flow: Flow) -> Option<StreamId> {
+    match flow.channel {
+        Channel::Tcp(stream) => Some(stream),
+        Channel::Udp => None,
     }
 }
 

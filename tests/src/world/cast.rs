@@ -1,11 +1,12 @@
 //! The telephones of the world.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use switch::demo::phone::{Behaviour, Codec, Config, Ear, End, Event, Hold, Manners, Phone, Status, Talk, Transport};
 use switch::node::StreamId;
 
+use super::hearing::Talked;
 use super::{DOMAIN, World, site, switch_address};
 
 /// Events kept of one telephone.
@@ -67,6 +68,11 @@ pub(super) struct Line {
     pub(super) confirmed: Option<bool>,
     /// Its last call began before a restart: the switch knows nothing of it, and its ports may be another's.
     pub(super) stale: bool,
+    /// Its call, and the one before.
+    pub(super) call: Option<Talked>,
+    pub(super) call_before: Option<Talked>,
+    /// Since when it is in a call that the switch knows nothing of.
+    pub(super) orphaned: Option<Instant>,
     index: usize,
     events: Vec<Event>,
 }
@@ -114,7 +120,17 @@ impl World {
         };
         let seed = self.seed.wrapping_mul(31).wrapping_add(index as u64);
         let phone = Phone::new(config, seed);
-        self.phones.push(Line { phone, stream: None, confirmed: None, stale: false, index, events: Vec::new() });
+        self.phones.push(Line {
+            phone,
+            stream: None,
+            confirmed: None,
+            stale: false,
+            call: None,
+            call_before: None,
+            orphaned: None,
+            index,
+            events: Vec::new(),
+        });
         PhoneId(index)
     }
 
@@ -173,7 +189,7 @@ impl World {
     }
 
     /// Presses keys on a telephone.
-    pub(super) fn press<T>(&mut self, id: PhoneId, key: impl FnOnce(&mut Phone, std::time::Instant) -> T) -> T {
+    pub(super) fn press<T>(&mut self, id: PhoneId, key: impl FnOnce(&mut Phone, Instant) -> T) -> T {
         let pressed = key(&mut self.phones[id.0].phone, self.now.mono);
         self.drain_phone(id);
         pressed
@@ -233,6 +249,11 @@ impl World {
         self.phones[id.0].phone.behave(behaviour);
     }
 
+    /// Changes a telephone's manners.
+    pub fn teach(&mut self, id: PhoneId, manners: Manners) {
+        self.phones[id.0].phone.teach(manners);
+    }
+
     /// Pulls a telephone's plug.
     pub fn vanish(&mut self, id: PhoneId) {
         self.note(|| format!("phone {} vanishes", id.0));
@@ -241,6 +262,7 @@ impl World {
         if let Some(stream) = self.phones[id.0].stream.take() {
             self.cut(stream, true);
         }
+        self.follow_call(id);
     }
 
     /// Puts the plug back and registers.

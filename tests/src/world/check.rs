@@ -1,17 +1,24 @@
 //! The invariants of `ARCHITECTURE.md`, as they can be seen from outside.
 
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use cas::control::CallControl;
 use cas::store::{Directory, History, HistoryQuery, HistoryRecord, Registrations};
 use cas::time::Wall;
 use serde_json::{Map, Value};
-use switch::demo::phone::Behaviour;
+use switch::demo::phone::{Behaviour, Status};
 
 use super::cast::Line;
 use super::client::ClientId;
 use super::{PhoneId, World};
+
+/// After this a BYE or CANCEL has been sent as often as it may be.
+const ORPHANED: Duration = Duration::from_secs(100);
+
+/// In calm weather one that rings is told within this.
+const TOLD: Duration = Duration::from_secs(5);
 
 impl World {
     /// What must hold between any two steps.
@@ -34,6 +41,30 @@ impl World {
             if ear.timestamp_faults > 0 {
                 self.fail(&format!("{} heard a timestamp that did not advance", line.name()));
             }
+        }
+        self.check_phones_are_known();
+    }
+
+    /// A telephone in a call that the switch knows nothing of is told so, however bad the weather.
+    fn check_phones_are_known(&mut self) {
+        let now = self.now.mono;
+        for index in 0..self.phones.len() {
+            let line = &self.phones[index];
+            let rings = line.phone.status() == Status::Ringing;
+            let engine = self.node.engine();
+            let known =
+                line.phone.remote_tag().is_none_or(|tag| engine.holds_dialog(tag) && !(rings && engine.is_ending(tag)));
+            let most = if rings && self.is_unshaken() { TOLD } else { ORPHANED };
+            let orphaned = !known && !line.stale && line.phone.is_on();
+            let since = orphaned.then(|| line.orphaned.unwrap_or(now));
+            if since.is_some_and(|since| now - since > most) {
+                self.fail(&format!(
+                    "{} is {:?}, and nobody told it that the call is over",
+                    line.name(),
+                    line.phone.status()
+                ));
+            }
+            self.phones[index].orphaned = since;
         }
     }
 
@@ -71,7 +102,8 @@ impl World {
             let stored = self.stored_end(line);
             let breach = match line.confirmed {
                 Some(true) => stored.is_none(),
-                Some(false) => stored.is_some_and(|end| end > self.now.wall),
+                // What had ended, and a failing disk kept, lives again when the clock is set back.
+                Some(false) => !self.clock_was_set && stored.is_some_and(|end| end > self.now.wall),
                 None => false,
             };
             if breach {
@@ -112,6 +144,8 @@ impl World {
             }
             self.behave(id, Behaviour::Reject(486));
         }
+        // Whoever is in a call by now is so on both sides.
+        self.keep_sessions(ORPHANED + Duration::from_secs(40));
         // A make-call under way may still ring a phone, and a phone may find itself in a call that answers crossed.
         for _ in 0..6 {
             for index in 0..self.phones.len() {
@@ -127,7 +161,7 @@ impl World {
         if free != all || !self.is_quiet() {
             self.fail(&format!("with nobody in a call, {free} of {all} ports are free; quiet: {}", self.is_quiet()));
         }
-        if let Err(breach) = self.wire.settle() {
+        if let Err(breach) = self.wire.settle(self.now.mono) {
             self.fail(&breach);
         }
         if self.phones.iter().any(|line| !line.phone.is_quiet()) {
@@ -154,6 +188,15 @@ impl World {
     }
 
     fn check_clients_are_owed_nothing(&mut self) {
+        let known = |peer: &&SocketAddr| peer.ip().to_string().starts_with("10.0.7.");
+        if let Some(peer) = self.strangers.keys().find(known) {
+            self.fail(&format!("something was sent to {peer}, where nobody is"));
+        }
+        self.settle_flood();
+        let polls: Vec<_> = self.clients.iter().filter_map(|client| client.poll).collect();
+        if let Some(id) = self.unanswered.iter().find(|id| !polls.contains(id)) {
+            self.fail(&format!("the request {id:?} was never answered"));
+        }
         for client in &self.clients {
             if client.session.is_some() && !client.view.pending.is_empty() {
                 self.fail(&format!("{} never got the completion of {:?}", client.user, client.view.pending));
@@ -198,9 +241,13 @@ impl World {
         if status.calls + status.transactions + status.registrations > 0 {
             self.fail(&format!("with nobody there, the engine holds {status:?}"));
         }
+        if let Err(breach) = self.node.engine().is_at_rest() {
+            self.fail(&breach);
+        }
         let left = self.node.next_timeout().map(|at| at.saturating_duration_since(self.now.mono));
         // What counts failed attempts, and subscriptions nobody has come back for, may be forgotten later than this.
-        if left.is_some_and(|left| left < Duration::from_secs(5)) {
+        // Streams that are up have timers of their own.
+        if self.streams.is_empty() && left.is_some_and(|left| left < Duration::from_secs(5)) {
             self.fail(&format!("with nobody there, a timer is due in {left:?}"));
         }
         self.check_bindings_are_stored();

@@ -371,7 +371,7 @@ impl World {
         self.post_in(session, endpoint, body)
     }
 
-    fn post_in(&mut self, session: Option<String>, endpoint: Endpoint, body: Bytes) -> RequestId {
+    pub(super) fn post_in(&mut self, session: Option<String>, endpoint: Endpoint, body: Bytes) -> RequestId {
         let id = RequestId(self.next_request);
         self.next_request += 1;
         self.unanswered.insert(id);

@@ -26,6 +26,8 @@ pub(super) struct Plane {
     legs: BTreeMap<LegId, (Port, Option<WorkerId>)>,
     /// Legs that went from one worker to another.
     moves: usize,
+    /// When a leg was last opened at each port.
+    opened: BTreeMap<Port, Instant>,
     /// Legs that were joined, in the order they were named.
     joined: BTreeSet<(LegId, LegId)>,
     last_turn: Instant,
@@ -65,6 +67,7 @@ impl Plane {
             workers: ports.iter().map(|(id, _)| (*id, Worker::new(now, SystemTime::UNIX_EPOCH))).collect(),
             air: Air { bound: ports.iter().map(|(_, port)| *port).collect(), ..Air::default() },
             legs: BTreeMap::new(),
+            opened: BTreeMap::new(),
             moves: 0,
             joined: BTreeSet::new(),
             last_turn: now,
@@ -80,6 +83,23 @@ impl Plane {
     /// The ports where a leg is.
     pub(super) fn ports(&self) -> Vec<Port> {
         self.legs.values().map(|(port, _)| *port).collect()
+    }
+
+    /// When a leg was last opened at this port.
+    pub(super) fn opened(&self, port: u16) -> Option<Instant> {
+        self.opened.get(&Port(port)).copied()
+    }
+
+    /// A port that is in use.
+    pub(super) fn used(&self) -> Option<Port> {
+        self.legs.values().next().map(|(port, _)| *port)
+    }
+
+    /// A leg of this worker that is neither of these.
+    pub(super) fn another(&self, worker: WorkerId, a: LegId, b: LegId) -> Option<LegId> {
+        let other =
+            |(leg, (_, at)): &(&LegId, &(Port, Option<WorkerId>))| *at == Some(worker) && **leg != a && **leg != b;
+        self.legs.iter().find(other).map(|(leg, _)| *leg)
     }
 
     /// Whether these two legs were joined.
@@ -100,6 +120,7 @@ impl Plane {
                 if !self.air.bound.contains(port) || self.legs.values().any(|(used, _)| used == port) {
                     return Err(format!("a leg was opened at port {}, which is not free", port.0));
                 }
+                self.opened.insert(*port, now);
                 if self.legs.insert(*leg, (*port, Some(to))).is_some() {
                     return Err(format!("leg {} was opened twice", leg.0));
                 }

@@ -14,6 +14,8 @@ use super::DOMAIN;
 
 /// The users, each with one device and number; `admin` has neither.
 pub(super) const USERS: [&str; 4] = ["501", "502", "503", "504"];
+/// A login that nobody has.
+pub(super) const NOBODY: &str = "nobody";
 const REALM: &str = "switch.local";
 
 /// What a test's argon2 makes of a password.

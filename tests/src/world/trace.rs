@@ -1,11 +1,18 @@
 //! What happened last, for the report of a failure.
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 /// Lines kept, and in a replay.
 const KEPT: usize = 120;
 const KEPT_IN_REPLAY: usize = 100_000;
+
+/// Whether messages are shown as they are, and sound too.
+fn is_full() -> bool {
+    static FULL: OnceLock<bool> = OnceLock::new();
+    *FULL.get_or_init(|| std::env::var_os("WORLD_WIRE").is_some())
+}
 
 /// The last things that happened.
 #[derive(Debug)]
@@ -19,6 +26,11 @@ impl Trace {
     pub(super) fn new(start: Instant) -> Trace {
         let replay = std::env::var_os("WORLD_SEED").is_some();
         Trace { start, kept: if replay { KEPT_IN_REPLAY } else { KEPT }, lines: VecDeque::new() }
+    }
+
+    /// Whether every packet of sound is noted.
+    pub(super) fn is_full(&self) -> bool {
+        is_full()
     }
 
     pub(super) fn note(&mut self, now: Instant, line: impl FnOnce() -> String) {
@@ -36,9 +48,12 @@ impl Trace {
     }
 }
 
-/// A SIP message in a line: its start, whose it is, and its number.
+/// A SIP message in a line: its start, whose it is, and its number. As it is where WORLD_WIRE is set.
 pub(super) fn sip(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
+    if is_full() {
+        return text.into_owned();
+    }
     let start = text.lines().next().unwrap_or_default();
     let call_id = header(&text, "Call-ID").unwrap_or_default();
     let cseq = header(&text, "CSeq").unwrap_or_default();
@@ -53,6 +68,7 @@ pub(super) fn header<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let short = match name {
         "Call-ID" => "i",
         "Via" => "v",
+        "To" => "t",
         _ => name,
     };
     text.lines().skip(1).take_while(|line| !line.is_empty()).find_map(|line| {

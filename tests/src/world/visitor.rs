@@ -31,7 +31,7 @@ impl World {
     /// Sends bytes on such a connection.
     pub fn send_on(&mut self, stream: StreamId, bytes: &[u8]) {
         if bytes.starts_with(b"INVITE ") {
-            self.wire.arrives(Some(stream), bytes);
+            self.wire.arrives(self.now.mono, Some(stream), bytes);
         }
         self.tell_node(Input::Stream(stream, Bytes::copy_from_slice(bytes)));
     }

@@ -1,10 +1,13 @@
 //! The random walk: each step somebody does something, or time passes.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use switch::demo::phone::{Ask, Behaviour, Codec, Hold, Status, Talk, Transport};
-use switch::node::StreamId;
+use switch::demo::phone::{
+    Answers, Ask, Behaviour, Codec, Deaf, Digits, Hold, Manners, Phone, Reliable, SessionTimer, Status, Talk, Transport,
+};
 
 use super::client::ClientId;
 use super::disk::Disk;
@@ -13,8 +16,37 @@ use super::{Handset, PhoneId, World, ports, site};
 
 /// What may be dialled: users, one who is not there, nobody's number, and the echo.
 const NUMBERS: [&str; 7] = ["501", "502", "503", "504", "502", "999", "*43"];
+/// Two for each user.
+const MOST_PHONES: usize = 8;
 /// The telephony actions of a call.
 const ACTIONS: [&str; 4] = ["drop", "hold", "unhold", "send-digits"];
+
+/// What a walk has seen, so that one that sees nothing is found out.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Walked {
+    /// Calls that were found as their clients had been told.
+    pub compared: usize,
+    /// Telephones that were found to hear their partner.
+    pub listened: usize,
+}
+
+impl Walked {
+    /// That of another walk besides.
+    pub fn add(&mut self, other: Walked) {
+        self.compared += other.compared;
+        self.listened += other.listened;
+    }
+}
+
+impl fmt::Display for Walked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} calls were as their clients knew them, {} telephones heard their partner",
+            self.compared, self.listened
+        )
+    }
+}
 
 impl World {
     /// A world of its own for this seed: cast, clients and weather.
@@ -22,36 +54,77 @@ impl World {
         // One media worker, two, or so many that most legs that talk have to be brought together.
         let workers = [1, 2, 12, 24][seed as usize % 4];
         let mut world = World::with(seed, |settings| settings.ports = ports(workers));
-        let handsets = [("501", false), ("502", false), ("503", true), ("502", false), ("504", false)];
-        for (user, tcp) in handsets {
-            let pcma_first = world.chance(30);
-            let handset = Handset {
-                transport: if tcp { Transport::Tcp } else { Transport::Udp },
-                codecs: if pcma_first {
-                    vec![Codec::Pcma, Codec::Pcmu, Codec::Event]
-                } else {
-                    vec![Codec::G722, Codec::Pcmu, Codec::Event]
-                },
-                behaviour: world.behaviour(),
-                talk: Talk::Sparse,
-                hold: if world.chance(50) { Hold::SendOnly } else { Hold::Inactive },
-                expires: 60 + below(&mut world.random, 600),
-                auto_answer: world.chance(60),
-                ..Handset::of(user)
-            };
+        for at in 0..MOST_PHONES.min(4 + below(&mut world.random, 5) as usize) {
+            let handset = world.handset(site::USERS[at % site::USERS.len()]);
             let phone = world.add_phone(handset);
             world.register(phone);
         }
         for user in site::USERS.into_iter().take(3) {
             world.log_in(user);
         }
-        world.weather = Weather::random(&mut world.random);
+        let weather = Weather::random(&mut world.random);
+        world.set_weather(weather);
         world
     }
 
-    /// So many random acts, the invariants checked after each, and at the end that nothing is left. How many calls were found as their
-    /// clients had been told.
-    pub fn walk(mut self, steps: u64) -> usize {
+    fn handset(&mut self, user: &'static str) -> Handset {
+        Handset {
+            transport: if self.chance(25) { Transport::Tcp } else { Transport::Udp },
+            codecs: if self.chance(30) {
+                vec![Codec::Pcma, Codec::Pcmu, Codec::Event]
+            } else {
+                vec![Codec::G722, Codec::Pcmu, Codec::Event]
+            },
+            behaviour: self.behaviour(),
+            talk: Talk::Sparse,
+            hold: self.choose(&[Hold::SendOnly, Hold::Inactive, Hold::Zero]),
+            expires: 60 + below(&mut self.random, 600),
+            auto_answer: self.chance(60),
+            manners: self.manners(),
+            ..Handset::of(user)
+        }
+    }
+
+    /// Two of five telephones are plain; the others know more, or behave worse.
+    fn manners(&mut self) -> Manners {
+        if self.chance(40) {
+            return Manners::default();
+        }
+        let timer = SessionTimer {
+            expires: 90 + below(&mut self.random, 300),
+            min: 90 + below(&mut self.random, 2) * below(&mut self.random, 200),
+            refreshes: self.chance(50),
+        };
+        Manners {
+            reliable: match below(&mut self.random, 20) {
+                0 => Reliable::Required,
+                1..8 => Reliable::Supported,
+                _ => Reliable::Never,
+            },
+            early_media: self.chance(30),
+            late_offer: self.chance(15),
+            update: self.chance(40),
+            timer: self.chance(30).then_some(timer),
+            digits: self.choose(&[Digits::Rtp, Digits::Rtp, Digits::Relay, Digits::Plain]),
+            deaf: match below(&mut self.random, 30) {
+                0 => Deaf::Always,
+                1..4 => Deaf::AtFirst(1 + below(&mut self.random, 3)),
+                _ => Deaf::No,
+            },
+            answers: match below(&mut self.random, 20) {
+                0 => Answers::Forked,
+                1 | 2 => Answers::Twice,
+                _ => Answers::Once,
+            },
+            elsewhere: if self.chance(20) { vec!["504".into(), "503".into()] } else { Vec::new() },
+            second_contact: self.chance(10).then_some(5070),
+            slow: Duration::from_millis(if self.chance(20) { u64::from(below(&mut self.random, 3000)) } else { 0 }),
+            ptime: self.choose(&[0, 0, 20, 40]),
+        }
+    }
+
+    /// So many random acts, the invariants checked after each, and at the end that nothing is left.
+    pub fn walk(mut self, steps: u64) -> Walked {
         for step in 0..steps {
             self.step = step;
             self.act();
@@ -60,7 +133,7 @@ impl World {
             self.check();
         }
         self.quiesce();
-        self.calls_compared
+        Walked { compared: self.calls_compared, listened: self.listened }
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -83,22 +156,24 @@ impl World {
     }
 
     fn behaviour(&mut self) -> Behaviour {
-        match below(&mut self.random, 10) {
+        match below(&mut self.random, 20) {
             0 => Behaviour::Reject(486),
             1 => Behaviour::Reject(603),
-            2 | 3 => Behaviour::Ring,
+            2 => Behaviour::Reject(302),
+            3 => Behaviour::Reject(503),
+            4..8 => Behaviour::Ring,
             _ => Behaviour::Answer(Duration::from_millis(u64::from(below(&mut self.random, 1500)))),
         }
     }
 
     fn act(&mut self) {
         match below(&mut self.random, 100) {
-            0..50 => self.act_at_a_phone(),
-            50..92 => {
+            0..52 => self.act_at_a_phone(),
+            52..88 => {
                 let client = ClientId(below(&mut self.random, self.clients.len() as u32) as usize);
                 self.act_as_client(client);
             }
-            92..95 => {
+            88..90 => {
                 let phone = self.some_phone();
                 if self.phone(phone).is_on() {
                     self.vanish(phone);
@@ -106,15 +181,13 @@ impl World {
                     self.come_back(phone);
                 }
             }
-            95..97 => self.cut_a_stream(),
-            97..98 => self.restart(),
-            98..99 => self.change_disk(),
-            _ => self.weather = Weather::random(&mut self.random),
+            90..94 => self.listen_in(),
+            _ => self.befall(),
         }
     }
 
     /// The disk becomes full, fails, or recovers; now and then it takes longer than a phone waits.
-    fn change_disk(&mut self) {
+    pub(super) fn change_disk(&mut self) {
         self.disk = Disk::random(&mut self.random);
         let most = if self.chance(70) { 1 } else { 6_000 };
         self.store_delay = Duration::from_millis(u64::from(below(&mut self.random, most)));
@@ -129,48 +202,81 @@ impl World {
     /// What a person would do with the telephone as it is; now and then what makes no sense.
     fn act_at_a_phone(&mut self) {
         let phone = self.some_phone();
-        match (self.phone(phone).status(), below(&mut self.random, 10)) {
-            (Status::Idle, 0..6) => {
+        match (self.phone(phone).status(), below(&mut self.random, 20)) {
+            (Status::Idle, 0..12) => {
                 let number = self.choose(&NUMBERS);
                 self.call(phone, number);
             }
-            (Status::Idle, 6) => {
+            (Status::Idle, 12) => {
                 let behaviour = self.behaviour();
                 self.behave(phone, behaviour);
             }
-            (Status::Idle, 7) => self.unregister(phone),
-            (Status::Idle, 8) => {
-                self.press(phone, |phone, now| phone.ask(now, Ask::Options, false));
+            (Status::Idle, 13) => {
+                let second_contact = self.phone(phone).config().manners.second_contact;
+                let manners = Manners { second_contact, ..self.manners() };
+                self.teach(phone, manners);
             }
+            (Status::Idle, 14 | 15) => self.unregister(phone),
+            (Status::Idle, 16 | 17) => self.ask_something(phone, false),
             (Status::Idle, _) => self.register(phone),
-            (Status::Ringing, 0..6) => {
+            (Status::Ringing, 0..10) => {
                 self.answer(phone);
             }
-            (Status::Ringing, 6..8) => {
+            (Status::Ringing, 10..14) => {
                 self.reject(phone, 486);
             }
-            (Status::Talking { held: false }, 0..4) => {
+            (Status::Talking { .. }, at @ 0..14) => self.act_in_a_call(phone, at),
+            (Status::Calling { ringing: true } | Status::Ringing, 14) => {
                 self.hold(phone);
             }
-            (Status::Talking { held: true }, 0..5) => {
-                self.resume(phone);
-            }
-            (Status::Talking { held: false }, 4..6) => {
-                self.dial_digits(phone, "4#");
-            }
-            (Status::Calling { .. }, 0..7) => {}
+            (Status::Calling { .. }, 0..12) => {}
             _ => {
                 self.hang_up(phone);
             }
         }
     }
 
-    fn cut_a_stream(&mut self) {
-        let streams: Vec<StreamId> = self.streams.keys().copied().collect();
-        if !streams.is_empty() {
-            let stream = self.choose(&streams);
-            self.cut(stream, true);
+    fn act_in_a_call(&mut self, phone: PhoneId, at: u32) {
+        let held = self.phone(phone).status() == Status::Talking { held: true };
+        match at {
+            0..4 if held => {
+                self.resume(phone);
+            }
+            0..4 => {
+                self.hold(phone);
+            }
+            4..6 => {
+                self.dial_digits(phone, "4#");
+            }
+            6 => {
+                self.press(phone, Phone::reorder);
+            }
+            7 => {
+                let rtp =
+                    SocketAddr::new(self.phone(phone).config().rtp.ip(), 4000 + 2 * below(&mut self.random, 50) as u16);
+                self.press(phone, |phone, now| phone.move_to(now, rtp));
+            }
+            8 => {
+                self.press(phone, Phone::refresh);
+            }
+            9 => {
+                self.press(phone, Phone::ask_for_offer);
+            }
+            10 => {
+                self.press(phone, Phone::take_back);
+            }
+            11 => {
+                // Somebody changes his mind in the middle of a change.
+                self.hold(phone);
+                self.hang_up(phone);
+            }
+            _ => self.ask_something(phone, true),
         }
+    }
+
+    fn ask_something(&mut self, phone: PhoneId, within: bool) {
+        let ask = self.choose(&Ask::ALL);
+        self.press(phone, |phone, now| phone.ask(now, ask, within));
     }
 
     fn act_as_client(&mut self, client: ClientId) {

@@ -1,74 +1,293 @@
-//! What is watched on the wire: every INVITE that reached the switch gets exactly one final response.
+//! What is watched on the wire: every request that reached the switch gets one final response, every 2xx its ACK, and nothing is sent more
+//! often, or sooner again, than RFC 3261 lets it be.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use switch::node::StreamId;
 
 use super::trace::header;
 
-/// The INVITEs that reached the switch, by branch and source.
+const T1: Duration = Duration::from_millis(500);
+const T2: Duration = Duration::from_secs(4);
+/// Sendings of an INVITE in 64·T1 (timer A), and of anything else (timers E, G, and the 2xx).
+const INVITES: u32 = 7;
+const OTHERS: u32 = 11;
+/// How long what is over is remembered, and how long an answer may be owed.
+const MEMORY: Duration = Duration::from_secs(200);
+/// How long ago the last request may have come that is not answered yet, with nothing else under way.
+const UNDER_WAY: Duration = Duration::from_secs(10);
+/// A PRACK takes no longer than a message on a stream is under way.
+const AT_ONCE: Duration = Duration::from_secs(2);
+/// A 2xx that comes later than this after its INVITE may find nobody (timers B and M).
+const AWAITED: Duration = Duration::from_secs(30);
+
+/// The messages of the world, by branch and method.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    invites: BTreeMap<String, Invite>,
+    /// Requests that reached the switch.
+    asked: BTreeMap<(String, String), Asked>,
+    /// Requests of the switch.
+    sent: BTreeMap<(String, String), Sent>,
+    /// Final responses to the switch's INVITEs: a 2xx by dialog and number, a refusal by branch.
+    finals: BTreeMap<String, Final>,
+    /// Dialogs that the switch has hung up: what is answered within them later needs no ACK.
+    hung_up: BTreeMap<(String, String), Instant>,
+    /// Reliable provisional responses that wait for their PRACK, by Call-ID.
+    unpracked: BTreeMap<String, Instant>,
+    watched: u32,
 }
 
 #[derive(Debug)]
-struct Invite {
+struct Asked {
     stream: Option<StreamId>,
+    at: Instant,
+    arrivals: u32,
     answer: Option<u16>,
+    answers: u32,
+}
+
+#[derive(Debug)]
+struct Sent {
+    stream: Option<StreamId>,
+    first: Instant,
+    last: Instant,
+    times: u32,
+}
+
+#[derive(Debug)]
+struct Final {
+    stream: Option<StreamId>,
+    at: Instant,
+    arrivals: u32,
+    acks: u32,
+    /// Whether somebody must be waiting for it.
+    awaited: bool,
+}
+
+/// What is looked at in a message.
+struct Seen {
+    /// `None`: a request.
+    status: Option<u16>,
+    branch: String,
+    method: String,
+    /// Names the INVITE's dialog and number.
+    dialog: String,
+    call_id: String,
+    tag: String,
+    /// A provisional response that wants a PRACK (RFC 3262).
+    reliable: bool,
 }
 
 impl Wire {
     /// A message reaches the switch.
-    pub(super) fn arrives(&mut self, stream: Option<StreamId>, bytes: &[u8]) {
-        if !bytes.starts_with(b"INVITE ") {
-            return;
-        }
-        let text = String::from_utf8_lossy(bytes);
-        if let Some(branch) = branch(&text) {
-            self.invites.entry(branch.to_owned()).or_insert(Invite { stream, answer: None });
+    pub(super) fn arrives(&mut self, now: Instant, stream: Option<StreamId>, bytes: &[u8]) {
+        let Some(seen) = Seen::of(bytes) else { return };
+        match seen.status {
+            None if seen.method == "ACK" => {}
+            None => {
+                let asked = self.asked.entry((seen.branch, seen.method)).or_insert(Asked {
+                    stream,
+                    at: now,
+                    arrivals: 0,
+                    answer: None,
+                    answers: 0,
+                });
+                asked.arrivals += 1;
+            }
+            Some(100..200) if seen.reliable => {
+                let over = self.hung_up.contains_key(&(seen.call_id.clone(), String::new()));
+                if !over && self.sent.contains_key(&(seen.branch, seen.method)) {
+                    self.unpracked.entry(seen.call_id).or_insert(now);
+                }
+            }
+            Some(200..) if seen.method == "INVITE" => {
+                self.ringing_ends(now, &seen.call_id);
+                let invite = self.sent.get(&(seen.branch.clone(), seen.method.clone()));
+                let over = self.hung_up.contains_key(&(seen.call_id.clone(), seen.tag.clone()));
+                let awaited = !over && invite.is_some_and(|invite| now - invite.first < AWAITED);
+                let arrived = self.finals.entry(seen.acknowledged()).or_insert(Final {
+                    stream,
+                    at: now,
+                    arrivals: 0,
+                    acks: 0,
+                    awaited,
+                });
+                arrived.arrivals += 1;
+            }
+            Some(_) => {}
         }
     }
 
-    /// The switch sends a message. `Err`: a second, different final response.
-    pub(super) fn leaves(&mut self, bytes: &[u8]) -> Result<(), String> {
-        let Some(rest) = bytes.strip_prefix(b"SIP/2.0 ") else { return Ok(()) };
-        let text = String::from_utf8_lossy(bytes);
-        let status = String::from_utf8_lossy(&rest[..3]).parse::<u16>().map_err(|_| "no status".to_owned())?;
-        let of_invite = header(&text, "CSeq").is_some_and(|cseq| cseq.ends_with("INVITE"));
-        let Some(known) = branch(&text).and_then(|branch| self.invites.get_mut(branch)) else { return Ok(()) };
-        if !of_invite || status < 200 {
-            return Ok(());
+    /// The switch sends a message, on this stream or as a datagram. `Err`: how it breaks the rules.
+    pub(super) fn leaves(&mut self, now: Instant, stream: Option<StreamId>, bytes: &[u8]) -> Result<(), String> {
+        self.watched += 1;
+        if self.watched.is_multiple_of(256) {
+            self.forget_before(now)?;
         }
-        match known.answer {
-            Some(before) if before != status => Err(format!("an INVITE was answered {before} and then {status}")),
-            _ => {
-                known.answer = Some(status);
-                Ok(())
-            }
+        if let Some((call_id, _)) = self.unpracked.iter().find(|(_, at)| now - **at > AT_ONCE) {
+            return Err(format!("the reliable answer in {call_id} was not acknowledged"));
+        }
+        let Some(seen) = Seen::of(bytes) else { return Ok(()) };
+        match seen.status {
+            Some(status @ 200..) => self.answered(seen, status, stream.is_some()),
+            Some(_) => Ok(()),
+            None if seen.method == "ACK" => self.acknowledged(&seen),
+            None => self.requested(now, seen, stream),
+        }
+    }
+
+    fn ringing_ends(&mut self, now: Instant, call_id: &str) {
+        self.unpracked.remove(call_id);
+        self.hung_up.insert((call_id.to_owned(), String::new()), now);
+    }
+
+    fn answered(&mut self, seen: Seen, status: u16, on_stream: bool) -> Result<(), String> {
+        let Some(asked) = self.asked.get_mut(&(seen.branch, seen.method.clone())) else { return Ok(()) };
+        let method = &seen.method;
+        if let Some(before) = asked.answer.filter(|before| *before != status) {
+            return Err(format!("a {method} was answered {before} and then {status}"));
+        }
+        asked.answer = Some(status);
+        asked.answers += 1;
+        let repeated = method == "INVITE" && (status < 300 || !on_stream);
+        let most = asked.arrivals + if repeated { OTHERS - 1 } else { 0 };
+        match asked.answers > most {
+            true => Err(format!("a {method} that came {} times was answered {} times", asked.arrivals, asked.answers)),
+            false => Ok(()),
+        }
+    }
+
+    fn acknowledged(&mut self, seen: &Seen) -> Result<(), String> {
+        let known = match self.finals.get_mut(&seen.dialog) {
+            Some(accepted) => accepted,
+            None => match self.finals.get_mut(&seen.branch) {
+                Some(refused) => refused,
+                None => return Ok(()),
+            },
+        };
+        known.acks += 1;
+        match known.acks > known.arrivals {
+            true => Err(format!("{} answers were acknowledged {} times", known.arrivals, known.acks)),
+            false => Ok(()),
+        }
+    }
+
+    fn requested(&mut self, now: Instant, seen: Seen, stream: Option<StreamId>) -> Result<(), String> {
+        match seen.method.as_str() {
+            "PRACK" => drop(self.unpracked.remove(&seen.call_id)),
+            "CANCEL" => self.ringing_ends(now, &seen.call_id),
+            _ => {}
+        }
+        if seen.method == "BYE" {
+            self.hung_up.insert((seen.call_id.clone(), seen.tag.clone()), now);
+        }
+        let method = seen.method.clone();
+        let key = (seen.branch, seen.method);
+        let Some(sent) = self.sent.get_mut(&key) else {
+            self.sent.insert(key, Sent { stream, first: now, last: now, times: 1 });
+            return Ok(());
+        };
+        let invite = method == "INVITE";
+        let doubled = T1 * 2u32.pow(sent.times.min(10) - 1);
+        let least = if invite { doubled } else { doubled.min(T2) };
+        let passed = now - sent.last;
+        sent.last = now;
+        sent.times += 1;
+        if stream.is_some() {
+            return Err(format!("a {method} was sent again on a stream"));
+        }
+        if passed < least {
+            return Err(format!("a {method} was sent again after {passed:?}, the {} time", sent.times));
+        }
+        match sent.times > if invite { INVITES } else { OTHERS } {
+            true => Err(format!("a {method} was sent {} times", sent.times)),
+            false => Ok(()),
         }
     }
 
     /// A connection broke, and with it the way of the answers.
     pub(super) fn broke(&mut self, stream: StreamId) {
-        self.invites.retain(|_, invite| invite.stream != Some(stream));
+        self.asked.retain(|_, asked| asked.stream != Some(stream));
+        // Who is asked on it is given up: an answer by another connection finds nobody.
+        self.sent.retain(|_, sent| sent.stream != Some(stream));
+        self.finals.retain(|_, arrived| arrived.stream != Some(stream));
+        self.unpracked.clear();
     }
 
-    /// Nothing is under way any more. `Err`: an INVITE without a final response.
-    pub(super) fn settle(&mut self) -> Result<(), String> {
-        let open = self.invites.iter().find(|(_, invite)| invite.answer.is_none()).map(|(branch, _)| branch.clone());
-        self.invites.clear();
-        open.map_or(Ok(()), |branch| Err(format!("the INVITE {branch} was never answered")))
+    /// What is over is forgotten. `Err`: something is owed for too long. An INVITE may ring.
+    fn forget_before(&mut self, now: Instant) -> Result<(), String> {
+        let owed = |((branch, method), asked): (&(String, String), &Asked)| {
+            (asked.answer.is_none() && method != "INVITE" && now - asked.at > MEMORY)
+                .then(|| format!("the {method} {branch} is not answered"))
+        };
+        if let Some(breach) = self.asked.iter().find_map(owed) {
+            return Err(breach);
+        }
+        self.owes_no_ack(now)?;
+        self.asked.retain(|_, asked| asked.answer.is_none() || now - asked.at < MEMORY);
+        self.sent.retain(|(_, method), sent| now - sent.last < if method == "INVITE" { 2 * MEMORY } else { MEMORY });
+        self.finals.retain(|_, arrived| now - arrived.at < MEMORY);
+        self.hung_up.retain(|_, at| now - *at < MEMORY);
+        Ok(())
+    }
+
+    fn owes_no_ack(&self, now: Instant) -> Result<(), String> {
+        let owed =
+            |(_, arrived): &(&String, &Final)| arrived.awaited && arrived.acks == 0 && now - arrived.at > MEMORY / 2;
+        self.finals
+            .iter()
+            .find(owed)
+            .map_or(Ok(()), |(name, _)| Err(format!("the answer {name} was never acknowledged")))
+    }
+
+    /// Nothing is under way any more. `Err`: a request without a final response, an answer without its ACK.
+    pub(super) fn settle(&mut self, now: Instant) -> Result<(), String> {
+        let open = |(_, asked): &(&(String, String), &Asked)| asked.answer.is_none() && now - asked.at > UNDER_WAY;
+        if let Some(((branch, method), _)) = self.asked.iter().find(open) {
+            return Err(format!("the {method} {branch} was never answered"));
+        }
+        self.owes_no_ack(now)?;
+        self.forget();
+        Ok(())
     }
 
     /// The switch was restarted: what it had not answered, it never will.
     pub(super) fn forget(&mut self) {
-        self.invites.clear();
+        self.asked.clear();
+        self.sent.clear();
+        self.finals.clear();
+        self.hung_up.clear();
+        self.unpracked.clear();
     }
 }
 
-fn branch(text: &str) -> Option<&str> {
-    let via = header(text, "Via")?;
-    let start = via.find("branch=")? + "branch=".len();
-    via[start..].split([';', ',']).next()
+impl Seen {
+    fn of(bytes: &[u8]) -> Option<Seen> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let status = text.strip_prefix("SIP/2.0 ").and_then(|rest| rest.get(..3)?.parse().ok());
+        let (number, method) = header(text, "CSeq")?.split_once(' ')?;
+        let call_id = header(text, "Call-ID")?;
+        let tag = header(text, "To")?.split_once("tag=").map_or("", |(_, tag)| tag.split(';').next().unwrap_or(tag));
+        let via = header(text, "Via")?;
+        let start = via.find("branch=")? + "branch=".len();
+        let branch = via[start..].split([';', ',']).next()?;
+        Some(Seen {
+            status,
+            branch: branch.to_owned(),
+            method: method.trim().to_owned(),
+            dialog: format!("{call_id} {number} {tag}"),
+            call_id: call_id.to_owned(),
+            tag: tag.to_owned(),
+            reliable: header(text, "RSeq").is_some() && header(text, "Require").is_some(),
+        })
+    }
+
+    /// What its ACK is known by.
+    fn acknowledged(&self) -> String {
+        match self.status {
+            Some(200..300) => self.dialog.clone(),
+            _ => self.branch.clone(),
+        }
+    }
 }

@@ -16,6 +16,7 @@ const OPUS: usize = opus::FRAME / SAMPLES;
 /// Speaks a tone without end.
 #[derive(Debug)]
 pub(super) struct Mouth {
+    hz: u32,
     narrow: Sine,
     wide: Sine,
     opus: Option<opus::Encoder>,
@@ -24,7 +25,7 @@ pub(super) struct Mouth {
 impl Mouth {
     pub(super) fn new(hz: u32) -> Mouth {
         let rate = RATE * OPUS as u32;
-        Mouth { narrow: Sine::new(hz, RATE), wide: Sine::new(hz, rate), opus: None }
+        Mouth { hz, narrow: Sine::new(hz, RATE), wide: Sine::new(hz, rate), opus: None }
     }
 
     /// The next 20 ms.
@@ -32,8 +33,8 @@ impl Mouth {
         match codec {
             Codec::Pcmu => self.g711(Law::Mu),
             Codec::Pcma => self.g711(Law::A),
-            // There is no coder for it yet: this is silence.
-            Codec::G722 => vec![0xfa; SAMPLES],
+            // There is no coder for it yet: this is no sound, but tells whose it is.
+            Codec::G722 => vec![self.hz as u8; SAMPLES],
             Codec::Opus => self.opus(),
             Codec::Event => Vec::new(),
         }

@@ -20,6 +20,8 @@ use super::{Head, Status};
 /// A call, from the first INVITE to the last word about it.
 #[derive(Debug)]
 pub(super) struct Call {
+    /// The number dialled, or the caller's.
+    pub(super) far: String,
     pub(super) dialog: Dialog,
     pub(super) phase: Phase,
     pub(super) stream: Stream,

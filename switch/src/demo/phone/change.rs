@@ -193,7 +193,8 @@ impl Phone {
                 self.end_change();
                 self.change(now, want);
             }
-            408 | 481 => self.change_unanswered(now, branch),
+            481 => self.change_fails(now, branch, End::There),
+            408 => self.change_fails(now, branch, End::Lost),
             405 | 501 if !invite => {
                 // It does not know UPDATE after all.
                 if let Some(call) = &mut self.call {
@@ -252,13 +253,13 @@ impl Phone {
         }
     }
 
-    /// A change was not answered: the dialog is over (RFC 3261 §12.2.1.2).
-    pub(super) fn change_unanswered(&mut self, now: Instant, branch: &str) {
+    /// A change was not answered, or 481: the dialog is over (RFC 3261 §12.2.1.2).
+    pub(super) fn change_fails(&mut self, now: Instant, branch: &str, how: End) {
         let Some(call) = &self.call else { return };
         match (&call.phase, &call.change) {
             (Phase::Talking(_), Change::Pending { branch: own, .. }) if own == branch => {
                 self.bye(now);
-                self.end(End::Lost);
+                self.end(how);
             }
             (_, Change::Pending { branch: own, .. }) if own == branch => self.end_change(),
             _ => {}
@@ -277,7 +278,6 @@ impl Phone {
 
     /// A re-INVITE of the other side (RFC 3261 §14.2).
     pub(super) fn receive_reinvite(&mut self, now: Instant, key: &(String, String), request: &Request) {
-        let offer = self.read(&request.body);
         let Some(call) = &mut self.call else { return self.refuse(now, key, 487) };
         if call.is_changing() {
             return self.refuse(now, key, 491);
@@ -292,6 +292,7 @@ impl Phone {
             return;
         }
         let mut extra = self.session_asked(now, request);
+        let offer = self.read(&request.body);
         let offered = offer.is_none();
         let body = match offer {
             Some(offer) => self.take_offer(now, &offer),
@@ -308,12 +309,13 @@ impl Phone {
 
     /// An UPDATE of the other side (RFC 3311 §5.2).
     pub(super) fn receive_update(&mut self, now: Instant, key: &(String, String), request: &Request) {
-        let offer = self.read(&request.body);
+        // An offer that is refused leaves no trace: the next one follows the one before it.
+        let offers = !request.body.is_empty();
         let Some(call) = &self.call else { return self.refuse(now, key, 481) };
-        if offer.is_some() && call.is_offering() {
+        if offers && call.is_offering() {
             return self.refuse(now, key, 491);
         }
-        if offer.is_some() && call.agreement != Agreement::Settled {
+        if offers && call.agreement != Agreement::Settled {
             self.respond(now, key, 500, vec![Header::RetryAfter("1".into())], None);
             return;
         }
@@ -322,7 +324,7 @@ impl Phone {
             return;
         }
         let mut extra = self.session_asked(now, request);
-        let body = match offer {
+        let body = match self.read(&request.body) {
             Some(offer) => match self.take_offer(now, &offer) {
                 Some(body) => Some(Body::sdp(body)),
                 None => return self.refuse(now, key, 488),

@@ -234,7 +234,7 @@ impl Phone {
             Behaviour::Answer(after) => Some(now + after),
             Behaviour::Ring | Behaviour::Reject(_) => None,
         };
-        let mut call = self.new_call(dialog);
+        let mut call = self.new_call(dialog, &caller);
         call.peer.learn(&request);
         self.call = Some(call);
         let offer = self.read(&request.body);

@@ -35,7 +35,7 @@ impl Phone {
             cseq: 1,
             remote_cseq: 0,
         };
-        let mut call = self.new_call(dialog);
+        let mut call = self.new_call(dialog, number);
         let offer = (!self.config.manners.late_offer).then(|| self.offer(false));
         call.agreement = if offer.is_some() { Agreement::Offered } else { Agreement::Open };
         let body = offer.map(|offer| call.write(offer));
@@ -60,12 +60,13 @@ impl Phone {
     }
 
     /// A call with everything of its own.
-    pub(super) fn new_call(&mut self, dialog: Dialog) -> Call {
+    pub(super) fn new_call(&mut self, dialog: Dialog, far: &str) -> Call {
         self.ear = Ear::default();
         let (ssrc, start) = (self.random.next_u32(), self.random.next_u32());
         let stream = Stream::new(self.config.talk, self.config.tone_hz, ssrc, start as u16, self.random.next_u32());
         let session = u64::from(self.random.next_u32());
         Call {
+            far: far.to_owned(),
             dialog,
             phase: Phase::Talking(None),
             stream,

@@ -1,0 +1,31 @@
+//! Every deliberate breakage is noticed by what the virtual world checks, within a few walks.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use tests::world::{Fault, World};
+
+/// Walks in which a fault must be noticed, and their steps.
+const WALKS: u64 = 24;
+const STEPS: u64 = 200;
+
+#[test]
+fn every_deliberate_breakage_is_noticed() {
+    // A breach is a panic, and here each is as it should be.
+    std::panic::set_hook(Box::new(|_| {}));
+    let found: Vec<_> =
+        Fault::ALL.into_iter().map(|fault| (fault, (0..WALKS).find_map(|seed| noticed(seed, fault)))).collect();
+    drop(std::panic::take_hook());
+    for (fault, by) in &found {
+        eprintln!("{:<20} {}", format!("{fault:?}"), by.as_deref().unwrap_or("NOT NOTICED"));
+    }
+    let unnoticed: Vec<_> = found.into_iter().filter(|(_, by)| by.is_none()).map(|(fault, _)| fault).collect();
+    assert!(unnoticed.is_empty(), "{unnoticed:?} went unnoticed");
+}
+
+/// The breach that ended a walk with this fault.
+fn noticed(seed: u64, fault: Fault) -> Option<String> {
+    let walk = || World::random(seed).sabotage(fault).walk(STEPS);
+    let breach = catch_unwind(AssertUnwindSafe(walk)).err()?;
+    let text = breach.downcast_ref::<String>().cloned().unwrap_or_else(|| "a panic".to_owned());
+    Some(format!("walk {seed}: {}", text.lines().next().unwrap_or_default().chars().take(110).collect::<String>()))
+}
