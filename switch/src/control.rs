@@ -136,7 +136,7 @@ impl Alarm {
 
     /// When to wake for what is due at this instant.
     fn wake(&self, at: Instant) -> Instant {
-        let ticks = at.saturating_duration_since(self.start).as_millis().div_ceil(WAKE.as_millis());
+        let ticks = at.saturating_duration_since(self.start).as_nanos().div_ceil(WAKE.as_nanos());
         self.start + WAKE * u32::try_from(ticks).unwrap_or(u32::MAX)
     }
 

@@ -217,3 +217,13 @@ fn a_step_that_panics_ends_the_switch() {
         control.step(Input::Timeout);
     });
 }
+
+#[test]
+fn a_wake_is_never_before_what_is_due_and_never_a_tick_after() {
+    let alarm = Alarm::new();
+    for micros in [0, 1, 9_999, 10_000, 10_001, 20_400, 1_234_567] {
+        let at = alarm.start + Duration::from_micros(micros);
+        let late = alarm.wake(at).checked_duration_since(at).unwrap();
+        assert!(late < WAKE, "{micros} µs: {late:?} late");
+    }
+}
