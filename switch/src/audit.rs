@@ -1,5 +1,6 @@
 //! What must hold in the engine between any two steps (`ARCHITECTURE.md`, invariants 2 and 4), seen from inside: tests ask after each step.
 
+use cas::site::Site;
 use media::LegId;
 
 use crate::call::leg::{Leg, LegState, Session};
@@ -7,6 +8,8 @@ use crate::call::party::PartyState;
 use crate::call::{Side, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{Engine, Life};
+use crate::subscribe::watch::subject;
+use crate::subscribe::{Notice, SubId};
 
 impl Engine {
     /// `Err`: a timer that nothing waits for, or something that waits without its timer; a leg without its call, or a call without its leg; a
@@ -88,6 +91,9 @@ impl Engine {
             Timer::Large(stream) => self.endpoint.waits_for_stream(stream),
             Timer::Unfinished(stream) => self.endpoint.is_mid_message(stream),
             Timer::Guard(guard) => self.guards.contains_key(&guard),
+            Timer::Subscription(id) => self.may_end(id),
+            Timer::Notify(id) => self.waits_to_tell(id),
+            Timer::Publication(id) => self.subscriptions.publications().any(|known| known == id),
             Timer::Answered => self.history.has_answered(),
             Timer::Behind => !self.behind.is_empty(),
             Timer::Kept => self.history.kept() > 0,
@@ -115,6 +121,10 @@ impl Engine {
             .chain(limited.map(Timer::Session))
             .chain(behind_nat.map(Timer::KeepAlive))
             .chain(self.late.keys().map(|tx| Timer::LateAnswer(*tx)))
+            .chain(self.subscriptions.ids().into_iter().filter(|id| self.may_end(*id)).map(Timer::Subscription))
+            .chain(self.subscriptions.lost_ids().map(Timer::Subscription))
+            .chain(self.subscriptions.ids().into_iter().filter(|id| self.waits_to_tell(*id)).map(Timer::Notify))
+            .chain(self.subscriptions.publications().map(Timer::Publication))
             .chain(self.history.has_answered().then_some(Timer::Answered))
             .chain((!self.behind.is_empty()).then_some(Timer::Behind))
             .chain((self.history.kept() > 0).then_some(Timer::Kept));
@@ -126,6 +136,38 @@ impl Engine {
     fn audit_displays(&self) -> Result<(), String> {
         let misled = self.table.legs().map(|(id, _)| id).find(|id| self.is_misled(*id));
         misled.map_or(Ok(()), |id| Err(format!("{id:?} shows another than it has")))
+    }
+
+    /// Whether a subscription ends when it is not renewed; or a phone that has lost one gives it up then.
+    fn may_end(&self, id: SubId) -> bool {
+        match self.subscriptions.get(id) {
+            Some(sub) => !sub.is_ending(),
+            None => self.subscriptions.lost_ids().any(|lost| lost == id),
+        }
+    }
+
+    fn waits_to_tell(&self, id: SubId) -> bool {
+        matches!(self.subscriptions.get(id).map(|sub| &sub.notice), Some(Notice::Due(_)))
+    }
+
+    /// No lamp lies: what a phone was told last is what is, or it is about to be told, or a NOTIFY is under way.
+    pub fn audit_lamps(&self, site: &Site) -> Result<(), String> {
+        for (package, subject) in self.subscriptions.watched() {
+            let now = self.state_of(site, package, subject);
+            if self.subscriptions.state(package, subject).as_deref() != Some(&now) {
+                return Err(format!("{subject:?} is {now:?}, and its watchers were not told"));
+            }
+        }
+        for (id, sub) in self.subscriptions.iter().filter(|(_, sub)| matches!(sub.notice, Notice::Told)) {
+            let dark = sub.lamps().iter().find(|lamp| {
+                let state = lamp.subject.and_then(|subject| self.subscriptions.state(sub.package, subject));
+                lamp.subject != subject(site, &lamp.number) || lamp.told != state
+            });
+            if let Some(lamp) = dark {
+                return Err(format!("{id:?} was told {lamp:?}, which is not so"));
+            }
+        }
+        Ok(())
     }
 
     fn audit_legs(&self) -> Result<(), String> {

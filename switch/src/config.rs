@@ -89,6 +89,10 @@ pub struct Limits {
     pub registrations: usize,
     /// Contacts registered from one source.
     pub registrations_per_source: usize,
+    /// Subscriptions of phones: lamps, presence, message counts.
+    pub subscriptions: usize,
+    /// Those of one phone.
+    pub subscriptions_per_device: usize,
     /// SIP connections over TCP.
     pub tcp: usize,
     /// Those of one source.
@@ -147,6 +151,8 @@ const SETTINGS: &[Setting] = &[
     setting("limits", "transactions-per-source", "10000", "of them from one source without gateway or registered phone"),
     setting("limits", "registrations", "50000", "contacts of phones"),
     setting("limits", "registrations-per-source", "20000", "of them registered from one source"),
+    setting("limits", "subscriptions", "50000", "lamps, lists of lamps, presence and message counts that phones watch"),
+    setting("limits", "subscriptions-per-device", "250", "of them of one phone"),
     setting("limits", "tcp", "8192", "SIP connections over TCP"),
     setting("limits", "tcp-per-source", "512", "of them from one source without gateway or registered phone"),
     setting("limits", "sessions", "10000", "CAS sessions"),
@@ -161,10 +167,11 @@ const SETTINGS: &[Setting] = &[
 ];
 
 /// Limits that are parts of others.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 8] = [
     ("calls-per-source", "calls"),
     ("transactions-per-source", "transactions"),
     ("registrations-per-source", "registrations"),
+    ("subscriptions-per-device", "subscriptions"),
     ("tcp-per-source", "tcp"),
     ("sessions-per-user", "sessions"),
     ("sessions-per-source", "sessions"),
@@ -227,6 +234,8 @@ impl Config {
                 transactions_per_source: file.get("limits", "transactions-per-source", read::limit)?,
                 registrations: file.get("limits", "registrations", read::limit)?,
                 registrations_per_source: file.get("limits", "registrations-per-source", read::limit)?,
+                subscriptions: file.get("limits", "subscriptions", read::limit)?,
+                subscriptions_per_device: file.get("limits", "subscriptions-per-device", read::limit)?,
                 tcp: file.get("limits", "tcp", read::limit)?,
                 tcp_per_source: file.get("limits", "tcp-per-source", read::limit)?,
                 sessions: file.get("limits", "sessions", read::limit)?,

@@ -21,6 +21,8 @@ use crate::sip::header::Name;
 use crate::sip::message::{Request, Response};
 use crate::sip::timer::Timers;
 use crate::sip::transaction::{self, Alarms, ClientTx, Indication, Io, ServerTx, Transactions};
+use crate::subscribe::SubId;
+use crate::subscribe::publish::PubId;
 
 use self::large::Large;
 use self::streams::Streams;
@@ -45,6 +47,10 @@ pub(crate) enum Owner {
     Probe(LegId),
     /// The BYE that ends it.
     Bye(LegId),
+    /// A NOTIFY.
+    Notify(SubId),
+    /// The NOTIFY that tells a phone what it has lost.
+    Farewell(SubId),
 }
 
 /// Every timer of the engine.
@@ -72,6 +78,12 @@ pub enum Timer {
     Large(StreamId),
     /// A port has been guarded for a while.
     Guard(LegId),
+    /// A subscription was not renewed.
+    Subscription(SubId),
+    /// What a subscription has to tell may be told now.
+    Notify(SubId),
+    /// A publication was not renewed.
+    Publication(PubId),
     /// Calls that were answered lately, and go on, are to have records.
     Answered,
     /// What is written behind has waited long enough.

@@ -4,7 +4,7 @@
 //! The engine never calls the CAS; what there is to tell is in its events.
 
 mod behind;
-mod message;
+pub(crate) mod message;
 pub(crate) mod overload;
 mod registration;
 pub(crate) mod sources;
@@ -42,13 +42,15 @@ use crate::sip::stun;
 use crate::sip::timer::TIMEOUT;
 use crate::sip::transaction::{Durations, ServerTx};
 use crate::sip::wire::{Frame, parse_datagram};
+use crate::subscribe::table::Subscriptions;
 
 pub use overload::Pressure;
 
 /// What the switch takes (RFC 3261 §20.5).
-pub(crate) const ALLOW: &str = "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER";
+pub(crate) const ALLOW: &str =
+    "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, SUBSCRIBE, NOTIFY, PUBLISH";
 /// The extensions it knows: offered, and no reason to refuse a request that requires them (RFC 3261 §20.37).
-pub(crate) const SUPPORTED: &str = "100rel, gruu, norefersub, outbound, path, timer";
+pub(crate) const SUPPORTED: &str = "100rel, eventlist, gruu, norefersub, outbound, path, timer";
 /// What it calls itself.
 pub(crate) const AGENT: &str = "switch";
 /// How long running calls go on after a stop was asked for.
@@ -122,6 +124,7 @@ pub struct Engine {
     /// The media legs at ports that are guarded.
     pub(crate) guards: BTreeMap<media::LegId, Place>,
     pub(crate) sources: Sources,
+    pub(crate) subscriptions: Subscriptions,
     /// How far the sockets say we are behind.
     pressure: Pressure,
     /// Gateways, and the address of ours that reaches each.
@@ -172,6 +175,7 @@ impl Engine {
             seats: Seats::default(),
             guards: BTreeMap::new(),
             sources: Sources::default(),
+            subscriptions: Subscriptions::default(),
             pressure: Pressure::None,
             gateways: BTreeMap::new(),
             resting: BTreeMap::new(),
@@ -303,6 +307,7 @@ impl Engine {
             self.endpoint.respond(at.now.mono, settled.tx, &settled.response);
             self.watch_binding(at, settled.device);
             self.registered_over(at, settled.device, settled.flow);
+            self.device_is_back(at, settled.device, settled.flow);
             if let Some(registered) = settled.turned {
                 self.device_turned(at, settled.device, registered);
             }
@@ -338,6 +343,9 @@ impl Engine {
                 Timer::Guard(guard) => self.relieve(guard),
                 Timer::Idle(stream) => self.idle(at, stream),
                 Timer::Large(stream) => self.endpoint.large_is_late(at.now.mono, stream),
+                Timer::Subscription(id) => self.subscription_over(at, id),
+                Timer::Notify(id) => self.notify_due(at, id),
+                Timer::Publication(id) => self.publication_over(id),
                 Timer::Answered => self.write_begun(),
                 Timer::Behind => self.flush_behind(),
                 Timer::Kept => self.write_kept(at),
@@ -377,6 +385,8 @@ impl Engine {
                 self.end_call(at, no, Failure::new(Cause::Normal), None);
             }
         }
+        self.keep_publications(|device| at.site.device(device).is_some());
+        self.look_at_all(at);
         self.end_step(at);
     }
 
@@ -390,6 +400,7 @@ impl Engine {
         if self.life == Life::Running {
             self.life = Life::Draining;
             self.endpoint.timers.set(Timer::Stop, at.now.mono + DRAINING);
+            self.end_subscriptions(at);
         }
         self.end_step(at);
     }
@@ -494,6 +505,11 @@ impl Engine {
     /// Call records that wait for the store to be well again; and how many were lost because too many did.
     pub fn kept_records(&self) -> (usize, u64) {
         (self.history.kept(), self.history.lost())
+    }
+
+    /// Subscriptions of phones.
+    pub fn subscriptions(&self) -> usize {
+        self.subscriptions.len()
     }
 
     /// RTP ports that are free.

@@ -28,5 +28,6 @@ mod registrar;
 mod seats;
 mod service;
 pub mod sip;
+mod subscribe;
 pub mod supervisor;
 pub mod trace;

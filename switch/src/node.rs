@@ -62,6 +62,10 @@ pub struct Limits {
     pub registrations: usize,
     /// Bindings of one source.
     pub registrations_per_source: usize,
+    /// Subscriptions in all.
+    pub subscriptions: usize,
+    /// Subscriptions of one device.
+    pub subscriptions_per_device: usize,
 }
 
 impl Default for Limits {
@@ -71,6 +75,8 @@ impl Default for Limits {
             transactions_per_source: 10_000,
             registrations: 50_000,
             registrations_per_source: 20_000,
+            subscriptions: 50_000,
+            subscriptions_per_device: 250,
         }
     }
 }

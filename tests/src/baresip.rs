@@ -271,7 +271,7 @@ fn account(registrar: SocketAddr, model: Model) -> String {
     let secret = secret(extension);
     format!(
         "<sip:{extension}@{registrar};transport={transport}>;auth_user={extension};auth_pass={secret};answermode=manual;\
-         audio_codecs={codecs};regint={expires};mwi=no\n"
+         audio_codecs={codecs};regint={expires}\n"
     )
 }
 
@@ -282,7 +282,7 @@ fn config(folder: &TempDir, sip: SocketAddr, control: SocketAddr, rate: u32) -> 
     let mut text = format!(
         "sip_listen {sip}\nnet_interface {}\naudio_source aufile,{}\naudio_player aubridge,sink\naudio_alert aubridge,alert\n\
          ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nrtp_ports {first}-{last}\nsnd_path {}\n\
-         ctrl_tcp_listen {control}\nmodule_path /usr/lib/baresip/modules\nmodule_app menu.so\n",
+         ctrl_tcp_listen {control}\nmodule_path /usr/lib/baresip/modules\nmodule_app menu.so\nmodule_app mwi.so\n",
         sip.ip(),
         tone.display(),
         heard.display(),

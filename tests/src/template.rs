@@ -247,12 +247,28 @@ impl Template {
     /// The same under a branch of the scenario's.
     pub fn request_with_branch(&self, method: &str, uri: &str, branch: &str, lines: &str, body: &str) -> String {
         let transport = if self.stream.is_some() { "TCP" } else { "UDP" };
-        let content = if body.is_empty() { "" } else { "Content-Type: application/sdp\r\n" };
+        let says = lines.contains("Content-Type:");
+        let content = if body.is_empty() || says { "" } else { "Content-Type: application/sdp\r\n" };
         format!(
             "{method} {uri} SIP/2.0\r\nVia: SIP/2.0/{transport} {};branch={branch};rport\r\nMax-Forwards: 70\r\n{lines}{content}Content-Length: {}\r\n\r\n{body}",
             self.address,
             body.len()
         )
+    }
+
+    /// A request outside of a dialog, its challenge answered: the one that was accepted for processing. `lines` hold what is not From, To, Call-ID, CSeq or Contact.
+    #[track_caller]
+    pub fn ask(&mut self, world: &mut World, method: &str, number: &str, lines: &str, body: &str) -> Sip {
+        let uri = format!("sip:{number}@{DOMAIN}");
+        let about = self.invite_lines(number) + lines;
+        let first = self.request(method, &uri, &format!("{about}CSeq: 1 {method}\r\n"), body);
+        self.say(world, &first);
+        let challenge = self.wait_status(world, method, 401);
+        let nonce = challenge.quoted("WWW-Authenticate", "nonce").to_owned();
+        let authorization = self.authorization(method, &self.secret(), &nonce, Some(1));
+        let second = self.request(method, &uri, &format!("{about}CSeq: 2 {method}\r\n{authorization}"), body);
+        self.say(world, &second);
+        Sip(second)
     }
 
     /// A REGISTER with these contacts (each a whole header line).
@@ -279,7 +295,7 @@ impl Template {
         let ha1 = digest::ha1(Algorithm::Md5, user, DOMAIN, secret);
         let count = count.map(|count| format!("{count:08x}"));
         let auth = count.as_ref().map(|count| ("c", count.as_str()));
-        let method = if method == "INVITE" { Method::Invite } else { Method::Register };
+        let method = Method::from_token(method);
         let response = digest::response(Algorithm::Md5, &ha1, nonce, auth, &method, &uri);
         let auth = count.map(|count| format!(", qop=auth, nc={count}, cnonce=\"c\"")).unwrap_or_default();
         format!(

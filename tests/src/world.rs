@@ -236,6 +236,11 @@ impl World {
         self.node.engine().counts()
     }
 
+    /// Subscriptions of telephones.
+    pub fn subscriptions(&self) -> usize {
+        self.node.engine().subscriptions()
+    }
+
     /// What the switch sent to an address that is no telephone's, since it was last asked.
     pub fn received_by(&mut self, address: SocketAddr) -> Vec<Bytes> {
         self.strangers.remove(&address).unwrap_or_default()
@@ -382,6 +387,9 @@ impl World {
         self.node.handle(self.now, input);
         self.drain();
         if let Err(breach) = self.node.engine().audit() {
+            self.fail(&breach);
+        }
+        if let Err(breach) = self.node.engine().audit_lamps(self.node.site()) {
             self.fail(&breach);
         }
     }

@@ -23,7 +23,7 @@ const FORBIDDEN: [&str; 13] = [
 ];
 
 /// Where the node's code is; what is pure and what is not stand apart by file.
-const PURE: [&str; 17] = [
+const PURE: [&str; 19] = [
     "switch/src/node.rs",
     "switch/src/engine.rs",
     "switch/src/engine",
@@ -39,6 +39,8 @@ const PURE: [&str; 17] = [
     "switch/src/service",
     "switch/src/sip.rs",
     "switch/src/sip",
+    "switch/src/subscribe.rs",
+    "switch/src/subscribe",
     "cas/src",
     "media/src",
 ];

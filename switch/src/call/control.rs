@@ -238,6 +238,7 @@ impl Engine {
             }
         }
         self.events.extend(self.completions.drain(..));
+        self.light_lamps(at);
     }
 }
 

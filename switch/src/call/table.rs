@@ -31,6 +31,9 @@ pub(crate) struct Table {
     closing: BTreeMap<LegId, Closing>,
     /// Legs that have left.
     left: Vec<LegId>,
+    /// Whether anybody watches lamps; and whose calls were touched since they were looked at.
+    pub(crate) are_watched: bool,
+    touched: BTreeSet<UserId>,
     next: u64,
 }
 
@@ -75,9 +78,11 @@ impl Table {
             *self.sources.entry(source).or_default() += 1;
         }
         self.calls.insert(no, call);
+        self.touch(no);
     }
 
     pub(crate) fn remove(&mut self, no: CallNo) -> Option<Call> {
+        self.touch(no);
         let call = self.calls.remove(&no)?;
         self.ends.remove(&call.caller.id);
         self.ends.remove(&call.callee.id);
@@ -100,6 +105,7 @@ impl Table {
     /// A party takes a place in a call, with whatever legs it has; who had the place is returned, and is in no call any more.
     pub(crate) fn replace(&mut self, no: CallNo, side: Side, party: Party) -> Option<Party> {
         self.calls.get(&no)?;
+        self.touch(no);
         self.seat(no, side, &party);
         let call = self.calls.get_mut(&no)?;
         let before = std::mem::replace(call.party_mut(side), party);
@@ -109,6 +115,7 @@ impl Table {
                 self.users.remove(&(user, before.id));
             }
         }
+        self.touch(no);
         Some(before)
     }
 
@@ -122,6 +129,18 @@ impl Table {
         self.users.extend(party.identity.user.map(|user| (user, party.id)));
     }
 
+    /// A call may be about to change: its users' lamps are looked at when the step ends.
+    fn touch(&mut self, no: CallNo) {
+        if let Some(call) = self.calls.get(&no).filter(|_| self.are_watched) {
+            self.touched.extend([&call.caller, &call.callee].into_iter().filter_map(|party| party.identity.user));
+        }
+    }
+
+    /// Whose calls were touched since this was last asked.
+    pub(crate) fn take_touched_users(&mut self) -> BTreeSet<UserId> {
+        std::mem::take(&mut self.touched)
+    }
+
     /// Calls that have come from this source.
     pub(crate) fn calls_from(&self, source: IpAddr) -> usize {
         self.sources.get(&source).copied().unwrap_or_default()
@@ -132,6 +151,7 @@ impl Table {
     }
 
     pub(crate) fn call_mut(&mut self, no: CallNo) -> Option<&mut Call> {
+        self.touch(no);
         self.calls.get_mut(&no)
     }
 
@@ -150,6 +170,7 @@ impl Table {
     }
 
     pub(crate) fn insert_leg(&mut self, id: LegId, leg: Leg) {
+        self.touch(leg.call);
         self.tags.insert(leg.tag.clone(), id);
         self.legs.insert(id, leg);
     }
@@ -159,6 +180,9 @@ impl Table {
     }
 
     pub(crate) fn leg_mut(&mut self, id: LegId) -> Option<&mut Leg> {
+        if let Some(no) = self.legs.get(&id).map(|leg| leg.call).filter(|_| self.are_watched) {
+            self.touch(no);
+        }
         self.legs.get_mut(&id)
     }
 
@@ -169,6 +193,7 @@ impl Table {
     /// The leg's tag goes with it, unless it is left in [`leave`](Self::leave).
     pub(crate) fn remove_leg(&mut self, id: LegId) -> Option<Leg> {
         let leg = self.legs.remove(&id)?;
+        self.touch(leg.call);
         self.tags.remove(&leg.tag);
         Some(leg)
     }

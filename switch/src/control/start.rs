@@ -138,6 +138,8 @@ fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
             transactions_per_source: config.limits.transactions_per_source,
             registrations: config.limits.registrations,
             registrations_per_source: config.limits.registrations_per_source,
+            subscriptions: config.limits.subscriptions,
+            subscriptions_per_device: config.limits.subscriptions_per_device,
         },
         cas: cas::cas::Settings {
             sessions: config.limits.sessions,

@@ -11,6 +11,7 @@ use crate::sip::message::{Message, Method, ParseError, Request, Response, Status
 use crate::sip::transaction::{Indication, ServerTx, Unanswered};
 use crate::sip::uri::Scheme;
 use crate::sip::wire::Parsed;
+use crate::subscribe::package::ALLOW_EVENTS;
 
 /// Answers to failed attempts that are held back; one more is given at once.
 const LATE: usize = 10_000;
@@ -83,6 +84,8 @@ impl Engine {
                 Owner::Info(leg) => self.info_response(at, leg, &response),
                 Owner::Probe(leg) => self.probe_response(at, leg, &response),
                 Owner::Bye(leg) if !response.status.is_provisional() => drop(self.table.remove_leaving(leg)),
+                Owner::Notify(id) => self.notify_response(at, id, &response),
+                Owner::Farewell(id) => self.farewell_response(id, &response),
                 Owner::Bye(_) | Owner::Nobody => {}
             },
             Indication::Unanswered(owner, why) => self.unanswered(at, owner, why),
@@ -114,6 +117,8 @@ impl Engine {
                 self.table.unheard(leg);
                 self.table.remove_leaving(leg);
             }
+            Owner::Notify(id) => self.notify_unanswered(at, id),
+            Owner::Farewell(id) => self.farewell_unanswered(id),
             Owner::Nobody => {}
         }
     }
@@ -132,7 +137,9 @@ impl Engine {
                 // Nothing is kept of it: phones ask every half minute, to keep their way through a NAT open.
                 self.endpoint.refuse(at.now.mono, tx, &capabilities(&request));
             }
-            Method::Invite | Method::Register => self.authenticate(at, tx, request, flow),
+            Method::Invite | Method::Register | Method::Subscribe | Method::Publish => {
+                self.authenticate(at, tx, request, flow);
+            }
             Method::Bye | Method::Info | Method::Update | Method::Prack | Method::Notify => {
                 self.endpoint.refuse(at.now.mono, tx, &request.response(Status(481)));
             }
@@ -152,10 +159,12 @@ impl Engine {
         let registrar = &self.registrar;
         let registered_from = |device, source| registrar.is_registered_from(device, source);
         match self.authenticator.check(at.now, at.site, self.settings.digest, &request, &flow, registered_from) {
-            Verdict::Device(device) if request.method == Method::Register => {
-                self.register(at, tx, &request, flow, device);
-            }
-            Verdict::Device(device) => self.invited(at, tx, request, flow, device),
+            Verdict::Device(device) => match request.method {
+                Method::Register => self.register(at, tx, &request, flow, device),
+                Method::Subscribe => self.subscribed(at, tx, &request, flow, device),
+                Method::Publish => self.published(at, tx, &request, flow, device),
+                _ => self.invited(at, tx, request, flow, device),
+            },
             Verdict::Challenge(response) | Verdict::Malformed(response) => {
                 self.endpoint.refuse(at.now.mono, tx, &response);
             }
@@ -174,6 +183,9 @@ impl Engine {
     /// A request with a To tag (RFC 3261 §12.2.2).
     fn in_dialog(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, tag: &str) {
         let unknown = request.response(Status(481));
+        if let Some(id) = self.subscriptions.by_tag(tag) {
+            return self.within_subscription(at, tx, request, flow, id);
+        }
         let Some(id) = self.table.by_tag(tag) else {
             // Any tag costs a stranger nothing: a transaction for it, and an INVITE's refusal sent eleven times, would cost us.
             return self.endpoint.refuse(at.now.mono, tx, &unknown);
@@ -221,7 +233,7 @@ impl Engine {
                 let response = request.response(Status(500)).with(Name::RetryAfter, wait.to_string());
                 self.endpoint.respond(at.now.mono, tx, &response);
             }
-            _ => self.other_within(at, tx, request),
+            _ => self.endpoint.respond(at.now.mono, tx, &other_within(request)),
         }
     }
 
@@ -251,17 +263,8 @@ impl Engine {
             Method::Refer => self.referred(at, tx, request, id),
             // The response it acknowledges has been overtaken by the 2xx (RFC 3262 §3).
             Method::Prack => self.endpoint.respond(at.now.mono, tx, &request.response(Status(481))),
-            _ => self.other_within(at, tx, request),
+            _ => self.endpoint.respond(at.now.mono, tx, &other_within(request)),
         }
-    }
-
-    fn other_within(&mut self, at: At<'_>, tx: ServerTx, request: &Request) {
-        let response = match request.method {
-            Method::Options => capabilities(request),
-            Method::Other(_) => request.response(Status(501)).with(Name::Allow, ALLOW),
-            _ => request.response(Status(405)).with(Name::Allow, ALLOW),
-        };
-        self.endpoint.respond(at.now.mono, tx, &response);
     }
 
     /// The ACK of a 2xx of ours.
@@ -288,6 +291,18 @@ impl Engine {
     }
 }
 
+/// The answer to a request that has no place in its dialog.
+pub(crate) fn other_within(request: &Request) -> Response {
+    match request.method {
+        Method::Options => capabilities(request),
+        // RFC 6665 §4.5.2: a dialog is a subscription's own. There is none here to be told of.
+        Method::Subscribe | Method::Publish => request.response(Status(403)),
+        Method::Notify => request.response(Status(481)),
+        Method::Other(_) => request.response(Status(501)).with(Name::Allow, ALLOW),
+        _ => request.response(Status(405)).with(Name::Allow, ALLOW),
+    }
+}
+
 /// §11.2: what the switch can do, the same to everybody and for every user, there or not: who there is, it tells only those who may call.
 fn capabilities(options: &Request) -> Response {
     let mut response = options.response(Status(200)).with(Name::Allow, ALLOW);
@@ -295,6 +310,7 @@ fn capabilities(options: &Request) -> Response {
     response.headers.push(Name::AcceptEncoding, "identity");
     response.headers.push(Name::AcceptLanguage, "en");
     response.headers.push(Name::Supported, SUPPORTED);
+    response.headers.push(Name::AllowEvents, ALLOW_EVENTS);
     response
 }
 

@@ -36,6 +36,7 @@ impl Engine {
                 self.write_behind(at, changes);
                 self.watch_binding(at, device);
                 self.registered_over(at, device, flow);
+                self.device_is_back(at, device, flow);
             }
             Answer::AfterStore(changes) => {
                 self.flush_behind();
@@ -87,13 +88,15 @@ impl Engine {
         let channel = Channel::Tcp(stream);
         let mut devices = self.endpoint.devices_over(stream).into_iter();
         let is_needed = devices.any(|device| !self.registrar.contacts_over(device, stream).is_empty())
-            || self.table.legs().any(|(_, leg)| leg.flow().channel == channel);
+            || self.table.legs().any(|(_, leg)| leg.flow().channel == channel)
+            || self.subscriptions.uses(channel);
         self.endpoint.idle(at.now.mono, stream, is_needed);
     }
 
     /// The bindings of a device have changed: when the next one ends, and where its phones are now.
     pub(super) fn watch_binding(&mut self, at: At<'_>, device: DeviceId) {
         self.sources.bound(device, self.registrar.sources(device));
+        self.subscriptions.touch(at.site.device(device).and_then(|device| device.user));
         if let Some(Access::Digest { sip_user, .. }) = at.site.device(device).map(|device| &device.access) {
             let phones = self.registrar.phones(device, |stream| self.endpoint.is_up(stream));
             self.endpoint.set_phones(sip_user, phones);

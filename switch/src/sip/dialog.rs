@@ -65,6 +65,21 @@ impl Dialog {
         self
     }
 
+    /// Where the peer says it is.
+    pub fn remote_target(&self) -> &Uri {
+        &self.remote_target
+    }
+
+    /// Our next request has a number above this one.
+    pub fn number_from(&mut self, number: u32) {
+        self.local_number = number;
+    }
+
+    /// The peer is reached another way from now on.
+    pub fn move_to(&mut self, flow: Flow) {
+        self.flow = flow;
+    }
+
     /// The way to the peer.
     pub fn flow(&self) -> Flow {
         self.flow
@@ -73,6 +88,11 @@ impl Dialog {
     /// The peer's tag; empty for an element of RFC 2543.
     pub fn remote_tag(&self) -> &str {
         self.remote.tag().unwrap_or_default()
+    }
+
+    /// The Call-ID.
+    pub fn call_id(&self) -> &str {
+        &self.call_id
     }
 
     /// Whether its Call-ID is of our making: we sent the INVITE that made it.
