@@ -298,10 +298,11 @@ impl Phone {
         self.registration.is_up()
     }
 
-    /// Whether nothing is under way: no call, no request unanswered.
+    /// Whether nothing is under way: no call, no request unanswered. An INVITE of a call that is over is not waited for.
     pub fn is_quiet(&self) -> bool {
+        let awaited = |client: &Client| client.is_open() && client.request.method != Method::Invite;
         self.call.is_none()
-            && !self.clients.values().any(Client::is_open)
+            && !self.clients.values().any(awaited)
             && !self.servers.values().any(|s| !s.is_answered())
             && self.ghosts.is_empty()
     }

@@ -275,7 +275,9 @@ impl World {
     }
 
     fn ask_something(&mut self, phone: PhoneId, within: bool) {
+        // A REFER within a call transfers it: who should hear whom then is for the tests of transfer.
         let ask = self.choose(&Ask::ALL);
+        let ask = if within && ask == Ask::Refer { Ask::Options } else { ask };
         self.press(phone, |phone, now| phone.ask(now, ask, within));
     }
 

@@ -137,6 +137,7 @@ impl Wire {
         }
     }
 
+    /// What still comes of a reliable answer comes again, or too late.
     fn ringing_ends(&mut self, now: Instant, call_id: &str) {
         self.unpracked.remove(call_id);
         self.hung_up.insert((call_id.to_owned(), String::new()), now);
@@ -175,8 +176,7 @@ impl Wire {
 
     fn requested(&mut self, now: Instant, seen: Seen, stream: Option<StreamId>) -> Result<(), String> {
         match seen.method.as_str() {
-            "PRACK" => drop(self.unpracked.remove(&seen.call_id)),
-            "CANCEL" => self.ringing_ends(now, &seen.call_id),
+            "PRACK" | "CANCEL" => self.ringing_ends(now, &seen.call_id),
             _ => {}
         }
         if seen.method == "BYE" {
