@@ -45,6 +45,11 @@ impl Client {
         reply
     }
 
+    /// Sends a message as it is, and returns the reply as it is.
+    pub fn ask(&self, message: &Value) -> Value {
+        post(self.http, &format!("/Execute?SessionId={}", self.session), message)
+    }
+
     /// Waits for the first event that fits, and takes it. Events are numbered without a gap.
     ///
     /// # Panics

@@ -228,12 +228,32 @@ impl Switch {
 
     /// The same with these variables in its environment.
     pub fn run_with(&mut self, environment: &[(&str, &str)]) {
+        let mut command = Command::new(binary());
+        command.arg("run").arg("--config").arg(self.config()).envs(environment.iter().copied());
+        self.begin(command);
+    }
+
+    /// As [`run`](Switch::run), with the data folder on a disk of its own of so many bytes, which only this process sees, and on which the
+    /// folder is as it was. It is gone with the process. Needs no more than the system's permission to make such a view (`unshare`).
+    pub fn run_on_small_disk(&mut self, size: u32) {
+        let script = r#"mkdir -p "$1.disk" && mount -t tmpfs -o size="$3" tmpfs "$1.disk" && cp -a "$1/." "$1.disk" &&
+            mount --bind "$1.disk" "$1" && exec "$0" run --config "$2""#;
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+        command.arg(binary()).arg(self.data()).arg(self.config()).arg(size.to_string());
+        self.begin(command);
+    }
+
+    /// The data folder as a running switch sees it.
+    pub fn seen_data(&self) -> PathBuf {
+        let id = self.child.as_ref().expect("running").id();
+        PathBuf::from(format!("/proc/{id}/root{}", self.data().display()))
+    }
+
+    fn begin(&mut self, mut command: Command) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
         let again = log.try_clone().expect("a second handle to the log");
-        let mut command = Command::new(binary());
-        command.arg("run").arg("--config").arg(self.config()).current_dir(self.folder.path());
-        command.envs(environment.iter().copied());
-        let child = command.stdin(Stdio::null()).stdout(log).stderr(again).spawn();
+        let child = command.current_dir(self.folder.path()).stdin(Stdio::null()).stdout(log).stderr(again).spawn();
         self.child = Some(child.expect("the switch is started"));
         let (http, log) = (self.http, self.log_file());
         let child = self.child.as_mut().expect("started just now");

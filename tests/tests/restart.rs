@@ -1,6 +1,10 @@
-//! What was confirmed is there after the process has ended, in order or not.
+//! What was confirmed is there after the process has ended, in order or not, and though the disk was full meanwhile.
 
+use std::fs::{self, File};
+use std::io::Write;
 use std::time::Instant;
+
+use serde_json::json;
 
 use tests::baresip::{Baresip, Model};
 use tests::curl::Client;
@@ -66,4 +70,46 @@ fn a_call_is_ended_in_order_and_remembered() {
     assert!(remembered(&switch).1, "both are still registered");
     vanessa.call(&mut austin);
     vanessa.hears(1_000);
+}
+
+/// Registrations and messages are refused while nothing can be written, calls go on, and all is well again when there is room, without a restart.
+#[test]
+fn a_full_disk_ends_no_call_and_loses_no_record() {
+    let mut switch = Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")]);
+    assert!(switch.terminate().success());
+    switch.run_on_small_disk(2 << 20);
+    let mut vanessa = Baresip::start(&switch, patient("501", 440));
+    let mut austin = Baresip::start(&switch, patient("502", 1_000));
+    let client = Client::login(&switch, "501");
+    vanessa.call(&mut austin);
+    vanessa.hears(1_000);
+
+    let filler = switch.seen_data().join("filler");
+    let mut file = File::create(&filler).unwrap();
+    // Whole blocks first, then what is left of the last.
+    for size in [4096, 1] {
+        while file.write_all(&vec![0; size]).is_ok() {}
+    }
+    // An open file would keep its room when its name is gone.
+    drop(file);
+    let mut second = Baresip::boot(switch.sip, patient("501", 440));
+    until("a registration to be refused", || second.command("reginfo", None).contains("ERR").then_some(()));
+    assert!(switch.log().contains("a registration is refused"), "{}", switch.log());
+    drop(second);
+    let subscribe = json!({"topic": "subscribe", "message": "subscribe-events", "subscribe": [["tel", "device"]]});
+    let refused = client.ask(&subscribe);
+    assert_eq!(refused["error"], 50, "{refused}");
+    austin.hears(440);
+    austin.hang_up();
+    vanessa.closed();
+    austin.call(&mut vanessa);
+    austin.hears(440);
+    austin.hang_up();
+    vanessa.closed();
+    assert!(switch.log().contains("the disk is full"), "{}", switch.log());
+
+    fs::remove_file(&filler).unwrap();
+    assert_eq!(client.ask(&subscribe)["error"], 0);
+    Client::login(&switch, "501").records(2);
+    Client::login(&switch, "502").records(2);
 }
