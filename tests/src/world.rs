@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cas::cas::{Reply, RequestId};
+use cas::control::{CallControl, CallInfo, CallQuery, Principal};
 use cas::site::MachineKey;
 use cas::store::{self, memory::Memory};
 use cas::time::{Now, Wall};
@@ -234,6 +235,18 @@ impl World {
     /// What the switch has counted since its start.
     pub fn counts(&self) -> Counts {
         self.node.engine().counts()
+    }
+
+    /// The ends of a user's calls, as his clients would see them.
+    pub fn ends_of(&self, login: &str) -> Vec<CallInfo> {
+        let user = self.node.site().user_by_login(login).expect("a user of the world");
+        let who = Principal { user: user.id, role: user.role, device: None };
+        self.node.engine().view(self.node.site(), &who, CallQuery::OfUser(user.id))
+    }
+
+    /// SIP transactions that are remembered.
+    pub fn transactions(&self) -> usize {
+        self.node.engine().status().transactions
     }
 
     /// Subscriptions of telephones.

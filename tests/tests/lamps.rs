@@ -235,7 +235,7 @@ fn what_cannot_be_subscribed_to_is_refused_with_its_status() {
     }
     assert_eq!(world.subscriptions(), 0);
     let granted = ask(&mut world, &mut phone, "501", "Event: dialog\r\nExpires: 999999\r\n");
-    assert_eq!(granted.header("Expires"), "3600");
+    assert_eq!(granted.header("Expires"), "600");
 }
 
 #[test]
@@ -329,6 +329,19 @@ fn a_phone_that_subscribes_again_is_asked_whether_it_still_knows_the_older_one()
     take(&mut world, &mut phone);
     world.run_for(secs(1));
     assert_eq!(world.subscriptions(), 1);
+}
+
+#[test]
+fn a_restart_loses_subscriptions_and_the_next_renewal_finds_out() {
+    let (mut world, mut phone, [caller, callee]) = office();
+    let (mut lost, _) = watch(&mut world, &mut phone, "501", DIALOG);
+    world.connect_call(caller, callee);
+    world.restart();
+    lost.renew(&mut world, &mut phone, DIALOG);
+    phone.wait_status(&mut world, "SUBSCRIBE", 481);
+    phone.hear(&mut world);
+    let (_, first) = watch(&mut world, &mut phone, "501", DIALOG);
+    assert_eq!((version(&first), states(&first)), (0, vec![]), "the switch knows nothing of the call any more");
 }
 
 #[test]

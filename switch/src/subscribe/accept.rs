@@ -20,8 +20,11 @@ use crate::sip::transaction::ServerTx;
 use crate::sip::uri::{Params, Uri};
 
 /// Shorter subscriptions and publications are refused with 423, longer ones shortened, seconds. What says nothing gets the longest.
+///
+/// A restart loses them: nothing of them is stored, as every state would have to be, with its version. A phone finds out when it renews (481), so that no lamp is wrong for longer
+/// than this.
 pub(super) const MIN_EXPIRES: u32 = 60;
-pub(super) const MAX_EXPIRES: u32 = 3600;
+pub(super) const MAX_EXPIRES: u32 = 600;
 
 /// What a SUBSCRIBE asks for.
 struct Wanted {

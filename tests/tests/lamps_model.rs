@@ -1,0 +1,266 @@
+//! No lamp is wrong: after any sequence of calls, holds, losses, expiries and restarts, what a watcher was told last is what the engine holds. `LAMPS_SEED=17` replays one
+//! sequence, `LAMPS_SEEDS=1000` takes more than usual.
+
+#![allow(clippy::unwrap_used, reason = "a test")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use cas::control::{CallState, Direction};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::{Rng, SeedableRng};
+use tests::template::{Dialog, Sip, Template};
+use tests::world::{Behaviour, Handset, PhoneId, Status, Weather, World};
+
+const SEEDS: u64 = 12;
+const STEPS: usize = 60;
+/// How long a subscription is asked for, in seconds.
+const EXPIRES: u64 = 90;
+
+/// A telephone of 504 that watches a number, or all of them by a list.
+struct Watcher {
+    phone: Template,
+    number: &'static str,
+    dialog: Option<Dialog>,
+    /// CSeq of its SUBSCRIBEs and of the last NOTIFY it has taken.
+    said: u32,
+    taken: u32,
+    renewed: std::time::Instant,
+    /// By number: the version of its last document, and its calls by id.
+    seen: BTreeMap<String, (u32, BTreeMap<String, Shown>)>,
+    list_version: Option<u32>,
+}
+
+/// State and direction of a call.
+type Shown = (String, String);
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    text.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
+}
+
+fn below(random: &mut ChaCha8Rng, bound: u32) -> u32 {
+    random.next_u32() % bound
+}
+
+impl Watcher {
+    fn new(world: &World, number: &'static str, host: u8) -> Watcher {
+        let renewed = world.now().mono;
+        let (seen, phone) = (BTreeMap::new(), Template::new("504", host).at_port(5060 + u16::from(host)));
+        Watcher { phone, number, dialog: None, said: 0, taken: 0, renewed, seen, list_version: None }
+    }
+
+    fn lines(&self) -> String {
+        format!("Event: dialog\r\nSupported: eventlist\r\nExpires: {EXPIRES}\r\n")
+    }
+
+    fn subscribe(&mut self, world: &mut World) {
+        self.phone.hear(world);
+        let lines = self.lines();
+        self.phone.ask(world, "SUBSCRIBE", self.number, &lines, "");
+        let answer = self.phone.wait(world, |sip| sip.method() == "SUBSCRIBE" && sip.status() >= 200);
+        assert_eq!(answer.status(), 200, "{answer:?}");
+        self.dialog = Some(Dialog::of_caller(&answer));
+        (self.said, self.taken, self.renewed) = (2, 0, world.now().mono);
+        self.seen.clear();
+        self.list_version = None;
+    }
+
+    /// Renews it, or begins anew where the switch knows nothing of it.
+    fn renew(&mut self, world: &mut World) {
+        let Some(dialog) = self.dialog.clone() else { return self.subscribe(world) };
+        self.said += 1;
+        let about = format!(
+            "From: {}\r\nTo: {}\r\nCall-ID: {}\r\nCSeq: {} SUBSCRIBE\r\nContact: <{}>\r\n{}",
+            dialog.local,
+            dialog.remote,
+            dialog.call_id,
+            self.said,
+            self.phone.uri(),
+            self.lines()
+        );
+        let request = self.phone.request("SUBSCRIBE", &dialog.target, &about, "");
+        self.phone.say(world, &request);
+        let said = self.said;
+        let is_answer = |sip: &Sip| sip.method() == "SUBSCRIBE" && sip.status() >= 200 && sip.number() == said;
+        match self.phone.wait(world, is_answer).status() {
+            200 => self.renewed = world.now().mono,
+            481 => {
+                self.dialog = None;
+                self.subscribe(world);
+            }
+            other => panic!("a renewal was answered {other}"),
+        }
+    }
+
+    /// Takes what has come, but for what is lost on the way; so are some of its answers.
+    fn listen(&mut self, world: &mut World, random: &mut ChaCha8Rng, loss: u32) {
+        for notify in self.phone.hear(world) {
+            if !notify.is("NOTIFY") || below(random, 100) < loss {
+                continue;
+            }
+            let is_own = self.dialog.as_ref().is_some_and(|dialog| dialog.call_id == notify.header("Call-ID"));
+            if !is_own {
+                self.phone.respond(world, &notify, 481, "", "");
+                continue;
+            }
+            if notify.number() > self.taken {
+                self.taken = notify.number();
+                self.take(&notify);
+            }
+            if below(random, 100) >= loss {
+                self.phone.respond(world, &notify, 200, "", "");
+            }
+        }
+    }
+
+    fn take(&mut self, notify: &Sip) {
+        if notify.header("Subscription-State").starts_with("terminated") {
+            self.dialog = None;
+        }
+        let body = notify.body();
+        for list in between(body, "<list ", "</list>") {
+            let version: u32 = between(list, " version=\"", "\"")[0].parse().unwrap();
+            let expected = self.list_version.map_or(0, |last| last + 1);
+            assert_eq!(version, expected, "a version of the list was left out");
+            self.list_version = Some(version);
+        }
+        for document in between(body, "<dialog-info ", "</dialog-info>") {
+            let version: u32 = between(document, " version=\"", "\"")[0].parse().unwrap();
+            let number = between(document, "entity=\"sip:", "@")[0].to_owned();
+            let expected = self.seen.get(&number).map_or(0, |(last, _)| last + 1);
+            assert_eq!(version, expected, "a version of {number} was left out");
+            assert!(document.contains("state=\"full\""), "{document}");
+            let mut calls = BTreeMap::new();
+            for dialog in between(document, "<dialog ", "</dialog>") {
+                let state = between(dialog, "<state>", "</state>")[0].to_owned();
+                let direction = between(dialog, "direction=\"", "\"")[0].to_owned();
+                if state != "terminated" {
+                    calls.insert(between(dialog, "id=\"", "\"")[0].to_owned(), (state, direction));
+                }
+            }
+            self.seen.insert(number, (version, calls));
+        }
+    }
+
+    /// What it shows is so.
+    fn check(&self, world: &World, seed: u64) {
+        assert!(self.dialog.is_some(), "LAMPS_SEED={seed}: it has no subscription");
+        let numbers: &[&str] = if self.number == "lamps" { &["501", "502", "503"] } else { &[self.number] };
+        for number in numbers {
+            let (_, shown) = &self.seen[*number];
+            let held = world.ends_of(number);
+            let ids: Vec<String> = held.iter().map(|call| call.id.to_string()).collect();
+            let shown_ids: Vec<String> = shown.keys().cloned().collect();
+            let mut sorted = ids.clone();
+            sorted.sort();
+            assert_eq!(shown_ids, sorted, "LAMPS_SEED={seed}: the calls of {number}");
+            for call in held {
+                let (state, direction) = &shown[&call.id.to_string()];
+                let right: &[&str] = match call.state {
+                    CallState::Connected | CallState::Held => &["confirmed"],
+                    CallState::Ringing => &["early"],
+                    CallState::Dialing | CallState::Offering => &["trying", "early"],
+                };
+                assert!(
+                    right.contains(&state.as_str()),
+                    "LAMPS_SEED={seed}: {number} is {:?}, shown {state}",
+                    call.state
+                );
+                let is_initiator = call.direction == Direction::Out;
+                assert_eq!(direction == "initiator", is_initiator, "LAMPS_SEED={seed}: {number}");
+            }
+        }
+    }
+}
+
+fn act(world: &mut World, random: &mut ChaCha8Rng, phones: &[PhoneId]) {
+    let phone = phones[below(random, phones.len() as u32) as usize];
+    match (world.phone(phone).status(), below(random, 12)) {
+        (_, 0) => world.restart(),
+        (_, 1) => {
+            let weathers = [Weather::CALM, Weather::CALM, Weather { lost: 200, ..Weather::CALM }];
+            world.set_weather(weathers[below(random, 3) as usize]);
+        }
+        (Status::Idle, 2) => {
+            let behaviours = [Behaviour::Ring, Behaviour::Reject(486), Behaviour::Answer(Duration::from_millis(700))];
+            world.behave(phone, behaviours[below(random, 3) as usize]);
+        }
+        (Status::Idle, 3) => world.unregister(phone),
+        (Status::Idle, 4) => world.register(phone),
+        (Status::Idle, _) => {
+            let number = ["501", "502", "503", "*43", "999"][below(random, 5) as usize];
+            world.call(phone, number);
+        }
+        (Status::Ringing, 2..6) => drop(world.answer(phone)),
+        (Status::Ringing, 6) => drop(world.reject(phone, 486)),
+        (Status::Talking { held: false }, 2..6) => drop(world.hold(phone)),
+        (Status::Talking { held: true }, 2..8) => drop(world.resume(phone)),
+        (Status::Calling { .. }, 2..8) => {}
+        _ => drop(world.hang_up(phone)),
+    }
+}
+
+/// Time passes; watchers listen and renew in time.
+fn pass(world: &mut World, random: &mut ChaCha8Rng, watchers: &mut [Watcher], time: Duration, loss: u32) {
+    let end = world.now().mono + time;
+    while world.now().mono < end {
+        world.run_for(Duration::from_millis(100));
+        for watcher in watchers.iter_mut() {
+            watcher.listen(world, random, loss);
+            let old = (world.now().mono - watcher.renewed).as_secs();
+            if watcher.dialog.is_none() || old > EXPIRES * 2 / 3 {
+                watcher.renew(world);
+            }
+        }
+    }
+}
+
+fn sequence(seed: u64) {
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut world = World::new(seed);
+    let phones = ["501", "502", "503", "502"].map(|user| {
+        let behaviour = Behaviour::Answer(Duration::from_millis(u64::from(below(&mut random, 1500))));
+        let phone = world.add_phone(Handset { behaviour, expires: 60, ..Handset::of(user) });
+        world.register(phone);
+        phone
+    });
+    let mut watchers = [("501", 1), ("502", 2), ("lamps", 3)].map(|(number, host)| Watcher::new(&world, number, host));
+    for step in 0..STEPS {
+        act(&mut world, &mut random, &phones);
+        let time = Duration::from_millis(u64::from(below(&mut random, 2500)));
+        // Some losses are so many that NOTIFYs go unanswered, and subscriptions end.
+        let loss = [0, 20, 50, 95][below(&mut random, 4) as usize];
+        pass(&mut world, &mut random, &mut watchers, time, loss);
+        if step % 15 == 14 {
+            world.set_weather(Weather::CALM);
+            // A NOTIFY that got lost goes on for half a minute; after it, or after a restart, the next renewal shows what is so.
+            pass(&mut world, &mut random, &mut watchers, Duration::from_secs(EXPIRES + 40), 0);
+            watchers.iter().for_each(|watcher| watcher.check(&world, seed));
+        }
+    }
+    for phone in phones {
+        world.unregister(phone);
+        for _ in 0..3 {
+            world.hang_up(phone);
+            pass(&mut world, &mut random, &mut watchers, Duration::from_secs(5), 0);
+        }
+    }
+    // Nobody renews any more: nothing of it may be left.
+    for _ in 0..EXPIRES + 80 {
+        world.run_for(Duration::from_secs(1));
+        for watcher in &mut watchers {
+            watcher.listen(&mut world, &mut random, 0);
+        }
+    }
+    assert_eq!(world.subscriptions(), 0, "LAMPS_SEED={seed}");
+    assert_eq!(world.transactions(), 0, "LAMPS_SEED={seed}");
+}
+
+#[test]
+fn no_lamp_is_wrong_after_any_sequence() {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    match number("LAMPS_SEED") {
+        Some(seed) => sequence(seed),
+        None => (0..number("LAMPS_SEEDS").unwrap_or(SEEDS)).for_each(sequence),
+    }
+}
