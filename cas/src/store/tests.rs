@@ -2,6 +2,7 @@
 
 mod crash;
 mod equal;
+mod failing;
 mod power;
 
 use std::path::Path;

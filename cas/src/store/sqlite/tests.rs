@@ -6,7 +6,7 @@ use super::*;
 use crate::entropy::Entropy;
 use crate::store::folder::FolderError;
 use crate::store::tests::{REALM, everything, leads_to, of_user, open, record, site, user, write};
-use crate::store::{Change, History, Reply, Request, run};
+use crate::store::{Change, Directory, History, Reply, Request, run};
 
 struct Counting(u8);
 
@@ -198,6 +198,25 @@ fn a_full_disk_is_told_and_undoes_its_commit() {
     store.connection.pragma_update(None, "max_page_count", pages + 100).unwrap();
     let request = Request::Write(vec![Change::PutHistory(record(1, 1, 1))]);
     assert_eq!(run(&mut store, &[request]), [Ok(Reply::Written)]);
+}
+
+#[test]
+fn a_database_that_another_program_has_locked_is_told_and_works_when_it_is_free() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = open(folder.path());
+    write(&mut store, &site()).unwrap();
+    // How long to wait is the operator's patience, not the test's.
+    store.connection.busy_timeout(Duration::ZERO).unwrap();
+    let other = Connection::open(folder.path().join(FILE)).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let changes = [Change::PutUser(user(9, "509")), leads_to("509", 9)];
+    assert_eq!(write(&mut store, &changes), Err(StoreError("another program has locked the database".to_owned())));
+    assert_eq!(store.users().unwrap().len(), 2, "what is there can be read");
+
+    other.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(everything(&mut store).users.len(), 2);
+    write(&mut store, &changes).unwrap();
+    assert_eq!(everything(&mut store).users.len(), 3);
 }
 
 #[test]
