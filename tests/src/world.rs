@@ -311,7 +311,10 @@ impl World {
         while self.store_queue.first().is_some_and(|(at, ..)| *at <= now) {
             let (_, who, id, request) = self.store_queue.remove(0);
             let reply = match self.disk.takes(&mut self.random, &request) {
-                Err(why) => Err(store::StoreError(why.to_owned())),
+                Err(why) => {
+                    self.lose(&request);
+                    Err(store::StoreError(why.to_owned()))
+                }
                 Ok(()) => store::run(&mut self.store, [&request]).remove(0),
             };
             self.tell_node(Input::Stored(who, id, reply));

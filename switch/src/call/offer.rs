@@ -137,11 +137,16 @@ impl Engine {
     /// Takes an offer of the phone's within a session, and says what is answered; nothing has changed after an error.
     pub(crate) fn take_offer(&mut self, id: LegId, offer: &Description, audio: Audio) -> Result<String, Status> {
         let Some(leg) = self.table.leg(id) else { return Err(Status(481)) };
-        let other = self.offer_of(leg.call, leg.side.other());
+        let (call, other) = (leg.call, leg.side.other());
+        // What the other has agreed to it understands now; what else it can, it has to be offered again.
+        let others = [self.offer_agreed(call, other), self.offer_of(call, other)];
         let Some(leg) = self.table.leg_mut(id) else { return Err(Status(481)) };
-        let mut trial = leg.sdp.clone();
-        let body = trial.answer(offer, &other.codecs(), &other.fmtp, other.ptime, leg.direction);
-        let body = body.ok().filter(|_| has_sound(trial.payloads())).ok_or(Status(488))?;
+        let answered = |other: &Offer| {
+            let mut trial = leg.sdp.clone();
+            let body = trial.answer(offer, &other.codecs(), &other.fmtp, other.ptime, leg.direction);
+            body.ok().filter(|_| has_sound(trial.payloads())).map(|body| (trial, body))
+        };
+        let (trial, body) = others.iter().find_map(answered).ok_or(Status(488))?;
         leg.sdp = trial;
         leg.audio = Some(audio);
         Ok(body)

@@ -27,7 +27,7 @@ impl World {
         self.weather.lost == 0 && self.now.mono > self.shaken
     }
 
-    /// A write was lost in a power cut that nobody waited for: a refresh or an end. A binding may end sooner, or be there for longer, than its
+    /// A write was lost, in a power cut or to the disk, that nobody waited for: a refresh or an end. A binding may end sooner, or be there for longer, than its
     /// telephone was told.
     pub(super) fn lose(&mut self, request: &Request) {
         let Request::Write(changes) = request else { return };
