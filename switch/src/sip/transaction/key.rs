@@ -1,5 +1,6 @@
 //! How a request is matched to its transaction on the server's side.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 
@@ -15,8 +16,9 @@ use crate::sip::message::{Method, Request};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ServerKey(Arc<str>);
 
-/// The longest key that is kept as it is.
-const LONGEST: usize = 160;
+/// The longest method that is kept as it is, and the longest sent-by and branch. A digest is longer than the one and without the colon of the other.
+const LONGEST_METHOD: usize = 32;
+const LONGEST_REST: usize = 128;
 
 impl ServerKey {
     /// The key of the INVITE that a CANCEL with this key means (§9.2).
@@ -50,11 +52,14 @@ impl ServerKey {
             other => other.as_str(),
         };
         let rest = format!("{}:{} {branch}", via.host, via.port.unwrap_or(5060));
-        // Methods are anybody's invention too.
-        let is_long = method.len() + rest.len() > LONGEST;
-        let rest = if is_long { hex::encode(Sha256::digest(format!("{method} {rest}"))) } else { rest };
-        ServerKey(format!("{method} {rest}").into())
+        // Each by itself: a CANCEL and its INVITE have the rest in common. Methods are anybody's invention too.
+        ServerKey(format!("{} {}", bounded(method, LONGEST_METHOD), bounded(&rest, LONGEST_REST)).into())
     }
+}
+
+/// A text, or the digest of one that is too long.
+fn bounded(text: &str, longest: usize) -> Cow<'_, str> {
+    if text.len() > longest { hex::encode(Sha256::digest(text)).into() } else { text.into() }
 }
 
 /// What the copies of a request outside of a dialog have in common, whichever way they came: Call-ID, From tag, CSeq (RFC 3261 §8.2.2.2). A hash

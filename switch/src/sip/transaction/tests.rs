@@ -281,6 +281,33 @@ fn section_9_2_a_cancel_is_answered_and_told_only_while_the_invite_waits() {
 }
 
 #[test]
+fn section_9_2_a_cancel_finds_its_invite_however_long_the_branch() {
+    // Around the longest sent-by and branch kept as they are, with and without the method of the CANCEL, and far beyond.
+    for length in (80..140).chain([200, 4000]) {
+        let branch = "b".repeat(length);
+        let mut bench = Bench::new(Channel::Udp);
+        let told = bench.receive(incoming(Method::Invite, &branch));
+        let Some(Indication::Request(invite, _)) = told else { panic!("{length}: {told:?}") };
+        bench.transactions.set_owner(invite, 9);
+        let told = bench.receive(incoming(Method::Cancel, &branch));
+        assert!(matches!(told, Some(Indication::Cancel(of, 9, _)) if of == invite), "{length}: {told:?}");
+        assert!(bench.receive(incoming(Method::Invite, &branch)).is_none(), "{length}: the same INVITE again");
+        let another = bench.receive(incoming(Method::Cancel, &branch.replacen('b', "c", 1)));
+        assert!(another.is_none(), "{length}: another branch");
+    }
+}
+
+#[test]
+fn requests_with_long_methods_of_one_branch_are_each_their_own() {
+    let (one, other) = ("M".repeat(300), format!("{}N", "M".repeat(299)));
+    let mut bench = Bench::new(Channel::Udp);
+    let mut told = |method: &str| bench.receive(incoming(Method::Other(method.into()), "x")).is_some();
+    assert!(told(&one));
+    assert!(told(&other));
+    assert!(!told(&one), "the same again");
+}
+
+#[test]
 fn section_9_2_a_cancel_of_nothing_is_a_481_and_keeps_nothing() {
     let mut bench = Bench::new(Channel::Udp);
     assert_eq!(bench.receive(incoming(Method::Cancel, "x")), None);
