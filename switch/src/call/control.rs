@@ -136,8 +136,8 @@ impl Engine {
     pub(crate) fn may_drop(&self, who: &Principal, id: CallId) -> Result<(CallNo, Side), Refusal> {
         let missing = || refusal(RefusalCode::NotFound, "There is no such call");
         let (no, side) = self.table.end(id).ok_or_else(missing)?;
-        let info = self.table.call(no).and_then(|call| info(call, side));
-        info.filter(|info| info.user == who.user).map(|_| (no, side)).ok_or_else(missing)
+        let user = self.table.call(no).and_then(|call| seen_by(call, side));
+        user.filter(|user| *user == who.user).map(|_| (no, side)).ok_or_else(missing)
     }
 
     fn may_hold(&self, who: &Principal, id: CallId) -> Result<LegId, Refusal> {
@@ -242,8 +242,18 @@ impl Engine {
     }
 }
 
-/// One end of a call as its user sees it; `None` while there is nothing of it to see.
+/// Who sees this end of a call; `None` while there is nothing of it to see.
+fn seen_by(call: &Call, side: Side) -> Option<UserId> {
+    let party = call.party(side);
+    match party.state {
+        PartyState::Idle | PartyState::Service(_) => None,
+        PartyState::Ringing { .. } | PartyState::Calling(_) | PartyState::Up { .. } => party.identity.user,
+    }
+}
+
+/// One end of a call as its user sees it.
 fn info(call: &Call, side: Side) -> Option<CallInfo> {
+    let user = seen_by(call, side)?;
     let (party, other) = (call.party(side), call.party(side.other()));
     let state = match (&party.state, party.direction) {
         (PartyState::Idle | PartyState::Service(_), _) => return None,
@@ -260,7 +270,7 @@ fn info(call: &Call, side: Side) -> Option<CallInfo> {
         vec![PartyInfo { addr: other.identity.number.clone(), name: other.identity.name.clone(), state: other.seen() }];
     Some(CallInfo {
         id: party.id,
-        user: party.identity.user?,
+        user,
         device: party.device,
         state,
         direction: party.direction,

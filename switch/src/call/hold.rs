@@ -49,8 +49,7 @@ impl Engine {
         let LegState::Up(up) = &mut leg.state else { return Err(answer(481)) };
         up.dialog.refresh(request.headers.contacts());
         up.takes = Takes::of(&request.headers);
-        let mut response = answer(200);
-        response.set_to_tag(&leg.tag);
+        let mut response = request.response_tagged(Status(200), &leg.tag);
         response.headers.push(Name::Contact, up.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         response.headers.push(Name::Supported, crate::engine::SUPPORTED);

@@ -122,8 +122,7 @@ pub(crate) enum Then {
 impl Incoming {
     /// A response that makes the dialog, or confirms it (RFC 3261 §12.1.1).
     pub(crate) fn response(&self, tag: &str, status: Status) -> Response {
-        let mut response = self.invite.response(status);
-        response.set_to_tag(tag);
+        let mut response = self.invite.response_tagged(status, tag);
         response.headers.copy(&self.invite.headers, &Name::RecordRoute);
         response.headers.push(Name::Contact, self.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);

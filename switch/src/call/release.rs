@@ -113,8 +113,8 @@ impl Engine {
         let reason = cause::reason(failure.cause);
         match leg.state {
             LegState::Incoming(incoming) => {
-                let mut response = incoming.invite.response(failure.status).with(Name::Reason, reason);
-                response.set_to_tag(&leg.tag);
+                let mut response = incoming.invite.response_tagged(failure.status, &leg.tag);
+                response.headers.push(Name::Reason, reason);
                 if failure.status == Status(503) {
                     response.headers.push(Name::RetryAfter, self.endpoint.retry_after().to_string());
                 }

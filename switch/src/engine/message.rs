@@ -182,18 +182,18 @@ impl Engine {
 
     /// A request with a To tag (RFC 3261 §12.2.2).
     fn in_dialog(&mut self, at: At<'_>, tx: ServerTx, request: &Request, flow: Flow, tag: &str) {
-        let unknown = request.response(Status(481));
+        let unknown = || request.response(Status(481));
         if let Some(id) = self.subscriptions.by_tag(tag) {
             return self.within_subscription(at, tx, request, flow, id);
         }
         let Some(id) = self.table.by_tag(tag) else {
             // Any tag costs a stranger nothing: a transaction for it, and an INVITE's refusal sent eleven times, would cost us.
-            return self.endpoint.refuse(at.now.mono, tx, &unknown);
+            return self.endpoint.refuse(at.now.mono, tx, &unknown());
         };
         if self.table.leaving(id).is_some() {
             return self.within_leaving(at, tx, request, id);
         }
-        let Some(leg) = self.table.leg_mut(id) else { return self.endpoint.respond(at.now.mono, tx, &unknown) };
+        let Some(leg) = self.table.leg_mut(id) else { return self.endpoint.respond(at.now.mono, tx, &unknown()) };
         match &mut leg.state {
             LegState::Up(up) if up.dialog.owns(request) => match up.dialog.receive(request, flow) {
                 Ok(()) => self.within(at, tx, request, id),
@@ -210,10 +210,10 @@ impl Engine {
                 match early.map(|early| early.dialog.receive(request, flow)) {
                     Some(Ok(())) if request.method == Method::Update => self.updated(at, tx, request, id),
                     Some(Err(status)) => self.endpoint.respond(at.now.mono, tx, &request.response(status)),
-                    Some(Ok(())) | None => self.endpoint.respond(at.now.mono, tx, &unknown),
+                    Some(Ok(())) | None => self.endpoint.respond(at.now.mono, tx, &unknown()),
                 }
             }
-            _ => self.endpoint.respond(at.now.mono, tx, &unknown),
+            _ => self.endpoint.respond(at.now.mono, tx, &unknown()),
         }
     }
 

@@ -1,7 +1,7 @@
 //! A dialog (RFC 3261 §12): who is who, the sequence numbers, where the next request goes.
 
 use super::flow::Flow;
-use super::header::{Address, CSeq, Contacts, Name};
+use super::header::{Address, CSeq, Contacts, Name, written};
 use super::message::{Method, ParseError, Request, Response, Status};
 use super::uri::Uri;
 
@@ -146,12 +146,12 @@ impl Dialog {
         let mut request = Request::new(method.clone(), uri);
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, "70");
-        headers.push(Name::From, self.local.to_string());
-        headers.push(Name::To, self.remote.to_string());
+        headers.push(Name::From, written(&self.local));
+        headers.push(Name::To, written(&self.remote));
         headers.push(Name::CallId, self.call_id.clone());
-        headers.push(Name::CSeq, CSeq { number, method }.to_string());
+        headers.push(Name::CSeq, written(&CSeq { number, method }));
         for route in routes {
-            headers.push(Name::Route, route.to_string());
+            headers.push(Name::Route, written(&route));
         }
         request
     }

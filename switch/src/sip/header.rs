@@ -6,6 +6,7 @@ mod name;
 mod value;
 
 use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 
 use bytes::Bytes;
 
@@ -121,7 +122,7 @@ impl Headers {
 
     /// Replaces the top Via value, leaving those below it.
     pub fn set_via(&mut self, via: &Via) {
-        let written = Bytes::from(via.to_string());
+        let written = written(via);
         let Some(at) = self.fields.iter().position(|(name, _)| *name == Name::Via) else {
             return self.push_front(Name::Via, written);
         };
@@ -225,6 +226,14 @@ impl Headers {
             .map(|value| String::from_utf8_lossy(value).to_ascii_lowercase())
             .collect()
     }
+}
+
+/// On the wire, in a buffer that most values fit: one that grows to its size step by step costs more than the writing.
+pub(super) fn written(value: &impl fmt::Display) -> Bytes {
+    let mut text = String::with_capacity(160);
+    // Writing to memory cannot fail.
+    let _ = write!(text, "{value}");
+    text.into()
 }
 
 fn missing(name: &Name) -> ParseError {

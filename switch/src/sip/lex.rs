@@ -6,7 +6,24 @@ use super::message::ParseError;
 
 /// A byte of a token (RFC 3261 §25.1).
 pub(super) fn is_token_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-.!%*_+`'~".contains(&byte)
+    static BYTES: [bool; 256] = bytes_of(b"-.!%*_+`'~");
+    BYTES[usize::from(byte)]
+}
+
+/// Letters, digits and these: a table, since every byte of a message is looked up in one of them, more than once.
+pub(super) const fn bytes_of(others: &[u8]) -> [bool; 256] {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        table[byte] = (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    let mut index = 0;
+    while index < others.len() {
+        table[others[index] as usize] = true;
+        index += 1;
+    }
+    table
 }
 
 /// A whole, non-empty token.

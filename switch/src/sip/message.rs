@@ -8,7 +8,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use self::phrase::phrase;
-use super::header::{Headers, Name};
+use super::header::{Headers, Name, written};
 use super::lex::{is_control, is_token_byte};
 use super::uri::Uri;
 
@@ -173,14 +173,30 @@ impl Request {
     /// A response to this request: Via, From, To, Call-ID, CSeq copied, Timestamp for a 100 (RFC 3261 §8.2.6). The To tag is the caller's
     /// to add. The phrase is the status's own.
     pub fn response(&self, status: Status) -> Response {
-        let mut headers = Headers::with_capacity(8);
+        let mut response = self.untagged(status);
+        if status != Status(100) {
+            self.tag_to(&mut response.headers);
+        }
+        response
+    }
+
+    /// A response within a dialog, or one that makes it: with our tag.
+    pub fn response_tagged(&self, status: Status, tag: &str) -> Response {
+        let mut response = self.untagged(status);
+        if let Ok(mut to) = self.headers.to() {
+            to.params.set("tag", Some(tag.to_owned()));
+            response.headers.set(Name::To, written(&to));
+        }
+        response
+    }
+
+    fn untagged(&self, status: Status) -> Response {
+        let mut headers = Headers::with_capacity(10);
         for name in [Name::Via, Name::From, Name::To, Name::CallId, Name::CSeq] {
             headers.copy(&self.headers, &name);
         }
         if status == Status(100) {
             headers.copy(&self.headers, &Name::Timestamp);
-        } else {
-            self.tag_to(&mut headers);
         }
         Response { status, reason: status.phrase().to_owned(), headers, body: Bytes::new() }
     }
@@ -193,7 +209,7 @@ impl Request {
             let mut hasher = DefaultHasher::new();
             (self.headers.get(&Name::Via), self.headers.get(&Name::CallId)).hash(&mut hasher);
             to.params.set("tag", Some(format!("{:016x}", hasher.finish())));
-            headers.set(Name::To, to.to_string());
+            headers.set(Name::To, written(&to));
         }
     }
 
@@ -217,14 +233,6 @@ impl Request {
 }
 
 impl Response {
-    /// Our tag in a dialog, instead of the one that stands for none.
-    pub fn set_to_tag(&mut self, tag: &str) {
-        if let Ok(mut to) = self.headers.to() {
-            to.params.set("tag", Some(tag.to_owned()));
-            self.headers.set(Name::To, to.to_string());
-        }
-    }
-
     /// Sets body and Content-Type.
     #[must_use]
     pub fn with_body(mut self, content_type: &str, body: impl Into<Bytes>) -> Response {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use memchr::{memchr, memchr3};
 
-use super::super::lex::{Scan, Values, is_control, is_space, is_token_byte, number, trim};
+use super::super::lex::{Scan, Values, is_control, is_space, is_token, is_token_byte, number, trim};
 use super::super::message::{Method, ParseError};
 use super::super::uri::{Host, Params, Uri, host_port, write_quoted};
 
@@ -68,11 +68,12 @@ impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SIP/2.0/")?;
         write_token(f, &self.transport)?;
-        write!(f, " {}", self.host)?;
+        f.write_str(" ")?;
+        self.host.fmt(f)?;
         if let Some(port) = self.port {
             write!(f, ":{port}")?;
         }
-        write!(f, "{}", self.params)
+        self.params.fmt(f)
     }
 }
 
@@ -170,7 +171,10 @@ impl fmt::Display for Address {
                 f.write_str(" ")?;
             }
         }
-        write!(f, "<{}>{}", self.uri, self.params)
+        f.write_str("<")?;
+        self.uri.fmt(f)?;
+        f.write_str(">")?;
+        self.params.fmt(f)
     }
 }
 
@@ -238,5 +242,8 @@ impl fmt::Display for RAck {
 /// Writes what should be a token, and makes it one.
 fn write_token(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     use fmt::Write as _;
+    if is_token(text.as_bytes()) {
+        return f.write_str(text);
+    }
     text.bytes().try_for_each(|byte| f.write_char(if is_token_byte(byte) { byte.into() } else { '-' }))
 }

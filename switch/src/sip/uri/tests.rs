@@ -174,3 +174,10 @@ fn a_tag_that_is_no_token_goes_back_as_it_came() {
     let hostile = Params(vec![("tag".to_owned(), Some("x;y\r\nVia: z".to_owned()))]);
     assert_eq!(hostile.to_string(), ";tag=\"x;yVia: z\"");
 }
+
+#[test]
+fn addresses_are_written_as_the_standard_library_writes_them() {
+    for address in [[0, 9, 10, 99], [100, 101, 255, 0], [127, 0, 0, 1], [192, 168, 200, 205]].map(Ipv4Addr::from) {
+        assert_eq!(Host::Ip(address.into()).to_string(), address.to_string());
+    }
+}
