@@ -228,8 +228,7 @@ fn list_of(at: At<'_>, request: &Request, members: Members) -> Result<Of, Respon
 
 /// §4.2.1.1: the 200 says for how long.
 fn accepted(request: &Request, dialog: &Dialog, tag: &str, seconds: u32, is_list: bool) -> Response {
-    let mut response = request.response(Status(200));
-    response.set_to_tag(tag);
+    let mut response = request.response_tagged(Status(200), tag);
     let headers = &mut response.headers;
     headers.copy(&request.headers, &Name::RecordRoute);
     headers.push(Name::Contact, dialog.flow().contact());
