@@ -234,6 +234,7 @@ impl Engine {
                 }
             }
         }
+        self.tap_waits(stream);
         match self.endpoint.is_mid_message(stream) {
             true if begun => self.endpoint.timers.set(Timer::Unfinished(stream), at.now.mono + TIMEOUT),
             true => {}

@@ -116,6 +116,11 @@ impl Endpoint {
         Some((stream.flow, frame))
     }
 
+    /// How many bytes have come on a stream.
+    pub(crate) fn pushed_of(&self, id: StreamId) -> u64 {
+        self.streams.open.get(&id).map_or(0, |stream| stream.framer.pushed())
+    }
+
     /// How many bytes of a stream have been read: all that was pushed, but for a message that has not come whole.
     pub(crate) fn read_of(&self, id: StreamId) -> u64 {
         self.streams.open.get(&id).map_or(0, |stream| stream.framer.read())

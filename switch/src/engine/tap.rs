@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use cas::control::CallId;
 use media::Port;
 use memchr::memchr;
@@ -54,11 +54,20 @@ pub(crate) struct Tap {
 /// What has come on a stream and is no whole message yet.
 #[derive(Debug)]
 struct Raw {
-    bytes: Vec<u8>,
-    /// How much of the stream was read before it.
+    bytes: BytesMut,
+    /// How much of the stream came before it.
     from: u64,
     /// Whether it begins with a message: where the tap was set within one, the rest of that cannot be read, nor its secrets found.
     is_whole: bool,
+}
+
+impl Raw {
+    /// What of it comes before this place in the stream.
+    fn up_to(&mut self, place: u64) -> BytesMut {
+        let length = usize::try_from(place.saturating_sub(self.from)).unwrap_or(usize::MAX).min(self.bytes.len());
+        self.from += length as u64;
+        self.bytes.split_to(length)
+    }
 }
 
 impl Engine {
@@ -119,12 +128,16 @@ impl Engine {
         }
     }
 
-    /// Bytes came on a stream, and have not been read yet.
+    /// Bytes come on a stream, and are with the endpoint next.
     pub(super) fn tap_pushed(&mut self, stream: StreamId, bytes: &[u8]) {
-        let from = self.endpoint.read_of(stream);
+        // Those of a stream that has ended are nobody's.
+        if !self.endpoint.is_up(stream) {
+            return;
+        }
+        let from = self.endpoint.pushed_of(stream);
         let is_whole = !self.endpoint.is_mid_message(stream);
         let Some(tap) = &mut self.tap else { return };
-        let raw = tap.streams.entry(stream).or_insert(Raw { bytes: Vec::new(), from, is_whole });
+        let raw = tap.streams.entry(stream).or_insert(Raw { bytes: BytesMut::new(), from, is_whole });
         raw.bytes.extend_from_slice(bytes);
     }
 
@@ -132,11 +145,22 @@ impl Engine {
     pub(super) fn tap_read(&mut self, stream: StreamId, flow: Flow) {
         let read = self.endpoint.read_of(stream);
         let Some(raw) = self.tap.as_mut().and_then(|tap| tap.streams.get_mut(&stream)) else { return };
-        let length = usize::try_from(read.saturating_sub(raw.from)).unwrap_or(usize::MAX).min(raw.bytes.len());
-        let message: Vec<u8> = raw.bytes.drain(..length).collect();
-        raw.from = read;
+        let message = raw.up_to(read);
         if std::mem::replace(&mut raw.is_whole, true) {
             self.tap_message(flow, true, &message);
+        }
+    }
+
+    /// No other message can be read from it until more comes. What is not the beginning of one is dropped: line ends between messages, and whatever comes
+    /// after the stream could no longer be followed. So no more is kept than the endpoint keeps.
+    pub(super) fn tap_waits(&mut self, stream: StreamId) {
+        let read = self.endpoint.read_of(stream);
+        let Some(tap) = &mut self.tap else { return };
+        if let Some(raw) = tap.streams.get_mut(&stream) {
+            raw.up_to(read);
+            if raw.bytes.is_empty() {
+                tap.streams.remove(&stream);
+            }
         }
     }
 
@@ -160,4 +184,148 @@ fn key_of(bytes: &[u8]) -> Option<DialogKey> {
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use cas::site::{DigestPolicy, Site};
+    use cas::store::Snapshot;
+    use cas::time::{Now, Wall};
+
+    use super::*;
+    use crate::engine::At;
+    use crate::entropy::Seeded;
+    use crate::node::{Limits, Settings};
+    use crate::sip::flow::Channel;
+
+    const STREAM: StreamId = StreamId(2);
+
+    /// An engine with a connection that a stranger has opened.
+    struct Wire {
+        engine: Engine,
+        site: Site,
+        now: Now,
+    }
+
+    impl Wire {
+        fn new() -> Wire {
+            let settings = Settings {
+                domain: "switch.local".into(),
+                digest: DigestPolicy::Md5,
+                media_address: None,
+                ports: Vec::new(),
+                max_calls: 10,
+                follow_redirects: true,
+                max_transactions: 100,
+                max_bindings: 16,
+                limits: Limits::default(),
+                cas: cas::cas::Settings::default(),
+            };
+            let (now, snapshot) = (Now { mono: Instant::now(), wall: Wall(0) }, Snapshot::default());
+            let site = Site::new(&snapshot);
+            let mut engine = Engine::new(now, &settings, &site, &snapshot, Box::new(Seeded::new(7)));
+            let address = |text: &str| text.parse().unwrap();
+            let flow = Flow {
+                channel: Channel::Tcp(STREAM),
+                local: address("192.0.2.1:5060"),
+                peer: address("192.0.2.66:5060"),
+            };
+            engine.flow_opened(At { now, site: &site }, flow);
+            Wire { engine, site, now }
+        }
+
+        fn tapped() -> Wire {
+            let mut wire = Wire::new();
+            wire.engine.set_tap(Some(Wish::Everything));
+            wire
+        }
+
+        fn push(&mut self, bytes: &[u8]) {
+            self.engine.stream(At { now: self.now, site: &self.site }, STREAM, bytes);
+        }
+
+        /// What was seen to come since the last time.
+        fn seen(&mut self) -> Vec<String> {
+            let message = |output| match output {
+                Output::Traced(Seen::Message { incoming: true, bytes, .. }) => {
+                    Some(String::from_utf8(bytes.to_vec()).unwrap())
+                }
+                _ => None,
+            };
+            self.engine.outputs.drain(..).filter_map(message).collect()
+        }
+
+        fn kept(&self) -> usize {
+            self.engine.tap.as_ref().unwrap().streams.values().map(|raw| raw.bytes.len()).sum()
+        }
+    }
+
+    /// A response to nothing, which nobody answers.
+    fn message(number: usize) -> String {
+        format!(
+            "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bK{number}\r\nFrom: <sip:a@b>;tag=1\r\nTo: <sip:c@d>;tag=2\r\n\
+             Call-ID: {number}\r\nCSeq: 1 OPTIONS\r\nContent-Length: 4\r\n\r\nbody"
+        )
+    }
+
+    #[test]
+    fn messages_of_a_stream_are_seen_wherever_its_bytes_are_cut() {
+        let messages: Vec<String> = (0..3).map(message).collect();
+        let stream = format!("\r\n{}\r\n\r\n{}{}\r\n", messages[0], messages[1], messages[2]);
+        for piece in 1..stream.len() {
+            let mut wire = Wire::tapped();
+            for bytes in stream.as_bytes().chunks(piece) {
+                wire.push(bytes);
+            }
+            let seen = wire.seen();
+            assert_eq!(seen.len(), 3, "in pieces of {piece}: {seen:?}");
+            assert!(seen.iter().zip(&messages).all(|(seen, message)| seen.ends_with(message.as_str())), "{seen:?}");
+            // The last line end may become a ping.
+            assert!(wire.kept() <= 2, "in pieces of {piece}");
+        }
+    }
+
+    #[test]
+    fn where_the_tap_is_set_within_a_message_the_next_one_is_whole() {
+        let (first, second) = (message(1), message(2));
+        for cut in 1..first.len() {
+            let mut wire = Wire::new();
+            wire.push(&first.as_bytes()[..cut]);
+            wire.engine.set_tap(Some(Wish::Everything));
+            wire.push(&first.as_bytes()[cut..]);
+            wire.push(second.as_bytes());
+            assert_eq!(wire.seen(), [second.as_str()], "cut at {cut}");
+            let mut wire = Wire::new();
+            wire.push(&first.as_bytes()[..cut]);
+            wire.engine.set_tap(Some(Wish::Everything));
+            wire.push(format!("{}{second}", &first[cut..]).as_bytes());
+            assert_eq!(wire.seen(), [second.as_str()], "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_message_is_not_kept() {
+        let mut wire = Wire::tapped();
+        for _ in 0..1000 {
+            wire.push(&[b'\n'; 100]);
+            assert_eq!(wire.kept(), 0);
+        }
+        // A stream that can no longer be followed, from a peer that goes on.
+        for _ in 0..1000 {
+            wire.push(b"no SIP\r\n\r\nat all\r\n\r\n");
+            assert_eq!(wire.kept(), 0);
+        }
+        wire.engine.flow_closed(At { now: wire.now, site: &wire.site }, STREAM);
+        wire.push(b"late");
+        assert_eq!(wire.kept(), 0);
+        // A head without an end is kept as long as the endpoint keeps it.
+        let mut wire = Wire::tapped();
+        for _ in 0..1000 {
+            wire.push(&[b'x'; 100]);
+            assert!(wire.kept() <= 70_000);
+        }
+        assert_eq!(wire.kept(), 0);
+    }
 }

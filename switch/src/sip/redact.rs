@@ -22,16 +22,17 @@ const KEYS: [(&[u8], &[u8]); 4] =
 pub fn redacted(message: &[u8]) -> Vec<u8> {
     let mut bytes = message.to_vec();
     let mut at = 0;
-    let mut in_body = false;
+    let (mut begun, mut in_body) = (false, false);
     let mut in_credentials = false;
     while at < bytes.len() {
         let end = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |length| at + length + 1);
         let line = &mut bytes[at..end];
+        // Line ends before the start line (RFC 3261 §7.5) end nothing.
+        begun = begun || line.iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
         if in_body {
             cover_key(line);
-        } else if line.trim_ascii().is_empty() && !line.starts_with(b" ") && !line.starts_with(b"\t") {
-            // Line ends before the start line (RFC 3261 §7.5) end nothing.
-            in_body = message[..at].iter().any(|byte| !matches!(byte, b'\r' | b'\n'));
+        } else if matches!(&*line, b"\n" | b"\r\n") {
+            in_body = begun;
         } else {
             // A folded line belongs to the one above (§7.3.1).
             if !matches!(line.first(), Some(b' ' | b'\t')) {
@@ -87,9 +88,10 @@ fn cover_passwords(line: &mut [u8]) {
         let mut from = 0;
         while let Some(found) = find(&line[from..], scheme) {
             let user = from + found + scheme.len();
-            from = user;
             let ends = |byte: &u8| matches!(byte, b'@' | b'>' | b'<' | b'"' | b',' | b' ' | b'\r' | b'\n');
-            let Some(end) = line[user..].iter().position(ends).map(|length| user + length) else { continue };
+            let Some(end) = line[user..].iter().position(ends).map(|length| user + length) else { break };
+            // What looks like another URI before that end is part of this one.
+            from = end;
             if line[end] == b'@'
                 && let Some(colon) = memchr(b':', &line[user..end])
             {
@@ -168,6 +170,28 @@ mod tests {
         }
         assert!(told.contains("sip:502@h:5060") && told.contains("AES_CM_128_HMAC_SHA1_80 inline:"), "{told}");
         assert!(told.contains("a=rtpmap:0 PCMU/8000"), "{told}");
+    }
+
+    /// Each would take hours if anything were looked at again for each of its lines or URIs.
+    #[test]
+    fn what_a_stranger_repeats_is_looked_at_once() {
+        let mut message = "\n".repeat(1 << 20);
+        assert_eq!(shown(&message), message);
+        message += "X sip:a SIP/2.0\nAuthorization: Digest response=cafe\n\nk=abc\n";
+        assert!(shown(&message).ends_with("response=****\n\nk=***\n"));
+        for repeated in ["sip:", "sip:a", "sips:", "Authorization: response\n", "response=", "k=", "a=crypto:"] {
+            let message = repeated.repeat((1 << 20) / repeated.len());
+            assert_eq!(shown(&message).len(), message.len(), "{repeated}");
+        }
+    }
+
+    #[test]
+    fn only_what_ends_the_headers_for_the_parser_ends_them_here() {
+        for line in ["\r\r\n", "\x0c\n", " \r\n"] {
+            let told = shown(&format!("{line}X sip:a SIP/2.0\n{line}Authorization: Digest response=cafe\n\n"));
+            assert!(told.contains("response=****"), "{told:?}");
+        }
+        assert!(shown("X sip:sip:sip:pw@a SIP/2.0\r\n").starts_with("X sip:sip:******@a"));
     }
 
     proptest! {

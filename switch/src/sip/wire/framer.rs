@@ -20,8 +20,8 @@ pub struct Framer {
 enum State {
     /// Between messages or within a head; no head ends before `searched`.
     Head { searched: usize },
-    /// The head is read, the body is that long.
-    Body { head: Box<Head>, length: usize },
+    /// The head is read, and was that long; the body is that long.
+    Body { head: Box<Head>, head_length: usize, length: usize },
     /// Nothing more can be read.
     Lost,
 }
@@ -62,9 +62,18 @@ impl Framer {
         }
     }
 
-    /// How many bytes of the stream were read: what is left of those pushed is the beginning of a message. A head that waits for its body counts.
+    /// How many bytes of the stream were pushed.
+    pub fn pushed(&self) -> u64 {
+        self.pushed
+    }
+
+    /// How many of them are done with: what is left is the beginning of a message. A head that waits for its body is left.
     pub fn read(&self) -> u64 {
-        self.pushed - self.buffer.len() as u64
+        let head = match &self.state {
+            State::Body { head_length, .. } => *head_length,
+            State::Head { .. } | State::Lost => 0,
+        };
+        self.pushed - (head + self.buffer.len()) as u64
     }
 
     /// Takes bytes of the stream.
@@ -85,7 +94,7 @@ impl Framer {
     pub fn next_frame(&mut self) -> Option<Frame> {
         match std::mem::take(&mut self.state) {
             State::Head { searched } => self.in_head(searched),
-            State::Body { head, length } => self.in_body(head, length),
+            State::Body { head, head_length, length } => self.in_body(head, head_length, length),
             State::Lost => {
                 self.state = State::Lost;
                 None
@@ -147,7 +156,7 @@ impl Framer {
                 head.fail(ParseError::bad("Neither request nor response"));
                 self.lose(head)
             }
-            Length::Bytes(length) if length <= MAX_MESSAGE - end => self.in_body(Box::new(head), length),
+            Length::Bytes(length) if length <= MAX_MESSAGE - end => self.in_body(Box::new(head), end, length),
             Length::Bytes(_) => {
                 head.replace_error(too_large());
                 self.lose(head)
@@ -160,9 +169,9 @@ impl Framer {
         }
     }
 
-    fn in_body(&mut self, head: Box<Head>, length: usize) -> Option<Frame> {
+    fn in_body(&mut self, head: Box<Head>, head_length: usize, length: usize) -> Option<Frame> {
         if self.buffer.len() < length {
-            self.state = State::Body { head, length };
+            self.state = State::Body { head, head_length, length };
             return None;
         }
         let body = self.take(length);
