@@ -55,25 +55,27 @@ pub fn backup(data: &Path, file: &Path) -> Result<Contents, BackupError> {
         let path = path.to_owned();
         move |source| BackupError::Io { path, source }
     };
-    // The name is taken before the work begins.
-    private().create_new(true).open(file).map_err(|source| match source.kind() {
-        io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
-        _ => BackupError::Io { path: file.to_owned(), source },
-    })?;
+    // Hours of work are not for a name that is taken; whoever takes it meanwhile has it.
+    if file.symlink_metadata().is_ok() {
+        return Err(BackupError::Exists(file.to_owned()));
+    }
     let (copy, unfinished) = (beside(file, "db"), beside(file, "new"));
     let result = copy_database(data, &copy).and_then(|()| {
         let key_file = data.join(KEY);
         let key = fs::read(&key_file).map_err(io(&key_file))?;
         let contents = check(&copy, &key)?;
         pack(&copy, &key, &unfinished).map_err(io(&unfinished))?;
-        fs::rename(&unfinished, file).and_then(|()| sync_folder(folder_of(file))).map_err(io(file))?;
+        // It gets its name when it is whole, so that a kill leaves none that is not.
+        name(&unfinished, file).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
+            _ => BackupError::Io { path: file.to_owned(), source },
+        })?;
         Ok(contents)
     });
-    let _ = fs::remove_file(&copy);
-    if result.is_err() {
-        let _ = (fs::remove_file(&unfinished), fs::remove_file(file));
-    }
-    result
+    let _ = (fs::remove_file(&copy), fs::remove_file(&unfinished));
+    let contents = result?;
+    sync_folder(folder_of(file)).map_err(io(file))?;
+    Ok(contents)
 }
 
 /// Puts a backup into a data folder on which no switch runs. What is there already is an error, unless it may be replaced; it is kept in a folder beside.
@@ -151,7 +153,7 @@ fn finish_by(data: &Path, step: Step<'_>) -> io::Result<()> {
 /// The database as it is now, in a file of its own.
 fn copy_database(data: &Path, to: &Path) -> Result<(), BackupError> {
     // SQLite fills a file that is empty, and keeps its mode.
-    private().create(true).truncate(true).open(to).map_err(|source| BackupError::Io { path: to.to_owned(), source })?;
+    anew(to).map_err(|source| BackupError::Io { path: to.to_owned(), source })?;
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let copy = || -> rusqlite::Result<()> {
         let connection = Connection::open_with_flags(data.join(FILE), flags)?;
@@ -197,7 +199,7 @@ fn key_of(text: &[u8]) -> Option<MachineKey> {
 }
 
 fn pack(database: &Path, key: &[u8], to: &Path) -> io::Result<()> {
-    let mut archive = tar::Builder::new(private().create(true).truncate(true).open(to)?);
+    let mut archive = tar::Builder::new(anew(to)?);
     let mut sums = String::new();
     append(&mut archive, KEY, key.len() as u64, key, &mut sums)?;
     let file = File::open(database)?;
@@ -296,6 +298,26 @@ impl<R: Read> Read for Summed<R> {
 
 fn private() -> OpenOptions {
     OpenOptions::new().write(true).mode(0o600).clone()
+}
+
+/// A file of ours alone. What a backup that was killed has left there is removed first; so is anything else of that name, which keeps neither its owner
+/// nor its mode, and leads nowhere else.
+fn anew(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => private().create_new(true).open(path),
+    }
+}
+
+/// Gives a file a name that nobody has: a link does not replace what is there, as renaming would. Disks that know no links (FAT) have it renamed.
+fn name(from: &Path, to: &Path) -> io::Result<()> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => match to.symlink_metadata() {
+            Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+            Err(_) => fs::rename(from, to),
+        },
+        result => result,
+    }
 }
 
 /// `FILE.ending`, in the same folder.

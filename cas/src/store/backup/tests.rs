@@ -104,6 +104,42 @@ fn a_backup_is_not_overwritten_and_one_of_nothing_is_not_made() {
     assert!(!place.path("n.tar").exists() && !place.path("nowhere").exists());
 }
 
+/// A kill leaves the files beside; somebody else may have put something of their names there.
+#[test]
+fn what_lies_beside_a_backup_is_neither_kept_nor_followed() {
+    let place = Place::new();
+    let (data, file, other) = (place.path("data"), place.path("b.tar"), place.path("other"));
+    made(&data, 7, "501");
+    fs::write(&other, b"theirs").unwrap();
+    std::os::unix::fs::symlink(&other, beside(&file, "db")).unwrap();
+    fs::write(beside(&file, "new"), b"half").unwrap();
+    fs::set_permissions(beside(&file, "new"), fs::Permissions::from_mode(0o666)).unwrap();
+    backup(&data, &file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read(&other).unwrap(), b"theirs");
+    assert!(beside(&file, "db").symlink_metadata().is_err() && beside(&file, "new").symlink_metadata().is_err());
+    restore(&place.path("restored"), &file, false).unwrap();
+    // Nor is a name taken that leads nowhere.
+    let dangling = place.path("dangling.tar");
+    std::os::unix::fs::symlink(place.path("nowhere.tar"), &dangling).unwrap();
+    assert!(matches!(backup(&data, &dangling), Err(BackupError::Exists(_))));
+    assert!(!place.path("nowhere.tar").exists());
+}
+
+/// What does not come about leaves no name behind that the next backup would refuse to take.
+#[test]
+fn a_backup_has_its_name_only_when_it_is_whole() {
+    let place = Place::new();
+    let (data, file) = (place.path("data"), place.path("b.tar"));
+    made(&data, 7, "501");
+    // Where its file is to be written is a folder: the backup ends in the midst of its work.
+    fs::create_dir(beside(&file, "new")).unwrap();
+    assert!(matches!(backup(&data, &file), Err(BackupError::Io { .. })));
+    assert!(file.symlink_metadata().is_err() && beside(&file, "db").symlink_metadata().is_err());
+    fs::remove_dir(beside(&file, "new")).unwrap();
+    backup(&data, &file).unwrap();
+}
+
 #[test]
 fn a_store_is_replaced_only_when_told_and_kept() {
     let place = Place::new();
