@@ -34,10 +34,11 @@ impl Config {
         at_restart("[media] ports", self.media.ports != new.media.ports);
         at_restart("[media] threads", self.media.threads != new.media.threads);
         at_restart("[cas]", self.cas != new.cas);
+        at_restart("[history]", self.history != new.history);
         at_restart("[limits]", self.limits != new.limits);
         // Whatever is not told by name above.
         let others = Config { data: new.data.clone(), sip: new.sip.clone(), media: new.media.clone(), ..self.clone() };
-        let others = Config { cas: new.cas.clone(), limits: new.limits.clone(), ..others };
+        let others = Config { cas: new.cas.clone(), history: new.history, limits: new.limits.clone(), ..others };
         at_restart("other settings", others != *new);
         changes
     }
@@ -68,5 +69,12 @@ mod tests {
         let changes = running.change(&new);
         assert_eq!((changes.live, changes.at_restart), (vec![], vec!["[sip] udp"]));
         assert_eq!(running.change(&running.clone()), Changes::default());
+    }
+    #[test]
+    fn every_section_is_told_by_its_name() {
+        let text =
+            "data = \"elsewhere\"\n[cas]\nlisten = [\"127.0.0.1:8081\"]\n[history]\ndays = 30\n[limits]\ncalls = 9000\n";
+        let changes = Config::default().change(&Config::parse("test", text).unwrap());
+        assert_eq!(changes.at_restart, ["data", "[cas]", "[history]", "[limits]"]);
     }
 }
