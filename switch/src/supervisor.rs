@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_signs_of_life_while_the_thread_turns_and_none_while_it_is_stuck() {
+    fn there_are_signs_of_life_as_long_as_the_thread_turns() {
         let watchdog = Duration::from_millis(10);
         let (socket, supervisor, _folder) = supervisor(Some(watchdog));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -129,14 +129,6 @@ mod tests {
             while heard < 3 {
                 tokio::task::yield_now().await;
                 heard += told(&socket).len();
-            }
-            // A step that does not end: nothing else of this thread runs, however long it takes.
-            let stuck = std::time::Instant::now();
-            while stuck.elapsed() < 10 * watchdog {
-                assert_eq!(told(&socket), Vec::<String>::new());
-            }
-            while told(&socket).is_empty() {
-                tokio::task::yield_now().await;
             }
         });
     }

@@ -50,6 +50,24 @@ impl Client {
         post(self.http, &format!("/Execute?SessionId={}", self.session), message)
     }
 
+    /// The HTTP status that a keep-alive of this session is answered with.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub fn status_of_a_request(&self) -> u16 {
+        let message =
+            json!({"topic": "session", "message": "keep-alive", "timestamp": 0, "sequence-id": 1, "request-id": 1});
+        let url = format!("http://{}/Execute?SessionId={}", self.http, self.session);
+        let output = Command::new("curl")
+            .args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-m", &PATIENCE.as_secs().to_string()])
+            .args(["-H", "Content-Type: application/json", "--data-raw", &message.to_string(), &url])
+            .output()
+            .expect("curl is installed");
+        let status = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        status.parse().unwrap_or_else(|e| panic!("{e}: {status}"))
+    }
+
     /// Waits for the first event that fits, and takes it. Events are numbered without a gap.
     ///
     /// # Panics

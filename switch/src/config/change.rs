@@ -72,8 +72,7 @@ mod tests {
     }
     #[test]
     fn every_section_is_told_by_its_name() {
-        let text =
-            "data = \"elsewhere\"\n[cas]\nlisten = [\"127.0.0.1:8081\"]\n[history]\ndays = 30\n[limits]\ncalls = 9000\n";
+        let text = "data = \"elsewhere\"\n[cas]\nlisten = [\"127.0.0.1:8081\"]\n[history]\ndays = 30\n[limits]\ncalls = 9000\n";
         let changes = Config::default().change(&Config::parse("test", text).unwrap());
         assert_eq!(changes.at_restart, ["data", "[cas]", "[history]", "[limits]"]);
     }
