@@ -304,7 +304,7 @@ fn private() -> OpenOptions {
 /// nor its mode, and leads nowhere else.
 fn anew(path: &Path) -> io::Result<File> {
     match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         Ok(()) | Err(_) => private().create_new(true).open(path),
     }
 }
