@@ -443,6 +443,7 @@ impl World {
         }
         for line in &mut self.phones {
             line.stale |= line.phone.status() != Status::Idle;
+            line.unsure = true;
         }
         self.wire.forget();
         self.shake();

@@ -68,6 +68,8 @@ pub(super) struct Line {
     pub(super) confirmed: Option<bool>,
     /// Its last call began before a restart: the switch knows nothing of it, and its ports may be another's.
     pub(super) stale: bool,
+    /// The switch was restarted: what confirms a registration may have been under way, and its write lost.
+    pub(super) unsure: bool,
     /// Its call, and the one before.
     pub(super) call: Option<Talked>,
     pub(super) call_before: Option<Talked>,
@@ -84,7 +86,7 @@ impl Line {
 
     pub(super) fn take_event(&mut self, event: Event) {
         match event {
-            Event::Registered => self.confirmed = Some(true),
+            Event::Registered => self.confirmed = (!std::mem::take(&mut self.unsure)).then_some(true),
             Event::Unregistered => self.confirmed = Some(false),
             Event::RegistrationFailed(_) => self.confirmed = None,
             Event::Incoming(_) => self.stale = false,
@@ -125,6 +127,7 @@ impl World {
             stream: None,
             confirmed: None,
             stale: false,
+            unsure: false,
             call: None,
             call_before: None,
             orphaned: None,

@@ -97,7 +97,8 @@ impl Wire {
             }
             Some(100..200) if seen.reliable => {
                 let over = self.hung_up.contains_key(&(seen.call_id.clone(), String::new()));
-                if !over && self.sent.contains_key(&(seen.branch, seen.method)) {
+                let invite = self.sent.get(&(seen.branch, seen.method));
+                if !over && invite.is_some_and(|invite| now - invite.first < AWAITED) {
                     self.unpracked.entry(seen.call_id).or_insert(now);
                 }
             }
