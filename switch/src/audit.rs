@@ -8,6 +8,7 @@ use crate::call::party::PartyState;
 use crate::call::{Side, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{Engine, Life};
+use crate::service::Service;
 use crate::subscribe::watch::subject;
 use crate::subscribe::{Notice, SubId};
 
@@ -19,6 +20,7 @@ impl Engine {
         self.audit_waiting()?;
         self.audit_legs()?;
         self.audit_displays()?;
+        self.audit_transfers()?;
         self.audit_media()?;
         match self.touched.is_empty() && self.completions.is_empty() {
             true => Ok(()),
@@ -165,6 +167,20 @@ impl Engine {
             });
             if let Some(lamp) = dark {
                 return Err(format!("{id:?} was told {lamp:?}, which is not so"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody waits for a transfer that is settled.
+    fn audit_transfers(&self) -> Result<(), String> {
+        for (no, call) in self.table.calls() {
+            for party in [&call.caller, &call.callee] {
+                let PartyState::Service(Service::Transfer(to)) = party.state else { continue };
+                let waits = self.table.call(to).and_then(|to| to.transferor.as_ref()).is_some_and(|who| who.call == no);
+                if !waits {
+                    return Err(format!("{no:?} waits for the transfer to {to:?}, which is settled"));
+                }
             }
         }
         Ok(())

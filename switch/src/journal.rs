@@ -299,6 +299,24 @@ impl Journal {
         }
     }
 
+    /// A phone's part goes on in another call: from now on its messages are that one's.
+    pub(crate) fn hand_over(&mut self, leg: LegId, to: CallNo, side: Side) {
+        let entry = self.legs.get(&leg).and_then(|from| self.entries.get(from));
+        let index = entry.and_then(|entry| entry.parts.iter().position(|part| part.leg == leg));
+        let (Some(entry), Some(index)) = (entry, index) else { return };
+        let (key, part) = (entry.keys[index], &entry.parts[index]);
+        let part = Part {
+            leg,
+            side,
+            device: part.device,
+            flow: part.flow,
+            sound: part.sound,
+            codecs: part.codecs,
+            counted: None,
+        };
+        self.part(to, key, part);
+    }
+
     /// A message came.
     pub(crate) fn heard(&mut self, now: Instant, message: &Message) {
         let headers = match message {
@@ -380,7 +398,10 @@ impl Journal {
             }
         }
         for part in entry.parts {
-            self.legs.remove(&part.leg);
+            // It may go on in another call.
+            if self.legs.get(&part.leg) == Some(&no) {
+                self.legs.remove(&part.leg);
+            }
         }
     }
 

@@ -158,10 +158,12 @@ fn rfc_3311_an_update_before_the_answer_is_taken_once_the_first_offer_has_its_an
     assert!(refused.status() == 500 && !refused.header("Retry-After").is_empty(), "{}", refused.0);
     callee.respond(&mut world, &invite, 183, "b", &callee.sdp());
     let progress = caller.0.wait_status(&mut world, "INVITE", 183);
+    // The answer may have been lost: it counts from its PRACK on.
+    assert_eq!(ask(&mut world, &mut caller, "UPDATE", 4, "", &body).status(), 500);
     let rack = format!("RAck: {} 2 INVITE\r\n", progress.header("RSeq"));
-    assert_eq!(ask(&mut world, &mut caller, "PRACK", 4, &rack, "").status(), 200);
+    assert_eq!(ask(&mut world, &mut caller, "PRACK", 5, &rack, "").status(), 200);
     let moved = sdp(caller.0.address(), 4200, "8");
-    let ok = ask(&mut world, &mut caller, "UPDATE", 5, "", &moved);
+    let ok = ask(&mut world, &mut caller, "UPDATE", 6, "", &moved);
     assert!(ok.status() == 200 && ok.body().contains("RTP/AVP 8\r\n"), "{}", ok.0);
     callee.respond(&mut world, &invite, 200, "b", &callee.sdp());
     callee.wait_request(&mut world, "ACK");
@@ -172,7 +174,30 @@ fn rfc_3311_an_update_before_the_answer_is_taken_once_the_first_offer_has_its_an
     assert!(offer.body().contains("RTP/AVP 8\r\n"), "{}", offer.0);
     callee.respond(&mut world, &offer, 200, "", &sdp(callee.address(), 4000, "8"));
     callee.wait_request(&mut world, "ACK");
-    all_hang_up(&mut world, &mut caller, 6, &mut callee);
+    all_hang_up(&mut world, &mut caller, 7, &mut callee);
+}
+
+#[test]
+fn a_client_s_hold_outlives_an_offer_of_the_switch_s_own() {
+    let (mut world, mut caller, mut callee) = talking();
+    let client = world.log_in("502");
+    let call = world.calls(client)[0]["call-id"].clone();
+    let reply = world.execute(client, serde_json::json!({"topic": "tel", "message": "hold", "call-id": call}));
+    assert_eq!(reply["error"], 0, "{reply}");
+    let held = callee.0.wait_request(&mut world, "INVITE");
+    // Meanwhile the other takes fewer codecs, of which the held one is to be told.
+    let only = sdp(caller.0.address(), 4000, "8");
+    assert_eq!(ask(&mut world, &mut caller, "INVITE", 3, "", &only).status(), 200);
+    caller.0.say_within(&mut world, &caller.1, "ACK", 3, "");
+    let inactive = format!("{}a=inactive\r\n", callee.0.sdp());
+    callee.0.respond(&mut world, &held, 200, "", &inactive);
+    let fewer = callee.0.wait(&mut world, |sip| sip.is("INVITE") && sip.number() > held.number());
+    assert!(fewer.body().contains("RTP/AVP 8\r\n") && fewer.body().contains("a=inactive"), "{}", fewer.0);
+    let inactive = format!("{}a=inactive\r\n", sdp(callee.0.address(), 4000, "8"));
+    callee.0.respond(&mut world, &fewer, 200, "", &inactive);
+    callee.0.wait_request(&mut world, "ACK");
+    assert_eq!(world.calls(client)[0]["state"], "held");
+    all_hang_up(&mut world, &mut caller, 4, &mut callee.0);
 }
 
 #[test]

@@ -2,12 +2,14 @@
 
 use cas::control::{
     Accepted, Action, Actions, CallCommand, CallControl, CallId, CallInfo, CallLine, CallQuery, CallReport, CallState,
-    Direction as CallDirection, EngineStatus, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo, Shown,
+    Cause, Direction as CallDirection, EngineStatus, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo,
+    Shown,
 };
 use cas::site::{DeviceId, Site, UserId};
 use cas::store::Change;
 use cas::time::Now;
 
+use super::cause::{Failure, Whose};
 use super::leg::{Exchange, LegId, LegState, Reoffer};
 use super::originate::dialled;
 use super::party::{Hold, PartyState, Side};
@@ -64,7 +66,7 @@ impl CallControl for Engine {
         Ok(accepted)
     }
 
-    fn allowed(&self, _site: &Site, who: &Principal, call: CallId) -> Actions {
+    fn allowed(&self, site: &Site, who: &Principal, call: CallId) -> Actions {
         let may = |action: &Action| match action {
             Action::Drop => self.may_drop(who, call).is_ok(),
             Action::Hold => self.may_hold(who, call).is_ok(),
@@ -72,7 +74,7 @@ impl CallControl for Engine {
             Action::SendDigits => self.may_send_digits(who, call).is_ok(),
             Action::BlindTransfer => self.may_transfer(who, call).is_ok(),
             Action::Redirect => self.may_send_on_at_all(who, call).is_ok(),
-            Action::Consult => self.may_consult(who, call).is_ok(),
+            Action::Consult => self.may_consult(site, who, call).is_ok(),
             Action::CompleteTransfer => self.may_complete_with_any(who, call).is_ok(),
         };
         Action::ALL.iter().copied().filter(may).collect()
@@ -154,20 +156,21 @@ impl Engine {
         }
     }
 
-    /// The user's own leg, and whether it is to be put on hold before another number is called from its phone.
-    fn may_consult(&self, who: &Principal, id: CallId) -> Result<(LegId, DeviceId, bool), Refusal> {
+    /// The user's own leg, and whether it is to be put on hold before another number is called from its phone, which must be reachable.
+    fn may_consult(&self, site: &Site, who: &Principal, id: CallId) -> Result<(LegId, DeviceId, bool), Refusal> {
         let (leg, hold) = self.may_reoffer(who, id)?;
         let device = self.table.leg(leg).map(|leg| leg.device);
-        let device = device.ok_or_else(|| refusal(RefusalCode::WrongState, "The call is not answered"))?;
+        let device = device.filter(|device| !self.device_contacts(site, *device).is_empty());
+        let device = device.ok_or_else(|| Failure::new(Cause::NotRegistered).refusal(Whose::Own))?;
         Ok((leg, device, hold == Hold::default()))
     }
 
     /// The start of an attended transfer or a conference (S61, S67).
     fn consult(&mut self, at: At<'_>, who: &Principal, id: CallId, dest: &str) -> Result<Accepted, Refusal> {
-        let (leg, device, holds) = self.may_consult(who, id)?;
+        let (leg, device, holds) = self.may_consult(at.site, who, id)?;
         let accepted = self.make_call(at, who, dest, None, Some(device))?;
         if holds {
-            self.reoffer(at, leg, Reoffer { direction: Direction::Inactive, ticket: None });
+            self.reoffer(at, leg, Reoffer { direction: Some(Direction::Inactive), ticket: None });
         }
         Ok(accepted)
     }

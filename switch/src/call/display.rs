@@ -58,11 +58,10 @@ impl Engine {
 
     fn tell_identity(&mut self, at: At<'_>, id: LegId) {
         let Some(other) = self.other_of(id).cloned() else { return };
-        let Some(Leg { shown, direction, state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
+        let Some(Leg { shown, state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         *shown = other;
         if !up.takes.update {
-            let direction = *direction;
-            return self.reoffer(at, id, Reoffer { direction, ticket: None });
+            return self.reoffer(at, id, Reoffer { direction: None, ticket: None });
         }
         let mut update = up.dialog.request(Method::Update);
         let flow = up.dialog.flow();
@@ -78,10 +77,8 @@ impl Engine {
         match response.status.0 {
             100..=299 | 408 | 481 => self.update_response(at, id, response),
             _ => {
-                let direction = self.table.leg(id).map(|leg| leg.direction);
-                let idle = self.up(id).is_some_and(|up| up.next.is_none());
-                if let Some(direction) = direction.filter(|_| idle) {
-                    self.reoffer(at, id, Reoffer { direction, ticket: None });
+                if self.up(id).is_some_and(|up| up.next.is_none()) {
+                    self.reoffer(at, id, Reoffer { direction: None, ticket: None });
                 }
             }
         }

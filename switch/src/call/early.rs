@@ -50,7 +50,8 @@ impl Engine {
         let rseq = response.headers.rseq().filter(|_| response.headers.lists(&Name::Require, "100rel"));
         let (Some(rseq), Ok(cseq)) = (rseq, response.headers.cseq()) else { return true };
         let Some(Leg { state: LegState::Outgoing(outgoing), .. }) = self.table.leg_mut(id) else { return false };
-        let Ok(dialog) = Dialog::client(response, outgoing.way_after(response)) else { return false };
+        // Without a Contact there is no dialog to acknowledge it in: it is worth as much as one that may be lost.
+        let Ok(dialog) = Dialog::client(response, outgoing.way_after(response)) else { return true };
         let known = outgoing.early.iter().position(|early| early.dialog.remote_tag() == dialog.remote_tag());
         let early = match known {
             Some(known) => &mut outgoing.early[known],

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use cas::control::{Refusal, RefusalCode, Ticket};
 
-use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer, Said, Takes};
+use super::leg::{Exchange, LeavingState, Leg, LegId, LegState, Reoffer, Said};
 use super::offer::{Reply, holds, read_answer, read_offer};
 use super::party::PartyState;
 use crate::endpoint::{Owner, Timer};
@@ -48,7 +48,7 @@ impl Engine {
         let Some(leg) = self.table.leg_mut(id) else { return Err(answer(481)) };
         let LegState::Up(up) = &mut leg.state else { return Err(answer(481)) };
         up.dialog.refresh(request.headers.contacts());
-        up.takes = Takes::of(&request.headers);
+        up.takes.renew(&request.headers);
         let mut response = request.response_tagged(Status(200), &leg.tag);
         response.headers.push(Name::Contact, up.dialog.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
@@ -117,7 +117,7 @@ impl Engine {
     /// A client's hold (S63) and unhold; what may be done was asked before.
     pub(crate) fn reoffer_for_client(&mut self, at: At<'_>, id: LegId, direction: Direction) -> Ticket {
         let ticket = self.ticket();
-        self.reoffer(at, id, Reoffer { direction, ticket: Some(ticket) });
+        self.reoffer(at, id, Reoffer { direction: Some(direction), ticket: Some(ticket) });
         ticket
     }
 
@@ -138,7 +138,8 @@ impl Engine {
         request.headers.push(Name::Allow, crate::engine::ALLOW);
         request.headers.push(Name::Supported, crate::engine::SUPPORTED);
         up.session.ask(&mut request);
-        let body = leg.sdp.offer(&other.payloads, &other.fmtp, other.ptime, reoffer.direction);
+        let direction = reoffer.direction.unwrap_or(leg.direction);
+        let body = leg.sdp.offer(&other.payloads, &other.fmtp, other.ptime, direction);
         up.exchange = Exchange::Offered(reoffer);
         self.assert_identity(id, &mut request);
         self.endpoint.request(at.now.mono, flow, request.with_body("application/sdp", body), Owner::Reinvite(id));
@@ -163,7 +164,7 @@ impl Engine {
             match read_answer(&response.headers, &response.body, leg.sdp.payloads()) {
                 Reply::Answer(audio) if response.status.is_success() => {
                     leg.audio = Some(audio);
-                    leg.direction = reoffer.direction;
+                    leg.direction = reoffer.direction.unwrap_or(leg.direction);
                     up.dialog.refresh(response.headers.contacts());
                     self.settle_session(at, id, SessionTimer::settled(response));
                     self.reoffered(id, &reoffer);
@@ -208,8 +209,8 @@ impl Engine {
         let Some(leg) = self.table.leg(id) else { return };
         let (no, side) = (leg.call, leg.side);
         let Some(call) = self.table.call_mut(no) else { return };
-        if let PartyState::Up { hold, .. } = &mut call.party_mut(side).state {
-            hold.by_client = reoffer.direction == Direction::Inactive;
+        if let (PartyState::Up { hold, .. }, Some(direction)) = (&mut call.party_mut(side).state, reoffer.direction) {
+            hold.by_client = direction == Direction::Inactive;
         }
         if let Some(ticket) = reoffer.ticket {
             self.complete(ticket, Ok(None));

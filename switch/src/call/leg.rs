@@ -213,6 +213,13 @@ pub(crate) struct Takes {
 }
 
 impl Takes {
+    /// What a later message names, if it names anything.
+    pub(crate) fn renew(&mut self, headers: &Headers) {
+        if headers.get(&Name::Allow).is_some() {
+            *self = Takes::of(headers);
+        }
+    }
+
     pub(crate) fn of(headers: &Headers) -> Takes {
         Takes { update: headers.lists(&Name::Allow, "UPDATE"), info: headers.lists(&Name::Allow, "INFO") }
     }
@@ -250,8 +257,8 @@ pub(crate) enum Said {
 /// An offer of ours within a dialog.
 #[derive(Clone, Debug)]
 pub(crate) struct Reoffer {
-    /// What we want to do.
-    pub(crate) direction: Direction,
+    /// What we want to do; `None`: what we do already, whatever that is by then.
+    pub(crate) direction: Option<Direction>,
     /// Completed with its outcome.
     pub(crate) ticket: Option<Ticket>,
 }

@@ -157,12 +157,12 @@ impl Engine {
         let spoken = |side| {
             let id = self.table.call(no)?.party(side).leg()?;
             let leg = self.table.leg(id)?;
-            Some((id, leg.direction, agreed(leg.audio.as_ref()?, leg.sdp.payloads())))
+            Some((id, agreed(leg.audio.as_ref()?, leg.sdp.payloads())))
         };
-        let (Some((id, direction, ours)), Some((.., theirs))) = (spoken(side), spoken(side.other())) else { return };
+        let (Some((id, ours)), Some((_, theirs))) = (spoken(side), spoken(side.other())) else { return };
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
         if up.next.is_none() && ours.0.iter().any(|(_, codec)| theirs.payload_type(*codec).is_none()) {
-            self.reoffer(at, id, Reoffer { direction, ticket: None });
+            self.reoffer(at, id, Reoffer { direction: None, ticket: None });
         }
     }
 }

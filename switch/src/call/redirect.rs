@@ -7,7 +7,7 @@ use cas::control::{CallEvent, CallId, Cause, Direction, Principal, Refusal, Refu
 use cas::site::UserId;
 
 use super::cause::Failure;
-use super::leg::LegId;
+use super::leg::{LegId, LegState};
 use super::party::{Party, PartyState, Side};
 use super::route::{self, Destination};
 use super::transfer::wrong_state;
@@ -131,7 +131,12 @@ impl Engine {
     pub(crate) fn heed_retry_after(&mut self, at: At<'_>, id: LegId, response: &Response) {
         let seconds = response.headers.retry_after().filter(|_| response.status == Status(503));
         let (Some(seconds), Some(leg)) = (seconds, self.table.leg(id)) else { return };
-        let peer = leg.flow().peer;
+        let LegState::Outgoing(outgoing) = &leg.state else { return };
+        // Behind a proxy there are other phones, which have said nothing.
+        if !outgoing.asked.route.is_empty() {
+            return;
+        }
+        let peer = outgoing.flow.peer;
         if self.resting.len() >= MAX_RESTING {
             self.resting.retain(|_, until| *until > at.now.mono);
         }

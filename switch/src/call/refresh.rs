@@ -7,7 +7,7 @@ use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::sip::header::Name;
 use crate::sip::message::{Method, Request, Response, Status};
-use crate::sip::session_timer::{SessionTimer, min_se};
+use crate::sip::session_timer::{INTERVAL, SessionTimer, min_se};
 use crate::sip::transaction::Unanswered;
 
 /// How long after a refresh that has failed the next is tried: a transaction's life and a little.
@@ -52,7 +52,7 @@ impl Engine {
 
     /// By UPDATE where the phone takes it, which asks nothing about the sound; otherwise by an offer that says what was said before.
     fn refresh(&mut self, at: At<'_>, id: LegId) {
-        let Some(Leg { direction, state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         if up.takes.update {
             let mut update = up.dialog.request(Method::Update);
             let flow = up.dialog.flow();
@@ -62,8 +62,7 @@ impl Engine {
             self.endpoint.request(at.now.mono, flow, update, Owner::Update(id));
         } else if matches!(up.exchange, Exchange::Settled) && up.next.is_none() {
             // One that is under way refreshes the session by itself.
-            let direction = *direction;
-            self.reoffer(at, id, Reoffer { direction, ticket: None });
+            self.reoffer(at, id, Reoffer { direction: None, ticket: None });
         }
     }
 
@@ -77,10 +76,11 @@ impl Engine {
                 self.settle_session(at, id, SessionTimer::settled(response));
             }
             Status(408 | 481) => self.update_unanswered(at, id, Unanswered::Timeout),
-            // §7.3: a proxy or the phone wants longer intervals.
+            // §7.3: a proxy or the phone wants longer intervals, and is given them once.
             Status(422) => {
                 if let (Session::Limited { timer, .. }, Some(seconds)) = (&mut up.session, min_se(&response.headers))
                     && seconds > timer.seconds
+                    && timer.seconds <= INTERVAL
                 {
                     timer.seconds = seconds;
                     self.refresh(at, id);

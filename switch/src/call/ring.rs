@@ -73,7 +73,9 @@ impl Engine {
     pub(crate) fn ring_again(&mut self, at: At<'_>, id: LegId, response: &Response) -> bool {
         let Some(leg) = self.table.leg(id) else { return false };
         let LegState::Outgoing(outgoing) = &leg.state else { return false };
-        let wanted = min_se(&response.headers).filter(|seconds| *seconds > outgoing.asked.seconds);
+        // Once: who wants more each time would be asked without end.
+        let wanted =
+            min_se(&response.headers).filter(|seconds| *seconds > INTERVAL && outgoing.asked.seconds == INTERVAL);
         let Some(seconds) = wanted else { return false };
         let flow = outgoing.flow;
         let asked = Asked { number: outgoing.asked.number + 1, seconds, ..outgoing.asked.clone() };
@@ -108,6 +110,13 @@ impl Engine {
         let body = leg.sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, Direction::SendRecv);
         let tx = self.endpoint.request(at.now.mono, flow, invite.with_body("application/sdp", body), Owner::Invite(id));
         leg.state = LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, early: Vec::new() }));
+        // What it said the first time belongs to a dialog that is no more.
+        leg.audio = None;
+        if let Some(PartyState::Ringing { heard, .. }) =
+            self.table.call_mut(no).map(|call| &mut call.party_mut(side).state)
+        {
+            heard.take_if(|heard| *heard == id);
+        }
     }
 
     /// The INVITE to a party's phone, without a body: from the other party, as the store knows it.

@@ -4,7 +4,7 @@
 //! comes back. A phone asks by REFER (RFC 3515; with Replaces, RFC 3891, for the second call of an attended transfer), a client by message.
 
 use cas::control::{CallId, Cause, Principal, Refusal, RefusalCode, Ticket};
-use cas::site::Role;
+use cas::site::{Access, Role};
 
 use super::cause::{Failure, Whose};
 use super::leg::{LegId, LegState};
@@ -94,6 +94,9 @@ impl Engine {
             let (end, with) = self.may_complete(&who, own, with).map_err(refuse)?;
             return Ok(Refer::Attended(end, with));
         }
+        if uri.params.value("method").is_some_and(|method| !method.eq_ignore_ascii_case("INVITE")) {
+            return Err(bad("Only calls can be asked for by REFER"));
+        }
         uri.headers = None;
         let flow = leg.flow();
         let number = uri.user.clone().filter(|_| self.serves(&uri, &flow)).unwrap_or_default();
@@ -104,6 +107,10 @@ impl Engine {
     /// The user of the phone that a leg is, as one who asks.
     fn principal(&self, at: At<'_>, id: LegId) -> Option<Principal> {
         let leg = self.table.leg(id)?;
+        // A gateway speaks for whoever is behind it: those may not send callers about in here.
+        if let Some(Access::Address(_)) = at.site.device(leg.device).map(|device| &device.access) {
+            return None;
+        }
         let user = self.table.call(leg.call)?.party(leg.side).identity.user?;
         let role = at.site.user(user).map_or(Role::User, |user| user.role);
         Some(Principal { user, role, device: Some(leg.device) })
@@ -135,6 +142,9 @@ impl Engine {
         number: &str,
     ) -> Result<(End, Destination), Refusal> {
         let end = self.may_transfer(who, id)?;
+        if self.is_full() {
+            return Err(Failure::new(Cause::Overloaded).refusal(Whose::Far));
+        }
         let destination = self.may_dial(at, number)?;
         let other = self.table.call(end.call).and_then(|call| call.party(end.side.other()).identity.user);
         match destination {
@@ -151,6 +161,7 @@ impl Engine {
         let (call, side) = self.may_drop(who, id)?;
         let talking = self.table.call(call).filter(|call| matches!(call.stage, Stage::Talking));
         match talking.map(|call| (call.party(side).leg(), call.party(side.other()).leg())) {
+            Some((Some(_), Some(_))) if self.life.is_ending() => Err(Failure::new(Cause::Shutdown).refusal(Whose::Far)),
             Some((Some(_), Some(_))) => Ok(End { call, side }),
             _ => Err(wrong_state("Both ends of the call must be answered phones")),
         }
@@ -207,7 +218,7 @@ impl Engine {
         let Some(caller) = self.take_far(at, end, no) else { return };
         let callee = self.party(at, to, caller.identity.clone());
         let stage = Stage::Ringing { ticket: None, failure: None };
-        self.begin_transferred(at, no, [caller, callee], stage, Some(Transferor { call: end.call, asked }));
+        self.begin_transferred(at, (no, end.call), [caller, callee], stage, Some(Transferor { call: end.call, asked }));
         self.reach_destination(at, no, destination);
     }
 
@@ -222,11 +233,11 @@ impl Engine {
         let transferred = Failure::new(Cause::Transferred);
         if ringing {
             let stage = Stage::Ringing { ticket: None, failure: None };
-            self.begin_transferred(at, no, [caller, callee], stage, Some(transferor));
+            self.begin_transferred(at, (no, first.call), [caller, callee], stage, Some(transferor));
             self.end_call(at, second.call, transferred, None);
             self.join(no);
         } else {
-            self.begin_transferred(at, no, [caller, callee], Stage::Talking, None);
+            self.begin_transferred(at, (no, first.call), [caller, callee], Stage::Talking, None);
             self.end_call(at, second.call, transferred, None);
             self.settle_transfer(at, &transferor, Status(200));
             self.join(no);
@@ -252,19 +263,27 @@ impl Engine {
         Party::new(id, identity, cas::control::Direction::In, met, at.now)
     }
 
+    /// A call of parties of which at least one comes from `from`, and counts for the same source.
     fn begin_transferred(
         &mut self,
         at: At<'_>,
-        no: CallNo,
+        (no, from): (CallNo, CallNo),
         [caller, callee]: [Party; 2],
         stage: Stage,
         transferor: Option<Transferor>,
     ) {
+        let source = self.table.call(from).and_then(|call| call.source);
         tracing::debug!(call = %caller.id, far = %callee.id, "a call begins by transfer");
         if !matches!(stage, Stage::Talking) {
             self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
         }
-        let (max_forwards, sent_on, source) = (70, Vec::new(), None);
+        let (max_forwards, sent_on) = (70, Vec::new());
+        self.journal.begin(no, at.now);
+        for (side, party) in [(Side::Caller, &caller), (Side::Callee, &callee)] {
+            for leg in party.legs() {
+                self.journal.hand_over(leg, no, side);
+            }
+        }
         self.table.insert(no, Call { stage, caller, callee, max_forwards, transferor, sent_on, source });
         self.counts.calls += 1;
         self.touch(no, None);

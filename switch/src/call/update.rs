@@ -1,6 +1,6 @@
 //! UPDATE of a phone's (RFC 3311): within a call and before its answer, with an offer or only to refresh the session.
 
-use super::leg::{Exchange, Leg, LegId, LegState, Said, Takes, Terms};
+use super::leg::{Exchange, Leg, LegId, LegState, Said, Terms};
 use super::offer::read_offer;
 use crate::engine::{At, Engine};
 use crate::sip::header::Name;
@@ -33,11 +33,18 @@ impl Engine {
         response.headers.push(Name::Contact, leg.flow().contact());
         response.headers.push(Name::Allow, crate::engine::ALLOW);
         response.headers.push(Name::Supported, crate::engine::SUPPORTED);
+        match &mut leg.state {
+            LegState::Incoming(incoming) => incoming.dialog.refresh(request.headers.contacts()),
+            LegState::Outgoing(outgoing) => {
+                if let Some(early) = outgoing.early.iter_mut().find(|early| early.dialog.owns(request)) {
+                    early.dialog.refresh(request.headers.contacts());
+                }
+            }
+            LegState::Up(_) => {}
+        }
         if let LegState::Up(up) = &mut leg.state {
             up.dialog.refresh(request.headers.contacts());
-            if request.headers.get(&Name::Allow).is_some() {
-                up.takes = Takes::of(&request.headers);
-            }
+            up.takes.renew(&request.headers);
             // Before the answer the session timer is the INVITE's to settle.
             let timer = grant.map(|grant| {
                 grant.write(&mut response);
@@ -58,9 +65,10 @@ impl Engine {
                 Exchange::Settled | Exchange::Unacknowledged { said: Said::Answer, .. } => None,
             },
             Some(Leg { state: LegState::Incoming(incoming), .. }) => match incoming.terms {
-                Terms::Offered(_) | Terms::Open => Some(Status(500)),
+                // An answer that may have been lost is none yet (§5.1).
+                Terms::Offered(_) | Terms::Open | Terms::Agreed(Some(_)) => Some(Status(500)),
                 Terms::Proposed => Some(Status(491)),
-                Terms::Agreed(_) => None,
+                Terms::Agreed(None) => None,
             },
             Some(Leg { state: LegState::Outgoing(_), audio, .. }) => audio.is_none().then_some(Status(491)),
             None => Some(Status(481)),

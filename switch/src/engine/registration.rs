@@ -160,5 +160,9 @@ impl Engine {
         let what = if registered { "a phone is registered" } else { "a phone is registered no more" };
         tracing::info!(device = device.0, sip_user, "{what}");
         self.events.push_back(CallEvent::Device { device, registered });
+        // What may be done with his calls may depend on it.
+        if let Some(user) = at.site.device(device).and_then(|device| device.user) {
+            self.touch_calls_of(user);
+        }
     }
 }
