@@ -1,5 +1,6 @@
 //! Deliberate breakages: what goes between the node and the world is tampered with, as if the switch had the fault. Each must be noticed by what
-//! the world checks; `tests/tests/sabotage.rs` holds that. What never leaves the engine, its timers and tables, is broken in `switch/src/audit.rs`.
+//! the world checks; `tests/tests/sabotage.rs` holds that. What never leaves the engine, its timers and
+//! tables, cannot be broken from here: `switch/src/audit.rs` looks at that after each step.
 
 use cas::cas::Reply;
 use cas::store::{self, Change, Request};
