@@ -94,11 +94,10 @@ impl Trimmer {
         let over = count.saturating_sub(self.limits.records);
         let oldest = self.limits.days.map(|days| Wall(now.0.saturating_sub(u64::from(days) * DAY_MSEC)));
         store.begin()?;
-        let removed = match (over, oldest) {
-            (1.., _) => store.remove_oldest(user, None, over.min(BATCH))?,
-            (0, Some(_)) => store.remove_oldest(user, oldest, BATCH)?,
-            (0, None) => 0,
-        };
+        let mut removed = if over > 0 { store.remove_oldest(user, None, over.min(BATCH))? } else { 0 };
+        if let Some(oldest) = oldest.filter(|_| removed < BATCH) {
+            removed += store.remove_oldest(user, Some(oldest), BATCH - removed)?;
+        }
         store.commit()?;
         Ok((count, removed))
     }
@@ -192,6 +191,17 @@ mod tests {
             trimmer.sweep(&*store).unwrap();
             assert_eq!(trim(&mut *store, &mut trimmer, later).iter().sum::<usize>(), 250);
             assert_eq!(calls(&*store, 1), (250..300).rev().collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn who_has_too_many_records_keeps_no_old_ones_either() {
+        for (mut store, _folder) in stores() {
+            let mut trimmer = Trimmer::new(HistoryLimits { records: 10, days: Some(30) });
+            put(&mut *store, &mut trimmer, 1, 0..25);
+            let later = Wall(TODAY.0 + 30 * DAY_MSEC + 20_000);
+            assert_eq!(trim(&mut *store, &mut trimmer, later), [20]);
+            assert_eq!(calls(&*store, 1), (20..25).rev().collect::<Vec<_>>());
         }
     }
 }
