@@ -39,12 +39,14 @@ pub struct Model {
     pub rate: u32,
     /// For how many seconds it registers; 0: not at all.
     pub expires: u32,
+    /// It has a lamp for messages. Now and then baresip 1.0 subscribes thousands of times before it has read one answer, and does nothing else then.
+    pub lamp: bool,
 }
 
 impl Model {
     /// A plain one: UDP, G.711.
     pub fn new(extension: &'static str, tone: u32) -> Model {
-        Model { extension, transport: Transport::Udp, tone, codecs: "pcmu,pcma", rate: 8000, expires: 60 }
+        Model { extension, transport: Transport::Udp, tone, codecs: "pcmu,pcma", rate: 8000, expires: 60, lamp: false }
     }
 }
 
@@ -267,11 +269,12 @@ fn account(registrar: SocketAddr, model: Model) -> String {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
     };
-    let Model { extension, codecs, expires, .. } = model;
+    let Model { extension, codecs, expires, lamp, .. } = model;
+    let mwi = if lamp { "yes" } else { "no" };
     let secret = secret(extension);
     format!(
         "<sip:{extension}@{registrar};transport={transport}>;auth_user={extension};auth_pass={secret};answermode=manual;\
-         audio_codecs={codecs};regint={expires}\n"
+         audio_codecs={codecs};regint={expires};mwi={mwi}\n"
     )
 }
 

@@ -299,7 +299,7 @@ fn a_telephone_asks_for_its_message_lamp_once() {
     let _turn = turn();
     let switch = office();
     let capture = Capture::start(&switch);
-    let mut vanessa = Baresip::start(&switch, Model::new("501", 440));
+    let mut vanessa = Baresip::start(&switch, Model { lamp: true, ..Model::new("501", 440) });
     let told = vanessa.event("MWI_NOTIFY");
     assert!(told["param"].as_str().unwrap_or_default().contains("Messages-Waiting: no"), "{told}");
     vanessa.dial("*43");

@@ -18,7 +18,16 @@ pub(super) const KEY: &str = "machine.key";
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for Folder {
+    /// Said, and not left to the end of the file's last handle: a child that is being started at this instant holds one until it runs its own program.
+    fn drop(&mut self) {
+        if let Err(error) = self.lock.unlock() {
+            tracing::warn!(%error, "the data folder's lock goes with the process");
+        }
+    }
 }
 
 impl Folder {
@@ -30,7 +39,7 @@ impl Folder {
         let lock = lock(&name)?;
         // A restore that was cut short is brought to its end, or has never been.
         backup::finish(path).map_err(failed)?;
-        Ok(Folder { path: path.to_owned(), _lock: lock })
+        Ok(Folder { path: path.to_owned(), lock })
     }
 
     /// Where it is.
