@@ -39,14 +39,12 @@ pub struct Model {
     pub rate: u32,
     /// For how many seconds it registers; 0: not at all.
     pub expires: u32,
-    /// It has a lamp for messages. Now and then baresip 1.0 subscribes thousands of times before it has read one answer, and does nothing else then.
-    pub lamp: bool,
 }
 
 impl Model {
     /// A plain one: UDP, G.711.
     pub fn new(extension: &'static str, tone: u32) -> Model {
-        Model { extension, transport: Transport::Udp, tone, codecs: "pcmu,pcma", rate: 8000, expires: 60, lamp: false }
+        Model { extension, transport: Transport::Udp, tone, codecs: "pcmu,pcma", rate: 8000, expires: 60 }
     }
 }
 
@@ -269,12 +267,11 @@ fn account(registrar: SocketAddr, model: Model) -> String {
         Transport::Udp => "udp",
         Transport::Tcp => "tcp",
     };
-    let Model { extension, codecs, expires, lamp, .. } = model;
-    let mwi = if lamp { "yes" } else { "no" };
+    let Model { extension, codecs, expires, .. } = model;
     let secret = secret(extension);
     format!(
         "<sip:{extension}@{registrar};transport={transport}>;auth_user={extension};auth_pass={secret};answermode=manual;\
-         audio_codecs={codecs};regint={expires};mwi={mwi}\n"
+         audio_codecs={codecs};regint={expires};mwi=no\n"
     )
 }
 
@@ -285,7 +282,7 @@ fn config(folder: &TempDir, sip: SocketAddr, control: SocketAddr, rate: u32) -> 
     let mut text = format!(
         "sip_listen {sip}\nnet_interface {}\naudio_source aufile,{}\naudio_player aubridge,sink\naudio_alert aubridge,alert\n\
          ausrc_srate {rate}\nauplay_srate {rate}\nausrc_channels 1\nauplay_channels 1\nrtp_ports {first}-{last}\nsnd_path {}\n\
-         ctrl_tcp_listen {control}\nmodule_path /usr/lib/baresip/modules\nmodule_app menu.so\nmodule_app mwi.so\n",
+         ctrl_tcp_listen {control}\nmodule_path /usr/lib/baresip/modules\nmodule_app menu.so\n",
         sip.ip(),
         tone.display(),
         heard.display(),

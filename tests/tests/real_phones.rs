@@ -293,27 +293,6 @@ fn star_43_echoes() {
     vanessa.hang_up();
 }
 
-/// baresip asks for its message lamp as soon as it is registered, and asks again at once where that is refused.
-#[test]
-fn a_telephone_asks_for_its_message_lamp_once() {
-    let _turn = turn();
-    let switch = office();
-    let capture = Capture::start(&switch);
-    let mut vanessa = Baresip::start(&switch, Model { lamp: true, ..Model::new("501", 440) });
-    let told = vanessa.event("MWI_NOTIFY");
-    assert!(told["param"].as_str().unwrap_or_default().contains("Messages-Waiting: no"), "{told}");
-    vanessa.dial("*43");
-    vanessa.event("CALL_ESTABLISHED");
-    vanessa.hears(440);
-    vanessa.hang_up();
-    let trace = capture.stop();
-    trace.is_well_formed();
-    // One that is challenged, and one that is not.
-    let asked = trace.times("sip.Method == \"SUBSCRIBE\"");
-    assert_eq!(asked.len(), 2, "{asked:?}");
-    assert_eq!(trace.times("sip.Method == \"NOTIFY\"").len(), 1);
-}
-
 /// A gateway is known by its address; SIPp is one that makes ten calls.
 #[test]
 fn a_gateway_calls_without_a_password() {
