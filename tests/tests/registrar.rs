@@ -202,7 +202,7 @@ fn max_forwards_0_is_483() {
 #[test]
 fn an_unknown_method_is_501_and_one_not_served_405_both_with_allow() {
     let mut world = World::new(1);
-    for (method, expected) in [("FROBNICATE", 501), ("PUBLISH", 405)] {
+    for (method, expected) in [("FROBNICATE", 501), ("MESSAGE", 405)] {
         let answer = answer(&mut world, request(method, &format!("sip:{DOMAIN}"), &[]));
         assert_eq!(status(&answer), expected, "{answer}");
         assert!(answer.contains("Allow:"), "{answer}");
