@@ -12,7 +12,8 @@ use crate::engine::{At, Engine};
 pub(crate) enum Service {
     /// Plays the caller his own voice.
     Echo,
-    /// Nothing, until it is known what came of the transfer that made this call.
+    /// Nobody, until it is known what came of the transfer that made this call. Its sound is not parted meanwhile: whose call is not on hold still
+    /// hears the one who is being sent on.
     Transfer(CallNo),
 }
 
