@@ -75,6 +75,14 @@ impl Phone {
 
 /// `caller` calls `callee`, who has answered.
 fn talking(world: &mut World, mut caller: Template, mut callee: Template, number: &str) -> (Phone, Phone) {
+    // Whoever is transferred where, no lamp lies: asked after each step by the world.
+    Template::new("504", 90).ask(
+        world,
+        "SUBSCRIBE",
+        "lamps",
+        "Event: dialog\r\nSupported: eventlist\r\nExpires: 60\r\n",
+        "",
+    );
     let body = caller.sdp();
     let invite = caller.call(world, number, &body);
     let rung = callee.wait_request(world, "INVITE");
