@@ -254,7 +254,7 @@ impl Engine {
             self.indicated(at, indication, None);
         }
         for device in devices {
-            self.flow_failed(at, device, stream);
+            self.flows_failed(at, device);
         }
         self.end_step(at);
     }
@@ -293,7 +293,7 @@ impl Engine {
     }
 
     pub(crate) fn stored(&mut self, at: At<'_>, id: store::RequestId, result: Result<store::Reply, StoreError>) {
-        let settled = self.registrar.stored(id, result.is_ok());
+        let settled = self.registrar.stored(id, result.is_ok(), |device| at.site.device(device).is_some());
         let records = self.records_stored(at, id, result.is_ok());
         if let Err(error) = result {
             let consequence = match settled {
@@ -305,16 +305,7 @@ impl Engine {
             self.counts.store_failures += 1;
         }
         if let Some(settled) = settled {
-            self.endpoint.respond(at.now.mono, settled.tx, &settled.response);
-            self.watch_binding(at, settled.device);
-            self.registered_over(at, settled.device, settled.flow);
-            self.device_is_back(at, settled.device, settled.flow);
-            if let Some(registered) = settled.turned {
-                self.device_turned(at, settled.device, registered);
-            }
-            for (tx, request, flow) in settled.queued {
-                self.register(at, tx, &request, flow, settled.device);
-            }
+            self.registration_stored(at, settled);
         }
         self.end_step(at);
     }

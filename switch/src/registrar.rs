@@ -271,12 +271,22 @@ impl Registrar {
         Answer::AfterStore(update.changes)
     }
 
-    /// The store has answered. A failed write changed nothing, and the phone is told so. `None`: not a request of the registrar's.
-    pub(crate) fn stored(&mut self, store: RequestId, written: bool) -> Option<Settled> {
+    /// The store has answered. A failed write changed nothing, and the phone is told so. A device that is no more (`is_there`) has taken its bindings
+    /// along, those in the store too, and gets none back. `None`: not a request of the registrar's.
+    pub(crate) fn stored(
+        &mut self,
+        store: RequestId,
+        written: bool,
+        is_there: impl Fn(DeviceId) -> bool,
+    ) -> Option<Settled> {
         let Waiting { device, tx, bindings, response, request, flow } = self.waiting.remove(&store)?;
         let queued = self.busy.remove(&device).unwrap_or_default();
-        if !written {
-            let response = request.response(Status(500)).with(Name::RetryAfter, "5");
+        let refusal = match written {
+            _ if !is_there(device) => Some(request.response(Status(403))),
+            false => Some(request.response(Status(500)).with(Name::RetryAfter, "5")),
+            true => None,
+        };
+        if let Some(response) = refusal {
             return Some(Settled { device, tx, flow, response, turned: None, queued });
         }
         let (was, is) = (self.is_registered(device), !bindings.is_empty());
@@ -296,13 +306,13 @@ impl Registrar {
         self.retain(device, |binding| binding.ends > now.mono)
     }
 
-    /// A connection has ended, and with it this device's flow over it (RFC 5626 §4.2.1: a flow is its connection).
-    pub(crate) fn flow_failed(&mut self, device: DeviceId, stream: StreamId) -> (Vec<Change>, bool) {
-        // What waits for the store was worked out from these bindings; it will replace them.
+    /// This device's flows over connections that have ended are no more (RFC 5626 §4.2.1: a flow is its connection).
+    pub(crate) fn flows_failed(&mut self, device: DeviceId, is_up: impl Fn(StreamId) -> bool) -> (Vec<Change>, bool) {
+        // What waits for the store was worked out from these bindings; when it has replaced them, they are looked through again.
         if self.busy.contains_key(&device) {
             return (Vec::new(), false);
         }
-        self.retain(device, |binding| !binding.has_failed(|up| up != stream))
+        self.retain(device, |binding| !binding.has_failed(&is_up))
     }
 
     /// Whether a registration of the device waits for the store.

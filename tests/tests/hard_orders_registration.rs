@@ -321,3 +321,68 @@ fn a_user_deleted_while_a_register_of_his_waits_is_registered_nowhere() {
         world.quiesce();
     }
 }
+
+/// What waits takes one contact of two away; the other is the deleted device's all the same.
+#[test]
+fn a_user_deleted_while_a_contact_of_his_is_taken_back_is_left_with_none() {
+    let mut world = World::new(1);
+    let admin = world.log_in("admin");
+    let mut phone = Template::new("501", 1);
+    phone.ask_to_register(&mut world, "Contact: <sip:501@10.0.2.1:6001>\r\nContact: <sip:501@10.0.2.1:6002>\r\n");
+    phone.wait_status(&mut world, "REGISTER", 200);
+    let nonce = phone.nonce(&mut world);
+    world.slow_store(secs(1));
+    let asked = world.begin(admin, json!({"topic": "config", "message": "delete-user", "ext": "501"}));
+    // The second waits for the first.
+    for (count, contact) in [(1, "<sip:501@10.0.2.1:6001>;expires=0"), (2, "<sip:501@10.0.2.1:6003>")] {
+        let authorization = phone.authorization("REGISTER", &phone.secret(), &nonce, Some(count));
+        let number = phone.fresh();
+        let contact = format!("Contact: {contact}\r\n");
+        let request = phone.register_request(&phone.call_id(), number, &contact, &authorization);
+        phone.say(&mut world, &request);
+    }
+    world.run_for(secs(8));
+    assert!(world.reply_to(asked).is_some());
+    assert_eq!(phone.hear(&mut world).iter().map(Sip::status).collect::<Vec<_>>(), [403, 403]);
+    assert_eq!((world.registrations(), bindings(&mut world)), (0, Vec::new()));
+}
+
+/// A telephone over TCP, with a flow for each connection (RFC 5626).
+fn flow(world: &mut World, port: u16) -> Template {
+    Template::new("501", 1).at_port(port).over_tcp(world)
+}
+
+fn register_flow(world: &mut World, phone: &mut Template, id: u32) {
+    let instance = "+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000a95a0e128>\"";
+    let contact = format!("Supported: path, outbound\r\nContact: <{}>;{instance};reg-id={id}\r\n", phone.uri());
+    phone.ask_to_register(world, &contact);
+}
+
+#[test]
+fn a_flow_that_ends_while_another_of_the_telephone_waits_for_the_store_is_no_more() {
+    let mut world = World::new(1);
+    let [mut first, mut second] = [5061, 5062].map(|port| flow(&mut world, port));
+    register_flow(&mut world, &mut first, 1);
+    first.wait_status(&mut world, "REGISTER", 200);
+    world.slow_store(secs(1));
+    register_flow(&mut world, &mut second, 2);
+    world.close_stream(first.stream().unwrap());
+    second.wait_status(&mut world, "REGISTER", 200);
+    world.run_for(secs(3));
+    assert_eq!((world.registrations(), bindings(&mut world)), (1, vec![second.uri()]));
+}
+
+#[test]
+fn a_flow_that_ends_while_it_waits_for_the_store_leaves_nobody_registered() {
+    let mut world = World::new(1);
+    let mut phone = flow(&mut world, 5061);
+    let client = world.log_in("501");
+    world.slow_store(secs(1));
+    register_flow(&mut world, &mut phone, 1);
+    world.close_stream(phone.stream().unwrap());
+    world.run_for(secs(5));
+    assert_eq!((world.registrations(), bindings(&mut world)), (0, Vec::new()));
+    let told = world.events_told(client).into_iter().filter(|event| event["message"] == "device-evt");
+    let registered: Vec<bool> = told.map(|event| event["registered"].as_bool().unwrap()).collect();
+    assert_eq!(registered, [true, false]);
+}

@@ -9,7 +9,7 @@ use cas::store::{self, Change};
 
 use super::{At, Engine};
 use crate::endpoint::Timer;
-use crate::registrar::Answer;
+use crate::registrar::{Answer, Settled};
 use crate::sip::flow::{Channel, Flow, StreamId};
 use crate::sip::message::{Request, Status};
 use crate::sip::transaction::ServerTx;
@@ -72,15 +72,31 @@ impl Engine {
         let Channel::Tcp(stream) = flow.channel else { return };
         let contacts = self.registrar.contacts_over(device, stream);
         if !self.endpoint.registered_over(stream, device, contacts) {
-            // It ended while the answer waited for the store.
-            self.flow_failed(at, device, stream);
+            // It ended while the REGISTER waited for others.
+            self.flows_failed(at, device);
         }
     }
 
     /// A connection has ended: the flows over it are no more.
-    pub(super) fn flow_failed(&mut self, at: At<'_>, device: DeviceId, stream: StreamId) {
-        let (changes, gone) = self.registrar.flow_failed(device, stream);
+    pub(super) fn flows_failed(&mut self, at: At<'_>, device: DeviceId) {
+        let (changes, gone) = self.registrar.flows_failed(device, |stream| self.endpoint.is_up(stream));
         self.unbound(at, device, changes, gone);
+    }
+
+    /// The store has answered what a REGISTER wanted of it.
+    pub(super) fn registration_stored(&mut self, at: At<'_>, settled: Settled) {
+        let Settled { device, tx, flow, response, turned, queued } = settled;
+        self.endpoint.respond(at.now.mono, tx, &response);
+        if let Some(registered) = turned {
+            self.device_turned(at, device, registered);
+        }
+        self.registered_over(at, device, flow);
+        // Connections that ended meanwhile, this one or another of the device's.
+        self.flows_failed(at, device);
+        self.device_is_back(at, device, flow);
+        for (tx, request, flow) in queued {
+            self.register(at, tx, &request, flow, device);
+        }
     }
 
     /// A connection on which nothing comes is needed by those who are registered over it, and by calls.
