@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tests::template::{Dialog, Sip, Template};
 use tests::world::{Behaviour, DOMAIN, End, PhoneId, Status, World};
 
@@ -96,6 +97,126 @@ fn a_stream_that_closes_while_its_telephone_rings_ends_that_ringing() {
     world.run_for(secs(1));
     assert!(matches!(world.ended(caller), Some(End::Refused(400..600))));
     assert!(world.is_quiet());
+    world.quiesce();
+}
+
+/// The telephone on another connection, with the same contact.
+fn reconnected(world: &mut World, phone: &Template) -> Template {
+    let mut again = phone.at_port(40_000).over_tcp(world);
+    again.claim(&phone.uri());
+    again
+}
+
+#[track_caller]
+fn is_hung_up(world: &mut World, phone: &mut Template) {
+    let bye = phone.wait_request(world, "BYE");
+    phone.respond(world, &bye, 200, "", "");
+}
+
+/// RFC 3261 §18.2.2: the 200 to an INVITE whose connection has ended comes over another. Its telephone was given up, or its caller had hung up before.
+#[test]
+fn a_telephone_that_answers_when_its_stream_has_closed_is_acknowledged_and_hung_up() {
+    for gives_up in [false, true] {
+        let (mut world, caller, mut callee) = tcp_callee();
+        let invite = callee.wait_request(&mut world, "INVITE");
+        callee.respond(&mut world, &invite, 180, "b", "");
+        world.run_for(secs(1));
+        if gives_up {
+            world.hang_up(caller);
+            callee.wait_request(&mut world, "CANCEL");
+        }
+        world.close_stream(callee.stream().unwrap());
+        world.run_for(secs(1));
+        assert!(world.ended(caller).is_some());
+        let mut again = reconnected(&mut world, &callee);
+        let body = callee.sdp();
+        again.respond(&mut world, &invite, 200, "b", &body);
+        again.wait_request(&mut world, "ACK");
+        is_hung_up(&mut world, &mut again);
+        world.run_for(secs(40));
+        assert!(again.hear(&mut world).is_empty() && world.is_quiet());
+        world.quiesce();
+    }
+}
+
+/// RFC 5626 §7: the same telephone rings over its other flow, and that goes on.
+#[test]
+fn an_answer_to_the_invite_over_the_flow_that_failed_leaves_the_other_ringing() {
+    let mut world = World::new(1);
+    let [caller] = world.add_phones(["502"]);
+    let mut other = Template::new("501", 1).over_tcp(&mut world);
+    let mut callee = other.at_port(5070).over_tcp(&mut world);
+    for (id, phone) in [(1, &mut other), (2, &mut callee)] {
+        let flow = format!("+sip.instance=\"<urn:uuid:00000000-0000-1000-8000-000a95a0e128>\";reg-id={id}");
+        let contact = format!("Supported: outbound\r\nContact: <{}>;{flow};expires=300\r\n", phone.uri());
+        phone.ask_to_register(&mut world, &contact);
+        phone.wait_status(&mut world, "REGISTER", 200);
+        world.run_for(secs(1));
+    }
+    world.call(caller, "501");
+    let first = callee.wait_request(&mut world, "INVITE");
+    callee.respond(&mut world, &first, 180, "b", "");
+    world.close_stream(callee.stream().unwrap());
+    let second = other.wait_request(&mut world, "INVITE");
+    let body = callee.sdp();
+    other.respond(&mut world, &first, 200, "b", &body);
+    assert!(other.wait_request(&mut world, "ACK").header("To").ends_with("tag=b"));
+    is_hung_up(&mut world, &mut other);
+    other.respond(&mut world, &second, 200, "c", &body);
+    assert!(other.wait_request(&mut world, "ACK").header("To").ends_with("tag=c"));
+    world.run_for(secs(1));
+    assert_eq!(world.phone(caller).status(), Status::Talking { held: false });
+    world.hang_up(caller);
+    is_hung_up(&mut world, &mut other);
+    world.quiesce();
+}
+
+/// The ACK went down with the connection, and the 200 comes again.
+#[test]
+fn an_answer_that_comes_again_when_its_stream_has_closed_is_acknowledged_again() {
+    let (mut world, caller, mut callee) = tcp_callee();
+    let invite = callee.wait_request(&mut world, "INVITE");
+    let body = callee.sdp();
+    callee.respond(&mut world, &invite, 200, "b", &body);
+    world.close_stream(callee.stream().unwrap());
+    world.run_for(secs(1));
+    callee.hear(&mut world);
+    let contact = callee.uri();
+    let mut again = reconnected(&mut world, &callee);
+    again.claim(&contact);
+    again.register(&mut world);
+    again.respond(&mut world, &invite, 200, "b", &body);
+    again.wait_request(&mut world, "ACK");
+    world.run_for(secs(1));
+    assert_eq!(world.phone(caller).status(), Status::Talking { held: false });
+    world.hang_up(caller);
+    is_hung_up(&mut world, &mut again);
+    world.quiesce();
+}
+
+/// A re-INVITE over a connection that ends: its 200 comes over another, and the call goes on.
+#[test]
+fn an_answer_to_a_reinvite_whose_stream_has_closed_is_acknowledged_and_the_call_goes_on() {
+    let (mut world, caller, mut callee) = tcp_callee();
+    let invite = callee.wait_request(&mut world, "INVITE");
+    let body = callee.sdp();
+    callee.respond(&mut world, &invite, 200, "b", &body);
+    callee.wait_request(&mut world, "ACK");
+    world.run_for(secs(1));
+    let client = world.log_in("501");
+    let call = world.calls(client)[0]["call-id"].clone();
+    let held = world.execute(client, json!({"topic": "tel", "message": "hold", "call-id": call}));
+    let offer = callee.wait_request(&mut world, "INVITE");
+    world.close_stream(callee.stream().unwrap());
+    assert_ne!(world.completion(client, &held["response"])["error"], 0);
+    let mut again = reconnected(&mut world, &callee);
+    again.register(&mut world);
+    again.respond(&mut world, &offer, 200, "b", &body);
+    assert_eq!(again.wait_request(&mut world, "ACK").number(), offer.number());
+    world.run_for(secs(1));
+    assert_eq!(world.phone(caller).status(), Status::Talking { held: false });
+    world.hang_up(caller);
+    is_hung_up(&mut world, &mut again);
     world.quiesce();
 }
 

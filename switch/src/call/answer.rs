@@ -41,14 +41,39 @@ impl Engine {
         if let Some(flow) = flow.filter(|_| response.status.is_success())
             && let Ok(late) = Dialog::client(response, flow)
         {
-            self.hang_up_late(at, late, response);
+            self.hang_up_late(at, late, response, Cause::AnsweredElsewhere);
         }
+    }
+
+    /// What is answered to a request that nobody waits for. A 2xx to an INVITE whose connection has ended comes over another (RFC 3261 §18.2.2), long after
+    /// the phone was given up: it is acknowledged and hung up, or it would be in a call that nobody has. A re-INVITE's wants its ACK alone: the call goes on.
+    pub(crate) fn answered_nobody(&mut self, at: At<'_>, response: &Response, flow: Option<Flow>) {
+        let is_invite = response.headers.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
+        let Some(flow) = flow.filter(|_| is_invite && response.status.is_success()) else { return };
+        let Ok(dialog) = Dialog::client(response, flow) else { return };
+        match self.goes_on(response, &dialog) {
+            true => self.acknowledge(&dialog, response),
+            false => self.hang_up_late(at, dialog, response, Cause::Normal),
+        }
+    }
+
+    /// Whether a dialog is that of a leg that is up, or whose end the phone is told already.
+    fn goes_on(&self, response: &Response, dialog: &Dialog) -> bool {
+        let Ok(from) = response.headers.from() else { return false };
+        let Some(id) = from.tag().and_then(|tag| self.table.by_tag(tag)) else { return false };
+        let known = match (self.table.leg(id).map(|leg| &leg.state), self.table.leaving(id).map(|leg| &leg.state)) {
+            (Some(LegState::Up(up)), _) => &up.dialog,
+            (_, Some(LeavingState::Ended(dialog))) => dialog,
+            _ => return false,
+        };
+        known.remote_tag() == dialog.remote_tag()
     }
 
     /// No answer at all to the INVITE.
     pub(crate) fn invite_unanswered(&mut self, at: At<'_>, id: LegId, why: Unanswered) {
         let failure = match why {
             Unanswered::Timeout => Failure { status: Status(408), cause: Cause::NoAnswer },
+            // A 503 of that phone's (RFC 3261 §8.1.3.1), which is not passed on (§16.7 6): to the caller it is not there.
             Unanswered::Unreachable => Failure::new(Cause::NotRegistered),
         };
         if self.table.leg(id).is_some() {
@@ -86,16 +111,16 @@ impl Engine {
     fn answered_again(&mut self, at: At<'_>, dialog: &Dialog, response: &Response) {
         let Ok(second) = Dialog::client(response, dialog.flow()) else { return };
         if second.remote_tag() != dialog.remote_tag() {
-            return self.hang_up_late(at, second, response);
+            return self.hang_up_late(at, second, response, Cause::AnsweredElsewhere);
         }
         self.acknowledge(&second, response);
     }
 
     /// A dialog that nobody wants any more is acknowledged and ended.
-    fn hang_up_late(&mut self, at: At<'_>, mut late: Dialog, response: &Response) {
+    fn hang_up_late(&mut self, at: At<'_>, mut late: Dialog, response: &Response, why: Cause) {
         self.acknowledge(&late, response);
         let mut bye = late.request(Method::Bye);
-        bye.headers.push(Name::Reason, cause::reason(Cause::AnsweredElsewhere));
+        bye.headers.push(Name::Reason, cause::reason(why));
         self.endpoint.request(at.now.mono, late.flow(), bye, Owner::Nobody);
     }
 

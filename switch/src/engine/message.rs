@@ -86,7 +86,8 @@ impl Engine {
                 Owner::Bye(leg) if !response.status.is_provisional() => drop(self.table.remove_leaving(leg)),
                 Owner::Notify(id) => self.notify_response(at, id, &response),
                 Owner::Farewell(id) => self.farewell_response(id, &response),
-                Owner::Bye(_) | Owner::Nobody => {}
+                Owner::Nobody => self.answered_nobody(at, &response, flow),
+                Owner::Bye(_) => {}
             },
             Indication::Unanswered(owner, why) => self.unanswered(at, owner, why),
             Indication::NoAck(Owner::Invite(leg) | Owner::Reinvite(leg)) => self.unacknowledged(at, leg),

@@ -135,6 +135,22 @@ enum ClientMachine {
     Other(ClientOther),
 }
 
+impl<O> Client<O> {
+    fn is_unanswered(&self) -> bool {
+        match &self.machine {
+            ClientMachine::Invite(machine) => machine.is_unanswered(),
+            ClientMachine::Other(machine) => machine.is_unanswered(),
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        matches!(&self.machine, ClientMachine::Invite(machine) if machine.is_given_up())
+    }
+}
+
+/// INVITEs whose connections have ended that are remembered; of one more a late 2xx is not heard.
+const GIVEN_UP: usize = 1000;
+
 /// All transactions of a switch.
 pub struct Transactions<O> {
     /// Boxed, as the nodes of a tree that grows at one end are half empty.
@@ -503,11 +519,7 @@ impl<O: Copy + Default> Transactions<O> {
             }
             Timer::ClientEnd(tx) => {
                 let client = self.end_client(io, tx)?;
-                let unanswered = match client.machine {
-                    ClientMachine::Invite(machine) => machine.is_unanswered(),
-                    ClientMachine::Other(machine) => machine.is_unanswered(),
-                };
-                unanswered.then_some(Indication::Unanswered(client.owner, Unanswered::Timeout))
+                client.is_unanswered().then_some(Indication::Unanswered(client.owner, Unanswered::Timeout))
             }
             Timer::ServerRetransmit(tx) => {
                 self.with_server(tx, |flow, machine| match machine {
@@ -532,28 +544,45 @@ impl<O: Copy + Default> Transactions<O> {
         }
     }
 
-    /// A stream ended: requests on it that have no final response will not get one, and responses go another way (§18.2.2).
+    /// A stream ended: requests on it that have no final response are given up, and responses go another way (§18.2.2). Of an INVITE a 2xx may come
+    /// another way, too: it is told as nobody's, the owner being `O::default()`.
     pub fn flow_closed(&mut self, io: &mut Io<'_>, stream: StreamId) -> Vec<Indication<O>> {
         for server in self.servers.values_mut().filter(|server| server.flow.channel == Channel::Tcp(stream)) {
             server.flow.channel = Channel::ENDED;
             server.flow.peer.set_port(server.port);
         }
-        let lost: Vec<ClientTx> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.flow.channel == Channel::Tcp(stream))
-            .map(|(tx, _)| *tx)
-            .collect();
-        lost.into_iter()
-            .filter_map(|tx| {
-                let client = self.end_client(io, tx)?;
-                let unanswered = match client.machine {
-                    ClientMachine::Invite(machine) => machine.is_unanswered(),
-                    ClientMachine::Other(machine) => machine.is_unanswered(),
-                };
-                unanswered.then_some(Indication::Unanswered(client.owner, Unanswered::Unreachable))
-            })
-            .collect()
+        let given_up = self.clients.values().filter(|client| client.is_given_up()).count();
+        let mut room = GIVEN_UP.saturating_sub(given_up);
+        let is_over_it = |client: &Client<O>| client.flow.channel == Channel::Tcp(stream) && !client.is_given_up();
+        let over_it = self.clients.iter().filter(|(_, client)| is_over_it(client));
+        let lost: Vec<(ClientTx, Option<O>)> =
+            over_it.map(|(tx, client)| (*tx, client.is_unanswered().then_some(client.owner))).collect();
+        let mut told = Vec::new();
+        for (tx, waiting) in lost {
+            if !self.outlives_flow(io, tx, &mut room) {
+                self.end_client(io, tx);
+            }
+            told.extend(waiting.map(|owner| Indication::Unanswered(owner, Unanswered::Unreachable)));
+        }
+        told
+    }
+
+    /// Whether a transaction goes on without the stream it was on: that of an INVITE, as long as there is room for it.
+    fn outlives_flow(&mut self, io: &mut Io<'_>, tx: ClientTx, room: &mut usize) -> bool {
+        let Some(client) = self.clients.get_mut(&tx) else { return false };
+        let is_invite = matches!(client.machine, ClientMachine::Invite(_));
+        if client.is_unanswered() {
+            if !is_invite || *room == 0 {
+                return false;
+            }
+            *room -= 1;
+            (client.owner, client.began) = (O::default(), None);
+        }
+        self.with_client(tx, |_, machine| match machine {
+            ClientMachine::Invite(machine) => Some(ClientMachine::Invite(Box::new(machine.flow_closed(io, tx)))),
+            ClientMachine::Other(_) => None,
+        });
+        is_invite
     }
 
     fn with_server(&mut self, tx: ServerTx, step: impl FnOnce(Flow, ServerMachine) -> Option<ServerMachine>) {

@@ -29,6 +29,9 @@ pub(super) enum ClientInvite {
     Completed { ack: Bytes },
     /// 2xx came; the user is told of each one until timer M.
     Accepted,
+    /// The connection it went over has ended, and the user has given it up. Its response may come over another (§18.2.2), and a 2xx makes a dialog that
+    /// somebody has to end.
+    GivenUp,
 }
 
 /// What a response asks of the layer.
@@ -61,7 +64,20 @@ impl ClientInvite {
     }
 
     pub(super) fn is_unanswered(&self) -> bool {
-        !matches!(self, ClientInvite::Completed { .. } | ClientInvite::Accepted)
+        !matches!(self, ClientInvite::Completed { .. } | ClientInvite::Accepted | ClientInvite::GivenUp)
+    }
+
+    pub(super) fn is_given_up(&self) -> bool {
+        matches!(self, ClientInvite::GivenUp)
+    }
+
+    /// Its connection has ended. What had no answer is given up, and remembered for as long as a phone may ring.
+    pub(super) fn flow_closed(self, io: &mut Io<'_>, tx: ClientTx) -> ClientInvite {
+        if !self.is_unanswered() {
+            return self;
+        }
+        io.alarms.set(Timer::ClientEnd(tx), io.now + TIMER_C);
+        ClientInvite::GivenUp
     }
 
     /// Timer A.
@@ -102,6 +118,16 @@ impl ClientInvite {
         let status = response.status;
         match self {
             ClientInvite::Accepted => (Some(self), Outcome { tell: status.is_success(), cancel: None }),
+            ClientInvite::GivenUp if status.is_provisional() => (Some(self), Outcome::default()),
+            ClientInvite::GivenUp if status.is_success() => {
+                io.alarms.set(Timer::ClientEnd(tx), io.now + TIMEOUT);
+                (Some(ClientInvite::Accepted), Outcome { tell: true, cancel: None })
+            }
+            // Over a stream it is not said twice, and needs no ACK to be silent.
+            ClientInvite::GivenUp => {
+                io.alarms.cancel(Timer::ClientEnd(tx));
+                (None, Outcome::default())
+            }
             ClientInvite::Completed { ref ack } => {
                 if !status.is_provisional() {
                     io.send(flow, ack);

@@ -211,10 +211,66 @@ fn section_17_over_a_stream_nothing_is_sent_twice_and_nothing_lingers() {
 #[test]
 fn a_stream_that_ends_takes_its_open_requests_with_it() {
     let mut bench = Bench::new(Channel::Tcp(StreamId(1)));
-    bench.start(Method::Invite);
+    bench.start(Method::Options);
     let told = bench.with(|transactions, io, _| transactions.flow_closed(io, StreamId(1)));
     assert_eq!(told, [Indication::Unanswered(7, Unanswered::Unreachable)]);
     assert!(bench.transactions.is_empty());
+}
+
+/// An INVITE over a stream that ends at once, given up: what it was.
+fn given_up(bench: &mut Bench) -> Request {
+    bench.start(Method::Invite);
+    let invite = sent_request(bench);
+    assert_eq!(bench.answer(&invite, 180).map(|_| ()), Some(()));
+    let told = bench.with(|transactions, io, _| transactions.flow_closed(io, StreamId(1)));
+    assert_eq!(told, [Indication::Unanswered(7, Unanswered::Unreachable)]);
+    invite
+}
+
+#[test]
+fn section_18_2_2_a_2xx_to_an_invite_whose_stream_has_ended_may_come_another_way_and_is_nobodys() {
+    let mut bench = Bench::new(Channel::Tcp(StreamId(1)));
+    let invite = given_up(&mut bench);
+    assert_eq!(bench.answer(&invite, 180), None);
+    for _ in 0..2 {
+        assert!(matches!(bench.answer(&invite, 200), Some(Indication::Response(0, _))));
+    }
+    assert_eq!(bench.pass(TIMEOUT), []);
+    assert!(bench.transactions.is_empty());
+}
+
+#[test]
+fn an_invite_that_was_given_up_is_forgotten_with_its_refusal_or_in_time() {
+    for status in [Some(486), None] {
+        let mut bench = Bench::new(Channel::Tcp(StreamId(1)));
+        let invite = given_up(&mut bench);
+        match status {
+            Some(status) => assert_eq!(bench.answer(&invite, status), None),
+            None => assert_eq!(bench.pass(Duration::from_secs(185)), []),
+        }
+        assert!(bench.transactions.is_empty() && bench.timers.armed().count() == 0, "{status:?}");
+    }
+}
+
+#[test]
+fn only_so_many_invites_that_were_given_up_are_remembered() {
+    let mut bench = Bench::new(Channel::Tcp(StreamId(1)));
+    for _ in 0..GIVEN_UP + 5 {
+        bench.start(Method::Invite);
+    }
+    let told = bench.with(|transactions, io, _| transactions.flow_closed(io, StreamId(1)));
+    assert_eq!((told.len(), bench.transactions.len()), (GIVEN_UP + 5, GIVEN_UP));
+}
+
+/// Its ACK may have gone down with the stream: then it comes again.
+#[test]
+fn an_answer_outlives_the_stream_it_came_on() {
+    let mut bench = Bench::new(Channel::Tcp(StreamId(1)));
+    bench.start(Method::Invite);
+    let invite = sent_request(&mut bench);
+    bench.answer(&invite, 200);
+    assert_eq!(bench.with(|transactions, io, _| transactions.flow_closed(io, StreamId(1))), []);
+    assert!(matches!(bench.answer(&invite, 200), Some(Indication::Response(7, _))));
 }
 
 fn invited(bench: &mut Bench) -> (ServerTx, Request) {
