@@ -31,9 +31,9 @@ use tokio::time::sleep_until;
 use crate::clock;
 use crate::helpers::Pool;
 use crate::histogram::Histogram;
-use crate::net::Sink;
 use crate::net::tcp::{Limits, Listeners, Tcp};
 use crate::net::udp::Udp;
+use crate::net::{Gauge, Sink};
 use crate::node::{Channel, Input, Node, Output, StoreUser};
 
 use self::operator::Tracing;
@@ -88,6 +88,8 @@ pub struct Control {
 /// What the start made, to be brought together here.
 struct Parts {
     node: Node,
+    /// How far the sockets are behind.
+    gauge: Rc<Gauge>,
     udp: Udp,
     tcp: Listeners,
     tcp_limits: Limits,
@@ -154,7 +156,7 @@ impl Alarm {
 
 impl Control {
     fn new(parts: Parts) -> Rc<Control> {
-        let Parts { node, udp, tcp, tcp_limits, media, store, helpers, folder, over } = parts;
+        let Parts { node, gauge, udp, tcp, tcp_limits, media, store, helpers, folder, over } = parts;
         Rc::new_cyclic(|control| {
             let sink = sink(control.clone());
             let first = control.clone();
@@ -171,7 +173,7 @@ impl Control {
                 node: RefCell::new(node),
                 answers: RefCell::default(),
                 udp,
-                tcp: Rc::new(Tcp::new(tcp, tcp_limits, Rc::clone(&sink), knows)),
+                tcp: Rc::new(Tcp::new(tcp, tcp_limits, Rc::clone(&sink), gauge, knows)),
                 sink,
                 media: RefCell::new(media),
                 store,
@@ -282,6 +284,7 @@ impl Control {
         for index in 0..self.tcp.listeners() {
             spawn_local(Rc::clone(&self.tcp).serve(index));
         }
+        spawn_local(Rc::clone(&self.tcp).measure());
         spawn_local(Rc::clone(self).keep_time());
         spawn_local(Rc::clone(self).beat());
         spawn_local(Rc::clone(&self.http_turns).run());

@@ -15,6 +15,8 @@ mod behind;
 pub mod tcp;
 pub mod udp;
 
+pub use behind::Gauge;
+
 /// Where inputs go: a step of the node.
 pub type Sink = Rc<dyn Fn(Input)>;
 

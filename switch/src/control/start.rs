@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use cas::entropy::Entropy;
@@ -24,9 +25,9 @@ use crate::config::Config;
 use crate::console::{self, Console, ConsoleError};
 use crate::entropy::System;
 use crate::helpers::{self, Pool};
-use crate::net::BindError;
 use crate::net::tcp::{self, Listeners};
 use crate::net::udp::Udp;
+use crate::net::{BindError, Gauge};
 use crate::node::{self, Input, Node, Settings, StoreUser, WorkerId};
 
 /// Answers of other threads that may wait; the store and the helpers wait when there are more.
@@ -84,7 +85,8 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let now = clock::now();
     let snapshot = store::snapshot(&mut database, now.wall)?;
 
-    let udp = Udp::bind(&config.sip.udp, config.limits.lag)?;
+    let gauge = Gauge::new(config.limits.lag);
+    let udp = Udp::bind(&config.sip.udp, Rc::clone(&gauge))?;
     let tcp = Listeners::bind("[sip] tcp", &config.sip.tcp)?;
     let http = Listeners::bind("[cas] listen", &config.cas.listen)?;
     let console = Console::bind(&socket)?;
@@ -117,7 +119,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let of_each = connections.http / http.len().max(1);
     let per_source = config.limits.http_per_source.min(of_each);
     let http_limits = http::Limits { connections: of_each, per_source, ..http::Limits::default() };
-    let parts = Parts { node, udp, tcp, tcp_limits, media, store, helpers, folder: path, over };
+    let parts = Parts { node, gauge, udp, tcp, tcp_limits, media, store, helpers, folder: path, over };
     let told = Told { answers, events };
     Ok(Opened { parts, told, http, http_limits, console, ready, empty: snapshot.users.is_empty() })
 }

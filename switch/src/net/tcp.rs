@@ -11,18 +11,19 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cas::attempts::network;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
+use tokio::task::yield_now;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use self::stream::{Stream, hear_out};
-use super::{BindError, Sink, bind_all, count};
+use super::{BindError, Gauge, Sink, bind_all, count};
 use crate::engine::sources::for_strangers;
 use crate::node::{Channel, Flow, Input, StreamId};
 
@@ -69,6 +70,9 @@ const KEEPALIVE: Duration = Duration::from_secs(60);
 /// How long the peer of a closed connection may take to close too.
 const FAREWELL: Duration = Duration::from_millis(500);
 
+/// What is read of one connection before the others have their turn: some dozen messages.
+const PIECE: usize = 8 << 10;
+
 /// Connections the kernel completes while the control thread is busy.
 const BACKLOG: i32 = 1024;
 
@@ -88,6 +92,11 @@ pub struct Tcp {
     ended: Notify,
     /// Shared by all connections: an idle one keeps no buffer.
     buffer: RefCell<Vec<u8>>,
+    gauge: Rc<Gauge>,
+    /// Whether something has come since the round began.
+    came: Cell<bool>,
+    /// Told when something comes after a round in which nothing did.
+    busy: Notify,
     counts: Counts,
 }
 
@@ -192,8 +201,14 @@ fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 impl Tcp {
-    /// No connections yet; `sink` hears of each that comes. Must be called within the control thread's runtime.
-    pub fn new(listeners: Listeners, limits: Limits, sink: Sink, knows: Rc<dyn Fn(IpAddr) -> bool>) -> Tcp {
+    /// No connections yet; `sink` hears of each that comes, and by `gauge` of how long their bytes wait. Must be called within the control thread's runtime.
+    pub fn new(
+        listeners: Listeners,
+        limits: Limits,
+        sink: Sink,
+        gauge: Rc<Gauge>,
+        knows: Rc<dyn Fn(IpAddr) -> bool>,
+    ) -> Tcp {
         Tcp {
             listeners: listeners.0,
             limits,
@@ -204,7 +219,10 @@ impl Tcp {
             next_accepted: Cell::new(1),
             finishing: Cell::new(false),
             ended: Notify::new(),
-            buffer: RefCell::new(vec![0; 64 << 10]),
+            buffer: RefCell::new(vec![0; PIECE]),
+            gauge,
+            came: Cell::new(false),
+            busy: Notify::new(),
             counts: Counts::default(),
         }
     }
@@ -229,6 +247,26 @@ impl Tcp {
                     warn!(%error, "a TCP connection could not be accepted");
                     sleep(Duration::from_millis(100)).await;
                 }
+            }
+        }
+    }
+
+    /// Measures how long a round of the connections takes, for ever.
+    pub async fn measure(self: Rc<Tcp>) {
+        let rounds = self.gauge.rounds();
+        loop {
+            self.busy.notified().await;
+            while self.came.replace(false) {
+                self.gauge.tell(&self.sink);
+                rounds.begin(Instant::now());
+                // Of those that have yielded, who came last is woken first: after two turns of ours each of the others has had one.
+                for _ in 0..2 {
+                    yield_now().await;
+                }
+            }
+            rounds.end();
+            if self.gauge.is_pressed() {
+                self.gauge.tell(&self.sink);
             }
         }
     }
@@ -399,9 +437,12 @@ impl Tcp {
                     ready?;
                     match self.read(socket)? {
                         Read::Bytes(bytes) => {
+                            if !self.came.replace(true) {
+                                self.busy.notify_one();
+                            }
                             (self.sink)(Input::Stream(id, bytes));
-                            // One chunk, then the others' turn: a peer that never stops must not hold the thread.
-                            tokio::task::yield_now().await;
+                            // One piece, then the others' turn: a peer that never stops must not hold the thread.
+                            yield_now().await;
                         }
                         Read::Nothing => {}
                         Read::End => return Ok(()),

@@ -8,6 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,9 +23,9 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
-use super::behind::Behind;
-use super::{BindError, Sink, bind_all, count};
-use crate::node::{Channel, Flow, Input, Pressure};
+use super::behind::Queue;
+use super::{BindError, Gauge, Sink, bind_all, count};
+use crate::node::{Channel, Flow, Input};
 
 /// Datagrams taken from one socket before others get their turn.
 pub const BATCH: usize = 64;
@@ -42,17 +43,14 @@ const CONTROL_ROOM: usize = 128;
 pub struct Udp {
     sockets: Vec<Bound>,
     buffer: RefCell<Buffers>,
-    /// How long datagrams may wait.
-    lag: Duration,
-    /// What the node was last told of how far we are behind.
-    told: Cell<Pressure>,
+    gauge: Rc<Gauge>,
     counts: Counts,
 }
 
 struct Bound {
     inner: tokio::net::UdpSocket,
     address: SocketAddr,
-    behind: Behind,
+    queue: Rc<Queue>,
     /// What the kernel says it has dropped here, since the socket was made.
     dropped: Cell<u32>,
 }
@@ -83,14 +81,14 @@ enum Received {
 }
 
 impl Udp {
-    /// Binds every address. Where datagrams wait longer than `lag`, the node is told ([`Input::Pressure`]). Must be called within the control thread's runtime.
+    /// Binds every address. How long datagrams wait is told to the node by `gauge`. Must be called within the control thread's runtime.
     ///
     /// # Errors
     /// An address cannot be bound; those bound so far are given back.
-    pub fn bind(addresses: &[SocketAddr], lag: Duration) -> Result<Udp, BindError> {
-        let sockets = bind_all("[sip] udp", addresses, Bound::new)?;
+    pub fn bind(addresses: &[SocketAddr], gauge: Rc<Gauge>) -> Result<Udp, BindError> {
+        let sockets = bind_all("[sip] udp", addresses, |address| Bound::new(address, gauge.queue()))?;
         let buffer = RefCell::new(Buffers { data: vec![0; LONGEST], control: [0; CONTROL_ROOM] });
-        Ok(Udp { sockets, buffer, lag, told: Cell::default(), counts: Counts::default() })
+        Ok(Udp { sockets, buffer, gauge, counts: Counts::default() })
     }
 
     /// The addresses bound, with the ports the system chose where 0 was asked for.
@@ -136,32 +134,23 @@ impl Udp {
 
     fn drain_socket(&self, socket: &Bound, sink: &Sink) -> Drained {
         let mut errors = 0;
-        self.tell_pressure(sink);
+        self.gauge.tell(sink);
         for _ in 0..BATCH {
             match self.receive(socket) {
                 Received::Datagram(flow, bytes) => sink(Input::Datagram(flow, bytes)),
                 Received::Error => errors += 1,
                 Received::Nothing => {
-                    socket.behind.found(Instant::now(), true);
+                    socket.queue.found(Instant::now(), true);
                     // Nothing may come here for long, and on streams all the same.
-                    if self.told.get() != Pressure::None {
-                        self.tell_pressure(sink);
+                    if self.gauge.is_pressed() {
+                        self.gauge.tell(sink);
                     }
                     return Drained::Empty;
                 }
             }
         }
-        socket.behind.found(Instant::now(), false);
+        socket.queue.found(Instant::now(), false);
         if errors == BATCH { Drained::Broken } else { Drained::More }
-    }
-
-    fn tell_pressure(&self, sink: &Sink) {
-        let now = Instant::now();
-        let pressure = self.sockets.iter().map(|socket| socket.behind.pressure(now, self.lag)).max();
-        let pressure = pressure.unwrap_or_default();
-        if self.told.replace(pressure) != pressure {
-            sink(Input::Pressure(pressure));
-        }
     }
 
     fn receive(&self, socket: &Bound) -> Received {
@@ -246,7 +235,7 @@ enum Drained {
 }
 
 impl Bound {
-    fn new(address: SocketAddr) -> io::Result<Bound> {
+    fn new(address: SocketAddr, queue: Rc<Queue>) -> io::Result<Bound> {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         socket.set_nonblocking(true)?;
         // No SO_REUSEADDR: with it a second switch would bind the same port and take half of the datagrams.
@@ -266,12 +255,7 @@ impl Bound {
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let address = socket.local_addr()?;
-        Ok(Bound {
-            inner: tokio::net::UdpSocket::from_std(socket)?,
-            address,
-            behind: Behind::default(),
-            dropped: Cell::new(0),
-        })
+        Ok(Bound { inner: tokio::net::UdpSocket::from_std(socket)?, address, queue, dropped: Cell::new(0) })
     }
 }
 

@@ -5,6 +5,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::node::Pressure;
 
 /// A switch's TCP side, and what its node would hear.
 struct World {
@@ -27,6 +28,7 @@ impl World {
             listeners,
             limits,
             Rc::new(move |input| tell.send(input).unwrap()),
+            Gauge::new(Duration::ZERO),
             Rc::new(move |_| known),
         ));
         tokio::task::spawn_local(Rc::clone(&tcp).serve(0));
@@ -278,5 +280,53 @@ fn a_taken_port_is_told_with_its_setting_and_address() {
         let taken = holder.local_addr().unwrap();
         let error = Listeners::bind("[sip] tcp", &[taken]).map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with("[sip] tcp: ") && error.contains(&taken.to_string()), "{error}");
+    });
+}
+
+/// With no patience at all, every round of the connections is one too long.
+#[test]
+fn connections_that_bring_more_than_a_round_takes_press_until_nothing_comes() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits::default());
+        tokio::task::spawn_local(Rc::clone(&world.tcp).measure());
+        let mut phone = TcpStream::connect(world.address).await.unwrap();
+        world.opened().await;
+        phone.write_all(&[b'x'; 3 * PIECE]).await.unwrap();
+        let (mut came, mut told) = (0, Vec::new());
+        while came < 3 * PIECE || told.last() != Some(&Pressure::None) {
+            match world.next().await {
+                Input::Stream(_, bytes) => came += bytes.len(),
+                Input::Pressure(pressure) => told.push(pressure),
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        assert!(told.chunks(2).all(|told| *told == [Pressure::Requests, Pressure::None]), "{told:?}");
+    });
+}
+
+#[test]
+fn nobody_is_read_twice_before_another_who_waits() {
+    in_runtime(|| async {
+        let mut world = World::start(Limits::default());
+        let mut phones = Vec::new();
+        for _ in 0..3 {
+            phones.push(TcpStream::connect(world.address).await.unwrap());
+            world.opened().await;
+        }
+        for phone in &mut phones {
+            phone.write_all(&[b'x'; 3 * PIECE]).await.unwrap();
+        }
+        let mut read = Vec::new();
+        while read.len() < 9 {
+            match world.next().await {
+                Input::Stream(id, bytes) if bytes.len() == PIECE => read.push(id),
+                Input::Stream(..) => {}
+                other => panic!("unexpected {other:?}"),
+            }
+        }
+        for round in read.chunks(3) {
+            let each: std::collections::BTreeSet<StreamId> = round.iter().copied().collect();
+            assert_eq!(each.len(), 3, "{read:?}");
+        }
     });
 }

@@ -1,6 +1,7 @@
 use tokio::task::LocalSet;
 
 use super::*;
+use crate::node::Pressure;
 
 /// What a socket's sink heard.
 #[derive(Clone, Default)]
@@ -28,8 +29,8 @@ fn phone(address: &str) -> UdpSocket {
 }
 
 fn bind(addresses: &[&str]) -> Udp {
-    Udp::bind(&addresses.iter().map(|address| address.parse().unwrap()).collect::<Vec<_>>(), Duration::from_millis(100))
-        .unwrap()
+    let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
+    Udp::bind(&addresses, Gauge::new(Duration::from_millis(100))).unwrap()
 }
 
 fn in_runtime<T>(test: impl AsyncFnOnce() -> T) -> T {
@@ -81,7 +82,7 @@ fn a_taken_port_is_told_with_its_setting_and_address() {
     in_runtime(async || {
         let taken = phone("127.0.0.1:0").local_addr().unwrap();
         let _holder = phone(&taken.to_string());
-        let error = Udp::bind(&[taken], Duration::from_millis(100)).map(|_| ()).unwrap_err().to_string();
+        let error = Udp::bind(&[taken], Gauge::new(Duration::from_millis(100))).map(|_| ()).unwrap_err().to_string();
         assert!(error.starts_with("[sip] udp: ") && error.contains(&taken.to_string()), "{error}");
     });
 }
@@ -172,7 +173,7 @@ fn what_the_kernel_drops_is_counted() {
 fn a_socket_that_is_not_emptied_presses_and_one_that_is_does_not() {
     in_runtime(async || {
         let addresses = ["127.0.0.1:0".parse().unwrap()];
-        let udp = Udp::bind(&addresses, Duration::ZERO).unwrap();
+        let udp = Udp::bind(&addresses, Gauge::new(Duration::ZERO)).unwrap();
         let phone = phone("127.0.0.1:0");
         for _ in 0..BATCH * 2 {
             phone.send_to(b"OPTIONS", udp.addresses()[0]).unwrap();
