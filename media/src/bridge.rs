@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use crate::legs::{Legs, Slot};
-use crate::net::Net;
+use crate::outbox::Outbox;
 use crate::stream::Packet;
 
 /// Where the sound of a leg goes. Always mutual: if one hears the other, the other hears the one.
@@ -45,21 +45,21 @@ pub(crate) fn part(legs: &mut Legs, slot: Slot) {
     }
 }
 
-/// Sends a packet that came at a leg on to whoever hears it.
+/// Passes a packet that came at a leg on to whoever hears it.
 pub(crate) fn forward(
     legs: &mut Legs,
     now: Instant,
     at: Slot,
     packet: Packet,
     datagram: &mut [u8],
-    net: &mut impl Net,
+    outbox: &mut Outbox,
 ) {
     let to = match legs.get(at).map(|leg| leg.joined) {
         Some(Joined::Itself) => at,
         Some(Joined::Peer(peer)) => peer,
         Some(Joined::Nobody) | None => return,
     };
-    if let Some(leg) = legs.get_mut(to) {
-        leg.relay(now, packet, datagram, net);
+    if let Some(address) = legs.get_mut(to).and_then(|leg| leg.relay(now, packet, datagram)) {
+        outbox.push(to, address, packet.payload, datagram);
     }
 }

@@ -32,7 +32,9 @@ impl Clock {
 
 /// A duration in units of an RTP clock, modulo 2³².
 pub(crate) fn units(duration: Duration, rate: u32) -> u32 {
-    (duration.as_nanos() * u128::from(rate) / 1_000_000_000) as u32
+    let rate = u64::from(rate);
+    let part = u64::from(duration.subsec_nanos()) * rate / 1_000_000_000;
+    duration.as_secs().wrapping_mul(rate).wrapping_add(part) as u32
 }
 
 /// So many units of an RTP clock as a duration.
@@ -62,6 +64,11 @@ mod tests {
     fn units_and_durations_agree() {
         assert_eq!(units(Duration::from_millis(20), 8000), 160);
         assert_eq!(units(Duration::from_secs(100_000), 48000), (100_000u64 * 48000) as u32);
+        assert_eq!(units(Duration::from_nanos(1_999_999_999), 8000), 15_999);
+        assert_eq!(
+            units(Duration::MAX, u32::MAX),
+            ((Duration::MAX.as_nanos() * u128::from(u32::MAX)) / 1_000_000_000) as u32
+        );
         assert_eq!(duration(960, 48000), Duration::from_millis(20));
     }
 }

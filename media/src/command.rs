@@ -205,7 +205,7 @@ pub struct LegStats {
     pub unusable: u64,
     /// The last fraction lost that the telephone reported by RTCP, in 1/256.
     pub reported_loss: u8,
-    /// Round-trip time from RTCP in microseconds, up to 20 ms too long (that is how often reports are looked for); 0 while unknown.
+    /// Round-trip time from RTCP in microseconds, up to 5 ms too long (that is how often reports are looked for); 0 while unknown.
     pub round_trip_us: u32,
     /// The address the leg is locked to, once it is.
     pub peer: Option<SocketAddr>,

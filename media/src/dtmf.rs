@@ -132,6 +132,14 @@ impl Listener {
         }
     }
 
+    /// When a key that is down would be told, if nothing more came of it.
+    pub(crate) fn expires(&self) -> Option<Instant> {
+        match self.state {
+            Listening::Down(press) => Some(press.seen + CEASED),
+            Listening::Nothing | Listening::Over { .. } => None,
+        }
+    }
+
     /// The source of the packets changed, and with it the meaning of timestamps: tells a key that was down.
     pub(crate) fn restart(&mut self, up: &mut impl FnMut(Key)) {
         if let Listening::Down(press) = self.state {
@@ -217,6 +225,14 @@ impl Generator {
     /// Whether [`step`](Self::step) would have something to do, now or later.
     pub(crate) fn busy(&self) -> bool {
         self.count > 0 || self.sounding()
+    }
+
+    /// When [`step`](Self::step) next has something to do; at once, it says as `now`.
+    pub(crate) fn next(&self, now: Instant) -> Option<Instant> {
+        match self.state {
+            Pressing::Pause(until) => (self.count > 0).then_some(until.unwrap_or(now)),
+            Pressing::Sounding(tone) => Some(tone.due),
+        }
     }
 
     /// Gives up what sounds and what waits; the number of digits that were not sent to their end.

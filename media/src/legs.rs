@@ -1,12 +1,13 @@
 //! The legs of a worker: found by name for commands, by slot on the way of a packet.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use crate::command::{LegId, Port};
 use crate::stream::Leg;
 
 /// The place of a leg while it lasts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Slot(usize);
 
 /// A slab that grows only when a leg is added. There are never more legs than ports.
@@ -15,12 +16,19 @@ pub(crate) struct Legs {
     slots: Vec<Option<Leg>>,
     free: Vec<Slot>,
     by_id: BTreeMap<LegId, Slot>,
-    by_port: BTreeMap<Port, Slot>,
+    /// By the number of the port: looked at for each packet.
+    by_port: Vec<Option<Slot>>,
 }
 
 impl Legs {
     pub(crate) fn len(&self) -> usize {
         self.by_id.len()
+    }
+
+    /// Those for which time brings something.
+    pub(crate) fn due(&self, now: Instant) -> impl Iterator<Item = Slot> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter(move |(_, leg)| leg.as_ref().is_some_and(|leg| leg.is_due(now))).map(|(slot, _)| Slot(slot))
     }
 
     /// Every slot, with or without a leg.
@@ -33,7 +41,17 @@ impl Legs {
     }
 
     pub(crate) fn is_used(&self, port: Port) -> bool {
-        self.by_port.contains_key(&port)
+        self.at(port).is_some()
+    }
+
+    /// Where the leg of a port is.
+    pub(crate) fn at(&self, port: Port) -> Option<Slot> {
+        *self.by_port.get(usize::from(port.0))?
+    }
+
+    /// The ports of all legs.
+    pub(crate) fn ports(&self) -> impl Iterator<Item = Port> {
+        self.slots.iter().flatten().map(|leg| leg.port)
     }
 
     pub(crate) fn get(&self, slot: Slot) -> Option<&Leg> {
@@ -53,7 +71,11 @@ impl Legs {
             Slot(self.slots.len() - 1)
         });
         self.by_id.insert(leg.id, slot);
-        self.by_port.insert(leg.port, slot);
+        let port = usize::from(leg.port.0);
+        if self.by_port.len() <= port {
+            self.by_port.resize(port + 1, None);
+        }
+        self.by_port[port] = Some(slot);
         self.slots[slot.0] = Some(leg);
         slot
     }
@@ -61,7 +83,7 @@ impl Legs {
     pub(crate) fn remove(&mut self, slot: Slot) -> Option<Leg> {
         let leg = self.slots.get_mut(slot.0)?.take()?;
         self.by_id.remove(&leg.id);
-        self.by_port.remove(&leg.port);
+        self.by_port[usize::from(leg.port.0)] = None;
         self.free.push(slot);
         Some(leg)
     }

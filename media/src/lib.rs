@@ -39,6 +39,7 @@ mod egress;
 mod latch;
 mod lateness;
 mod legs;
+mod outbox;
 mod plane;
 mod reception;
 mod rtcp;

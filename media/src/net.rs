@@ -24,8 +24,11 @@ pub trait Net {
     /// nothing to do.
     fn open(&mut self, _port: Port) {}
 
-    /// A turn begins: what has come so far is to be received in it.
-    fn turn(&mut self) {}
+    /// Where something waits, as far as this network knows: is added to `places`, each socket once. `false`: it keeps no account of that, and every port is
+    /// to be asked. May not allocate while `places` has room.
+    fn waiting(&mut self, _places: &mut Vec<(Port, Channel)>) -> bool {
+        false
+    }
 
     /// A leg that was another worker's is at a port: what comes there, and what waits, will be received.
     fn attach(&mut self, _port: Port) {}

@@ -98,6 +98,11 @@ impl Reporter {
         due
     }
 
+    /// When the next report is due.
+    pub(crate) fn next(&self) -> Instant {
+        self.due
+    }
+
     /// Whether a report was ever written.
     pub(crate) fn spoke(&self) -> bool {
         self.spoke

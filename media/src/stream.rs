@@ -27,6 +27,8 @@ pub struct Leg {
     pub(crate) port: Port,
     /// Who hears it.
     pub(crate) joined: Joined,
+    /// When time next brings something; until then a turn has nothing to do but to pass on what comes.
+    due: Option<Instant>,
     phase: Phase,
     stats: LegStats,
 }
@@ -61,7 +63,8 @@ pub(crate) struct Packet {
     source: Source,
     codec: Codec,
     header: Header,
-    payload: usize,
+    /// The length of its payload.
+    pub(crate) payload: usize,
 }
 
 /// There is one leg of a name, wherever it is.
@@ -80,7 +83,7 @@ impl Leg {
     }
 
     pub(crate) fn new(id: LegId, port: Port, start: StreamStart) -> Leg {
-        Leg { id, port, joined: Joined::Nobody, phase: Phase::Opened(start), stats: LegStats::default() }
+        Leg { id, port, joined: Joined::Nobody, due: None, phase: Phase::Opened(start), stats: LegStats::default() }
     }
 
     /// An exchange of offer and answer settled this.
@@ -89,15 +92,17 @@ impl Leg {
             Phase::Opened(start) => self.phase = Phase::Settled(Box::new(Settled::new(now, *start, stream))),
             Phase::Settled(settled) => settled.update(now, stream),
         }
+        self.due = Some(now);
     }
 
     /// Presses keys towards the telephone. Those for which there is no room, or no payload type, are counted.
-    pub(crate) fn send_digits(&mut self, digits: &[u8]) {
+    pub(crate) fn send_digits(&mut self, now: Instant, digits: &[u8]) {
         let refused = match &mut self.phase {
             Phase::Settled(settled) if settled.event_type().is_some() => settled.generator.push(digits),
             Phase::Settled(_) | Phase::Opened(_) => digits.len(),
         };
         self.stats.unsent += refused as u64;
+        self.due = Some(now);
     }
 
     /// The feed of the stream to the telephone ends here: whatever comes next is another.
@@ -155,6 +160,7 @@ impl Leg {
         let mut rate = codec.clock_rate();
         if event {
             settled.listener.hear(now, header.timestamp, payload, rate, &mut up);
+            self.due = earlier(self.due, settled.listener.expires());
             // The timestamp is in the clock of the sound it interrupts, whatever that of its duration: one SSRC has one (RFC 3550 §5.1).
             rate = settled.reception.sound_rate().unwrap_or(rate);
         }
@@ -162,28 +168,28 @@ impl Leg {
         Some(Packet { source, codec, header, payload: payload.len() })
     }
 
-    /// Sends a packet that was taken from somebody to this leg's telephone. `datagram` is rewritten.
-    pub(crate) fn relay(&mut self, now: Instant, packet: Packet, datagram: &mut [u8], net: &mut impl Net) {
-        let Phase::Settled(settled) = &mut self.phase else { return };
+    /// Makes a packet that was taken from somebody one of this leg's stream: `datagram` is rewritten. Where it is to be sent, if it is.
+    pub(crate) fn relay(&mut self, now: Instant, packet: Packet, datagram: &mut [u8]) -> Option<SocketAddr> {
+        let Phase::Settled(settled) = &mut self.phase else { return None };
         // Our own stream, come back (RFC 3550 §8.2): an address that a telephone named leads to one of our ports. It would go round for ever.
         if packet.header.ssrc == settled.egress.ssrc() {
             self.stats.unsent += 1;
-            return;
+            return None;
         }
         let Some(to) = settled.destination().filter(|_| !settled.generator.sounding()) else {
             settled.egress.interrupt();
-            return;
+            return None;
         };
         let Some(payload_type) = settled.stream.outgoing.payload_type(packet.codec) else {
             settled.egress.interrupt();
             self.stats.unsent += 1;
-            return;
+            return None;
         };
         let event = matches!(packet.codec, Codec::TelephoneEvent { .. });
         let Header { sequence, timestamp, marker, .. } = packet.header;
         let Some(place) = settled.egress.place(now, packet.source, sequence, timestamp, event) else {
             self.stats.unsent += 1;
-            return;
+            return None;
         };
         let header = Header {
             payload_type,
@@ -193,10 +199,11 @@ impl Leg {
             ssrc: settled.egress.ssrc(),
         };
         rtp::rewrite(datagram, header);
-        self.send(to, datagram, packet.payload, net);
+        Some(to)
     }
 
-    fn send(&mut self, to: SocketAddr, packet: &[u8], payload: usize, net: &mut impl Net) {
+    /// Sends a packet of this leg's stream, and counts it.
+    pub(crate) fn send(&mut self, to: SocketAddr, packet: &[u8], payload: usize, net: &mut impl Net) {
         if net.send(self.port, Channel::Rtp, to, packet) {
             self.stats.sent += 1;
             self.stats.sent_bytes += payload as u64;
@@ -228,7 +235,12 @@ impl Leg {
         }
     }
 
-    /// What time itself brings: the end of a key, our own digits, reports, the silence of the telephone.
+    /// Whether time brings something: to [`press`](Self::press), or to [`tick`](Self::tick).
+    pub(crate) fn is_due(&self, now: Instant) -> bool {
+        self.due.is_some_and(|due| due <= now)
+    }
+
+    /// What time itself brings, but for our own digits: the end of a key, reports, the silence of the telephone.
     pub(crate) fn tick(&mut self, now: Instant, clock: &Clock, net: &mut impl Net, events: &mut impl FnMut(Event)) {
         let leg = self.id;
         let Phase::Settled(settled) = &mut self.phase else { return };
@@ -238,15 +250,17 @@ impl Leg {
             settled.told = minutes;
             events(Event::Silent { leg, quiet: QUIET * minutes });
         }
-        let report = settled.reporter.due(now);
-        self.press(now, net);
-        if report {
+        if settled.reporter.due(now) {
             self.report(now, clock, false, net);
         }
+        self.due = match &self.phase {
+            Phase::Settled(settled) => Some(settled.next(now)),
+            Phase::Opened(_) => None,
+        };
     }
 
     /// Sends what is due of our own digits.
-    fn press(&mut self, now: Instant, net: &mut impl Net) {
+    pub(crate) fn press(&mut self, now: Instant, net: &mut impl Net) {
         let Phase::Settled(settled) = &mut self.phase else { return };
         if !settled.generator.busy() {
             return;
@@ -336,6 +350,14 @@ impl Settled {
         self.stream = stream;
     }
 
+    /// When time next brings something, if nothing comes until then.
+    fn next(&self, now: Instant) -> Instant {
+        let silence = self.heard + QUIET * (self.told + 1);
+        let key = earlier(self.listener.expires(), self.generator.next(now));
+        let regular = self.reporter.next().min(silence);
+        key.map_or(regular, |key| key.min(regular))
+    }
+
     /// Whether a packet is the telephone's. Only what is RTP as agreed may take the leg (see `latch`); what is not is still known by its source
     /// (a keep-alive, RFC 6263 §4.6, or comfort noise nobody asked for), so that its number is not taken for lost.
     fn admits(&mut self, now: Instant, from: SocketAddr, header: Header, codec: Option<Codec>) -> bool {
@@ -375,5 +397,12 @@ impl Settled {
         });
         let preferred = events.clone().next();
         events.find(|(_, rate)| *rate == sound).or(preferred)
+    }
+}
+
+fn earlier(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
     }
 }

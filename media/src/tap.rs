@@ -221,8 +221,8 @@ impl<N: Net> Net for TappedNet<N> {
         self.net.close(port);
     }
 
-    fn turn(&mut self) {
-        self.net.turn();
+    fn waiting(&mut self, places: &mut Vec<(Port, Channel)>) -> bool {
+        self.net.waiting(places)
     }
 
     fn attach(&mut self, port: Port) {

@@ -1,5 +1,6 @@
 //! The tick: all that a media thread does, without the thread, the clock and the sockets.
 
+use std::mem;
 use std::time::{Instant, SystemTime};
 
 use crate::bridge;
@@ -7,17 +8,16 @@ use crate::clock::Clock;
 use crate::command::{Command, Event, LegId, LegStats, Port, StreamStart};
 use crate::legs::{Legs, Slot};
 use crate::net::{Channel, Net};
+use crate::outbox::{Outbox, Outgoing};
 use crate::stream::Leg;
 
 /// Datagrams taken from one socket in a turn: eight times what a telephone with 10 ms packets sends in the 20 ms after a late turn. What is more
 /// waits in the socket, so that a flood at one port takes no time from the others.
 const PER_TURN: usize = 16;
-/// Reports looked for at a time.
-const REPORTS: usize = 4;
-/// Reports come every few seconds, and asking an empty socket costs a system call: each leg's is asked in one turn of so many.
-const REPORT_TURNS: usize = 4;
 /// What may wait at a port before its leg opens, or after it closed (the socket holds less).
 const STALE: usize = 512;
+/// Room for so many sockets where something waits. Where more are told of at a time, it grows once.
+const PLACES: usize = 2048;
 /// Longer than any datagram that Ethernet carries whole.
 const DATAGRAM: usize = 2048;
 
@@ -38,7 +38,12 @@ pub struct Worker {
     refused: Vec<LegId>,
     /// Legs whose count is asked for.
     asked: Vec<LegId>,
-    turns: usize,
+    /// Those for which this turn's time brings something.
+    due: Vec<Slot>,
+    /// Sound on its way out.
+    outbox: Outbox,
+    /// Where the network says that something waits.
+    places: Vec<(Port, Channel)>,
     buffer: Box<[u8; DATAGRAM]>,
 }
 
@@ -55,7 +60,9 @@ impl Worker {
             attached: Vec::new(),
             refused: Vec::new(),
             asked: Vec::new(),
-            turns: 0,
+            due: Vec::new(),
+            outbox: Outbox::new(),
+            places: Vec::with_capacity(PLACES),
             buffer: Box::new([0; DATAGRAM]),
         }
     }
@@ -86,7 +93,7 @@ impl Worker {
             }
             Command::SendDigits { leg, digits } => {
                 if let Some(leg) = self.leg(leg) {
-                    leg.send_digits(&digits);
+                    leg.send_digits(now, &digits);
                 }
             }
             Command::Detach(leg) => self.leaving.push(leg),
@@ -117,6 +124,7 @@ impl Worker {
         } else {
             let slot = self.legs.insert(Leg::new(leg, port, start));
             self.opened.push(slot);
+            self.due.reserve(self.legs.len());
         }
     }
 
@@ -132,6 +140,7 @@ impl Worker {
             // What waits at its port was meant for it.
             let slot = self.legs.insert(leg);
             self.attached.push(slot);
+            self.due.reserve(self.legs.len());
         }
     }
 
@@ -150,24 +159,26 @@ impl Worker {
             }
         }
         self.detach_leaving(net, events);
-        net.turn();
-        for (index, slot) in self.legs.slots().enumerate() {
-            let Some(leg) = self.legs.get(slot) else { continue };
-            let port = leg.port;
-            self.sweep(now, slot, port, net, events);
-            if (self.turns + index).is_multiple_of(REPORT_TURNS) {
-                self.sweep_reports(now, slot, port, net);
+        // What we press goes before the sound of this turn, and what did not come is looked for after it.
+        let mut due = mem::take(&mut self.due);
+        due.extend(self.legs.due(now));
+        for slot in &due {
+            if let Some(leg) = self.legs.get_mut(*slot) {
+                leg.press(now, net);
             }
+        }
+        self.hear(now, net, events);
+        for slot in due.drain(..) {
             if let Some(leg) = self.legs.get_mut(slot) {
                 leg.tick(now, &self.clock, net, events);
             }
         }
+        self.due = due;
         for id in self.asked.drain(..) {
             if let Some(leg) = self.legs.find(id).and_then(|slot| self.legs.get(slot)) {
                 events(Event::Counted { leg: leg.id, stats: leg.stats() });
             }
         }
-        self.turns = self.turns.wrapping_add(1);
     }
 
     fn close_closed(&mut self, now: Instant, net: &mut impl Net, events: &mut impl FnMut(Event)) {
@@ -203,24 +214,61 @@ impl Worker {
         }
     }
 
-    fn sweep(&mut self, now: Instant, slot: Slot, port: Port, net: &mut impl Net, events: &mut impl FnMut(Event)) {
+    /// Takes what waits, a datagram of each socket in turn.
+    fn hear(&mut self, now: Instant, net: &mut impl Net, events: &mut impl FnMut(Event)) {
+        let mut places = mem::take(&mut self.places);
         for _ in 0..PER_TURN {
-            let Some((length, from)) = net.receive(port, Channel::Rtp, &mut self.buffer[..]) else { return };
-            // One that fills the buffer was cut off. Nothing is left of it, so that it is counted as no RTP.
-            let datagram = &mut self.buffer[..if length < DATAGRAM { length } else { 0 }];
-            let Some(leg) = self.legs.get_mut(slot) else { return };
-            if let Some(packet) = leg.ingress(now, &self.clock, from, datagram, events) {
-                bridge::forward(&mut self.legs, now, slot, packet, datagram, net);
+            places.clear();
+            if !net.waiting(&mut places) {
+                places.extend(self.legs.ports().flat_map(|port| [(port, Channel::Rtp), (port, Channel::Rtcp)]));
+            }
+            let mut heard = false;
+            for &(port, channel) in &places {
+                if !self.outbox.has_room(DATAGRAM) {
+                    self.send_out(net);
+                }
+                heard |= self.hear_one(now, port, channel, net, events);
+            }
+            self.send_out(net);
+            if !heard {
+                break;
             }
         }
+        self.places = places;
     }
 
-    fn sweep_reports(&mut self, now: Instant, slot: Slot, port: Port, net: &mut impl Net) {
-        for _ in 0..REPORTS {
-            let Some((length, from)) = net.receive(port, Channel::Rtcp, &mut self.buffer[..]) else { return };
-            let Some(leg) = self.legs.get_mut(slot) else { return };
-            leg.ingress_rtcp(now, &self.clock, from, &self.buffer[..length]);
+    fn send_out(&mut self, net: &mut impl Net) {
+        let legs = &mut self.legs;
+        self.outbox.drain(|Outgoing { leg, to, payload, .. }, datagram| {
+            if let Some(leg) = legs.get_mut(leg) {
+                leg.send(to, datagram, payload, net);
+            }
+        });
+    }
+
+    /// Whether there was one.
+    fn hear_one(
+        &mut self,
+        now: Instant,
+        port: Port,
+        channel: Channel,
+        net: &mut impl Net,
+        events: &mut impl FnMut(Event),
+    ) -> bool {
+        let Some(slot) = self.legs.at(port) else { return false };
+        let Some((length, from)) = net.receive(port, channel, &mut self.buffer[..]) else { return false };
+        // One that fills the buffer was cut off. Nothing is left of it, so that it is counted as no RTP.
+        let datagram = &mut self.buffer[..if length < DATAGRAM { length } else { 0 }];
+        let Some(leg) = self.legs.get_mut(slot) else { return true };
+        match channel {
+            Channel::Rtcp => leg.ingress_rtcp(now, &self.clock, from, datagram),
+            Channel::Rtp => {
+                if let Some(packet) = leg.ingress(now, &self.clock, from, datagram, events) {
+                    bridge::forward(&mut self.legs, now, slot, packet, datagram, &mut self.outbox);
+                }
+            }
         }
+        true
     }
 }
 

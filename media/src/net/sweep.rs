@@ -88,8 +88,7 @@ impl Sweep {
                 reason.unwrap_or_else(|| io::Error::other("the range holds no even port with the odd one above it"))
             );
         }
-        let ready = Ready::new(2 * pairs.len());
-        Ok(Sweep { first, pairs: pairs.into(), family, taken, limit, ready })
+        Ok(Sweep { first, pairs: pairs.into(), family, taken, limit, ready: Ready::new() })
     }
 
     /// The ports bound.
@@ -112,7 +111,7 @@ impl Sweep {
         self.pairs.get(self.number(port, Channel::Rtp)? / 2)?.as_ref()
     }
 
-    /// Names a socket: its pair's place doubled, and one more for reports.
+    /// Names a socket, as [`place`] reads it: its pair's place doubled, and one more for reports.
     fn number(&self, port: Port, channel: Channel) -> Option<usize> {
         let offset = port.0.checked_sub(self.first).filter(|offset| offset % 2 == 0)?;
         Some(usize::from(offset) + usize::from(channel == Channel::Rtcp))
@@ -141,8 +140,10 @@ impl Net for Sweep {
         self.attach(port);
     }
 
-    fn turn(&mut self) {
-        self.ready.turn();
+    fn waiting(&mut self, places: &mut Vec<(Port, Channel)>) -> bool {
+        let first = self.first;
+        places.extend(self.ready.read().map(|number| place(first, number)));
+        true
     }
 
     fn attach(&mut self, port: Port) {
@@ -171,17 +172,9 @@ impl Net for Sweep {
     }
 
     fn receive(&mut self, port: Port, channel: Channel, buffer: &mut [u8]) -> Option<(usize, SocketAddr)> {
-        let number = self.number(port, channel).filter(|number| self.ready.may_wait(*number))?;
-        match self.socket(port, channel)?.recv_from(buffer) {
-            Ok((length, from)) => Some((length, plain(from))),
-            Err(error) => {
-                // Any other error is an ICMP message of what was sent before, and what waits is behind it.
-                if error.kind() == io::ErrorKind::WouldBlock {
-                    self.ready.was_empty(number);
-                }
-                None
-            }
-        }
+        // An error that is not that nothing waits is an ICMP message of what was sent before. What waits is behind it, until the next time.
+        let (length, from) = self.socket(port, channel)?.recv_from(buffer).ok()?;
+        Some((length, plain(from)))
     }
 
     fn send(&mut self, port: Port, channel: Channel, to: SocketAddr, datagram: &[u8]) -> bool {
@@ -215,6 +208,12 @@ fn open(family: Family, port: u16) -> io::Result<UdpSocket> {
     socket.set_recv_buffer_size(IDLE_BUFFER)?;
     socket.bind(&address.into())?;
     Ok(socket.into())
+}
+
+/// The socket of a number.
+fn place(first: u16, number: usize) -> (Port, Channel) {
+    let channel = if number.is_multiple_of(2) { Channel::Rtp } else { Channel::Rtcp };
+    (Port(first + (number & !1) as u16), channel)
 }
 
 /// An address as SDP would name it: IPv4 where it is, no flow label; a scope only where the address has no meaning without.
@@ -282,6 +281,36 @@ mod tests {
             sweep.close(port);
             assert!(kept(&mut sweep, port, channel) < 8);
         }
+    }
+
+    fn waiting(sweep: &mut Sweep) -> Vec<(Port, Channel)> {
+        let mut places = Vec::new();
+        assert!(sweep.waiting(&mut places));
+        places
+    }
+
+    #[test]
+    fn a_socket_is_named_for_as_long_as_something_waits_there_and_a_leg_is() {
+        let mut sweep = sweep();
+        let [here, there] = sweep.ports().collect::<Vec<_>>()[..] else { panic!("there are two ports") };
+        sweep.open(here);
+        let peer = UdpSocket::bind("127.0.0.1:0").unwrap();
+        for to in [here.0, here.0, here.0 + 1, there.0] {
+            peer.send_to(b"x", ("127.0.0.1", to)).unwrap();
+        }
+        let (sound, report) = ((here, Channel::Rtp), (here, Channel::Rtcp));
+        assert_eq!(waiting(&mut sweep), [sound, report]);
+        for left in [vec![sound, report], vec![report]] {
+            assert!(receive(&mut sweep, here, Channel::Rtp).is_some());
+            let mut named = waiting(&mut sweep);
+            named.sort_unstable();
+            assert_eq!(named, left);
+        }
+        let mut elsewhere = sweep.clone();
+        assert_eq!(waiting(&mut elsewhere), []);
+        sweep.detach(here);
+        elsewhere.attach(here);
+        assert_eq!((waiting(&mut sweep), waiting(&mut elsewhere)), (vec![], vec![report]));
     }
 
     #[test]
