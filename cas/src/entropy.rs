@@ -6,6 +6,8 @@ pub trait Entropy {
     fn fill(&mut self, out: &mut [u8]);
 }
 
+const HEX: &[u8; 16] = b"0123456789abcdef";
+
 /// Ready-made draws from any [`Entropy`].
 impl dyn Entropy + '_ {
     /// A number uniform over all of `u64`.
@@ -15,11 +17,16 @@ impl dyn Entropy + '_ {
         u64::from_le_bytes(bytes)
     }
 
-    /// `bytes` random bytes as lower-case hexadecimal: tags, branches, session tokens.
+    /// `bytes` random bytes, at most 32, as lower-case hexadecimal: tags, branches, session tokens.
     pub fn token(&mut self, bytes: usize) -> String {
-        let mut raw = vec![0; bytes];
-        self.fill(&mut raw);
-        hex::encode(raw)
+        let mut raw = [0; 32];
+        let raw = &mut raw[..bytes];
+        self.fill(raw);
+        let mut text = String::with_capacity(2 * bytes);
+        for byte in raw.iter() {
+            text.extend([byte >> 4, byte & 15].map(|digit| char::from(HEX[usize::from(digit)])));
+        }
+        text
     }
 
     /// A password or SIP secret: 80 bits in 16 letters and digits that are not mistaken for one another when typed into a phone.

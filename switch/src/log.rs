@@ -9,8 +9,12 @@ use std::fmt;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
-use tracing_appender::non_blocking::{ErrorCounter, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+
+use self::lines::Lines;
+pub use self::lines::Guard;
+
+mod lines;
 
 /// Shows the first two characters of something personal, then `…`: enough to recognise one's own number, not enough to learn another's.
 #[derive(Clone, Copy)]
@@ -41,25 +45,24 @@ impl<T: fmt::Display> fmt::Debug for Redacted<T> {
 /// guard is dropped. `level` is `error`, `warn`, `info`, `debug` or `trace`.
 ///
 /// # Errors
-/// The level is none, or logging had begun before.
-pub fn start(level: &str) -> Result<WorkerGuard, LogError> {
+/// The level is none, logging had begun before, or no thread can be had.
+pub fn start(level: &str) -> Result<Guard, LogError> {
     let filter = EnvFilter::try_new(level).map_err(|error| LogError(error.to_string()))?;
-    let (writer, guard) = tracing_appender::non_blocking(std::io::stderr());
-    let dropped = writer.error_counter();
+    let lines = Lines::default();
     let subscriber = tracing_subscriber::fmt()
-        .with_writer(writer)
+        .with_writer(lines.clone())
         .with_ansi(std::io::stderr().is_terminal())
         .with_env_filter(filter)
         .with_filter_reloading();
     let filter = subscriber.reload_handle();
     subscriber.try_init().map_err(|error| LogError(error.to_string()))?;
     // Not set before: logging begins once.
-    let _ = DROPPED.set(dropped);
+    let _ = LINES.set(lines.clone());
     let _ = CHANGE.set(Box::new(move |level| {
         let level = EnvFilter::try_new(level).map_err(|error| LogError(error.to_string()))?;
         filter.reload(level).map_err(|error| LogError(error.to_string()))
     }));
-    Ok(guard)
+    lines.start(std::io::stderr()).map_err(|error| LogError(error.to_string()))
 }
 
 /// From now on with another level.
@@ -75,12 +78,12 @@ static CHANGE: OnceLock<Change> = OnceLock::new();
 
 type Change = Box<dyn Fn(&str) -> Result<(), LogError> + Send + Sync>;
 
-/// What the thread that writes could not keep. One for the process, as its log is.
-static DROPPED: OnceLock<ErrorCounter> = OnceLock::new();
+/// What waits to be written. One for the process, as its log is.
+static LINES: OnceLock<Lines> = OnceLock::new();
 
 /// Lines that were not written since the start, because whoever reads stderr was too slow.
 pub fn dropped_lines() -> u64 {
-    DROPPED.get().map_or(0, |dropped| dropped.dropped_lines() as u64)
+    LINES.get().map_or(0, Lines::dropped)
 }
 
 /// Why logging could not begin.

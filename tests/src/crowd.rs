@@ -39,7 +39,7 @@ pub fn extension(number: usize) -> String {
 /// Where they cannot be stored.
 pub fn settle(data: &Path, count: usize) {
     let folder = Folder::open(data).expect("a data folder");
-    let key = folder.machine_key(&mut System).expect("a machine key");
+    let key = folder.machine_key(&mut System::default()).expect("a machine key");
     let mut database = Sqlite::open(folder, REALM).expect("a database");
     let mut requests = Vec::new();
     // Nobody of them logs in.
@@ -48,7 +48,7 @@ pub fn settle(data: &Path, count: usize) {
     for number in 0..count {
         let (id, login) = (number as u64 + 1, extension(number));
         let mut nonce = [0; 12];
-        System.fill(&mut nonce);
+        System::default().fill(&mut nonce);
         let access = Access::digest(&key, nonce, &login, REALM, &secret(&login), None);
         let user = User {
             id: UserId(id),

@@ -14,9 +14,14 @@ use cas::site::{Access, Device, DeviceId, DigestPolicy, Extension, MachineKey, R
 use cas::store::{self, Change, Reply, Request, memory::Memory};
 use cas::time::{Now, Wall};
 use clap::Parser;
+use mimalloc::MiMalloc;
 use media::{Command, Event, LegStats, Port};
 use switch::entropy::Seeded;
 use switch::node::{Channel, Flow, Input, Limits, Node, Output, Settings, WorkerId};
+
+/// The switch's own.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// The switch without its input and output: microseconds of each call
 #[derive(Parser)]

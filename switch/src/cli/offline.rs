@@ -24,11 +24,11 @@ pub(super) fn ask(config: &Config, message: &Value, effect: Effect) -> Result<By
         return Err(AskError::no_store(&config.data));
     }
     let folder = Folder::open(&config.data)?;
-    let key = folder.machine_key(&mut System)?;
+    let key = folder.machine_key(&mut System::default())?;
     let mut database = Sqlite::open(folder, &config.sip.domain)?;
     let snapshot = store::snapshot(&mut database, clock::now().wall)?;
     let mut node = Offline {
-        cas: Cas::new(Settings::default(), &snapshot, key, Box::new(System)),
+        cas: Cas::new(Settings::default(), &snapshot, key, Box::new(System::default())),
         site: Site::new(&snapshot),
         control: NoCalls { bindings: snapshot.bindings },
         database,

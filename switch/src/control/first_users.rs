@@ -61,7 +61,7 @@ pub(super) async fn make(
     ready: &Ready,
     tell: impl FnOnce(&Seeded),
 ) -> Result<Seeded, SeedError> {
-    let entropy: &mut dyn Entropy = &mut System;
+    let entropy: &mut dyn Entropy = &mut System::default();
     let users = USERS.map(|(login, name, has_phone)| FirstUser {
         login: login.to_owned(),
         name: name.to_owned(),

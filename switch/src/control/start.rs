@@ -78,7 +78,7 @@ pub(super) struct Opened {
 /// Opens everything: the store first, as it says whether another switch runs on the same folder; then the sockets; then the threads.
 pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let folder = Folder::open(&config.data)?;
-    let key = folder.machine_key(&mut System)?;
+    let key = folder.machine_key(&mut System::default())?;
     let path = folder.path().to_owned();
     let socket = path.join(console::SOCKET);
     let mut database = Sqlite::open(folder, &config.sip.domain)?;
@@ -106,7 +106,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let store = start_store(database, config.history, tell.clone(), watch.clone()).map_err(StartError::Thread)?;
     let helpers = start_helpers(tell, watch).map_err(StartError::Thread)?;
     let settings = settings(config, media.ports());
-    let node = Node::new(now, &settings, &snapshot, key, || Box::new(System) as Box<dyn Entropy>);
+    let node = Node::new(now, &settings, &snapshot, key, || Box::new(System::default()) as Box<dyn Entropy>);
     // Each RTP port is two: RTP and RTCP.
     let wanted = open_files::Connections { sip: config.limits.tcp, http: config.limits.http };
     let connections = open_files::connections(wanted, 2 * media.ports().len());

@@ -36,7 +36,7 @@ fn shown(data: &Path, line: &str) -> Result<String, String> {
 
 fn stored(data: &Path) -> (Snapshot, MachineKey) {
     let folder = Folder::open(data).unwrap();
-    let key = folder.machine_key(&mut System).unwrap();
+    let key = folder.machine_key(&mut System::default()).unwrap();
     let mut store = Sqlite::open(folder, "-").unwrap();
     (store::snapshot(&mut store, Wall(0)).unwrap(), key)
 }
