@@ -156,8 +156,8 @@ impl Authenticator {
             Method::Register => request.headers.to(),
             _ => request.headers.from(),
         };
-        let claimed = who.ok().and_then(|who| who.uri.user).unwrap_or_default();
-        let policy = match site.device_by_sip_user(&claimed).map(|device| &device.access) {
+        let claimed = who.ok().and_then(|who| who.uri.user.as_deref()).unwrap_or_default();
+        let policy = match site.device_by_sip_user(claimed).map(|device| &device.access) {
             Some(Access::Digest { policy: Some(policy), .. }) => *policy,
             _ => default,
         };

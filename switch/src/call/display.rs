@@ -8,7 +8,7 @@ use crate::endpoint::Owner;
 use crate::engine::{At, Engine};
 use crate::sip::header::{Address, Name};
 use crate::sip::message::{Method, Request, Response};
-use crate::sip::uri::{Host, Params, Scheme, Uri};
+use crate::sip::uri::{Host, Params, Scheme, Text, Uri};
 
 impl Engine {
     /// A party as an address of this switch.
@@ -16,13 +16,13 @@ impl Engine {
         let user = if identity.number.is_empty() { "anonymous" } else { &identity.number };
         let uri = Uri {
             scheme: Scheme::Sip,
-            user: Some(user.to_owned()),
-            host: Some(Host::Name(self.settings.domain.clone())),
+            user: Some(user.into()),
+            host: Some(Host::Name(self.settings.domain.as_str().into())),
             port: None,
             params: Params::default(),
             headers: None,
         };
-        let display = Some(identity.name.clone()).filter(|name| !name.is_empty());
+        let display = Some(identity.name.as_str().into()).filter(|name: &Text| !name.is_empty());
         Address { display, uri, params: Params::default() }
     }
 

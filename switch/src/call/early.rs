@@ -48,7 +48,7 @@ impl Engine {
     /// RFC 3262 §4: a reliable response is acknowledged, and taken once and in its order. False for one that is not to be taken.
     fn take_reliably(&mut self, at: At<'_>, id: LegId, response: &Response) -> bool {
         let rseq = response.headers.rseq().filter(|_| response.headers.lists(&Name::Require, "100rel"));
-        let (Some(rseq), Ok(cseq)) = (rseq, response.headers.cseq()) else { return true };
+        let (Some(rseq), Ok(cseq)) = (rseq, response.headers.cseq().cloned()) else { return true };
         let Some(Leg { state: LegState::Outgoing(outgoing), .. }) = self.table.leg_mut(id) else { return false };
         // Without a Contact there is no dialog to acknowledge it in: it is worth as much as one that may be lost.
         let Ok(dialog) = Dialog::client(response, outgoing.way_after(response)) else { return true };

@@ -67,7 +67,7 @@ impl Engine {
         let provisional = Incoming::first_rseq(self.endpoint.entropy.number());
         let state = LegState::Incoming(Box::new(Incoming { tx, invite, terms, provisional, number, grant, dialog }));
         let (side, direction) = (Side::Caller, Direction::SendRecv);
-        let shown = Identity { user: None, number: dialled, name: String::new() };
+        let shown = Identity { user: None, number: dialled.into(), name: String::new() };
         self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio, direction, shown, state });
         self.open_media(leg, place);
         self.endpoint.transactions.set_owner(tx, Owner::Invite(leg));

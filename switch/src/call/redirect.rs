@@ -91,7 +91,8 @@ impl Engine {
             let [a, b] = [a, b].map(|contact| q(contact.params.value("q")).unwrap_or(1.0));
             b.total_cmp(&a)
         });
-        contacts.into_iter().find(|contact| self.serves(&contact.uri, &flow)).and_then(|contact| contact.uri.user)
+        let ours = contacts.into_iter().find(|contact| self.serves(&contact.uri, &flow))?;
+        ours.uri.user.map(String::from)
     }
 
     /// The callee's end becomes another's: his own phones ring no more, and his clients and his history are told.

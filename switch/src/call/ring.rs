@@ -126,7 +126,7 @@ impl Engine {
         let (to, other) = (&call.party(side).identity, &call.party(side.other()).identity);
         let mut from = self.address(other);
         let asserted = from.to_string();
-        from.params.set("tag", Some(tag.to_owned()));
+        from.params.set("tag", Some(tag.into()));
         let to = Address { display: None, ..self.address(to) };
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, call.max_forwards.to_string());

@@ -9,7 +9,7 @@ use crate::registrar::{Binding, gruu};
 use crate::sip::flow::Flow;
 use crate::sip::header::{Address, Name, Via};
 use crate::sip::message::Request;
-use crate::sip::uri::{Host, Scheme, Uri};
+use crate::sip::uri::{Host, Scheme, Text, Uri};
 
 /// What a number leads to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,9 +92,11 @@ pub(crate) fn caller_identity(site: &Site, device: DeviceId, invite: &Request) -
         };
     }
     let asserted = invite.headers.values(&Name::PAssertedIdentity).next().and_then(|value| Address::parse(value).ok());
-    let claimed = asserted.or_else(|| invite.headers.from().ok());
-    let (name, number) = claimed.map(|address| (address.display, address.uri.user)).unwrap_or_default();
-    Identity { user: None, number: number.unwrap_or_default(), name: name.unwrap_or_default() }
+    let claimed = asserted.as_ref().or_else(|| invite.headers.from().ok());
+    let text = |text: Option<&Text>| text.map(Text::to_string).unwrap_or_default();
+    let number = text(claimed.and_then(|address| address.uri.user.as_ref()));
+    let name = text(claimed.and_then(|address| address.display.as_ref()));
+    Identity { user: None, number, name }
 }
 
 impl Engine {
@@ -120,7 +122,7 @@ impl Engine {
             Some(Owner::Invite(leg)) => self.table.call(self.table.leg(leg)?.call),
             _ => None,
         });
-        sent.any(|call| Some(&call.callee.identity.number) == invite.uri.user.as_ref())
+        sent.any(|call| Some(call.callee.identity.number.as_str()) == invite.uri.user.as_deref())
     }
 
     /// The phones of a user that can be rung now.

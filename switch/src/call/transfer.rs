@@ -101,7 +101,7 @@ impl Engine {
         let flow = leg.flow();
         let number = uri.user.clone().filter(|_| self.serves(&uri, &flow)).unwrap_or_default();
         let (end, destination) = self.may_blind_transfer(at, &who, own, &number).map_err(refuse)?;
-        Ok(Refer::Blind(end, number, destination))
+        Ok(Refer::Blind(end, number.into(), destination))
     }
 
     /// The user of the phone that a leg is, as one who asks.

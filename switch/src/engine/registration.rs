@@ -50,14 +50,14 @@ impl Engine {
     /// §10.3 steps 1, 4 and 5: the domain is ours, a device registers itself and no other, and what it registers is an address of ours.
     fn wrong_registration(&self, site: &Site, request: &Request, flow: &Flow, device: DeviceId) -> Option<Status> {
         let to = match request.headers.to() {
-            Ok(to) => to.uri,
+            Ok(to) => &to.uri,
             Err(error) => return Some(error.status),
         };
         // A gateway is known by its address: there is nothing to register.
         let Some(Access::Digest { sip_user, .. }) = site.device(device).map(|device| &device.access) else {
             return Some(Status(403));
         };
-        if !self.serves(&request.uri, flow) || !self.serves(&to, flow) {
+        if !self.serves(&request.uri, flow) || !self.serves(to, flow) {
             return Some(Status(404));
         }
         match to.user.as_deref() {

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use compact_str::ToCompactString as _;
 use cas::time::Now;
 
 use super::register::reg_id;
@@ -33,25 +34,25 @@ fn contact(now: Now, binding: &Binding, of_record: Option<&Uri>) -> Address {
     let record = &binding.record;
     let mut contact = Address::new(binding.contact.clone());
     let left = binding.ends.saturating_duration_since(now.mono).as_millis().div_ceil(1000);
-    contact.params.set("expires", Some(left.to_string()));
+    contact.params.set("expires", Some(left.to_compact_string()));
     if record.q < 1000 {
-        contact.params.set("q", Some((f64::from(record.q) / 1000.0).to_string()));
+        contact.params.set("q", Some((f64::from(record.q) / 1000.0).to_compact_string()));
     }
     if let Some(instance) = &record.instance {
-        contact.params.set("+sip.instance", Some(instance.clone()));
+        contact.params.set("+sip.instance", Some(instance.as_str().into()));
         if let Some(of_record) = of_record {
-            contact.params.set("pub-gruu", Some(gruu::public(of_record, instance).to_string()));
+            contact.params.set("pub-gruu", Some(gruu::public(of_record, instance).to_compact_string()));
         }
     }
     if record.reg_id > 0 {
-        contact.params.set("reg-id", Some(record.reg_id.to_string()));
+        contact.params.set("reg-id", Some(record.reg_id.to_compact_string()));
     }
     contact
 }
 
 /// The address-of-record: the To URI without what does not belong to it (§10.3 5).
 pub(super) fn of_record(request: &Request) -> Option<Uri> {
-    let to = request.headers.to().ok()?.uri;
+    let to = request.headers.to().ok()?.uri.clone();
     Some(Uri { params: Params::default(), headers: None, ..to })
 }
 

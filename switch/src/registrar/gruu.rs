@@ -8,7 +8,7 @@ use crate::sip::uri::{Params, Uri};
 /// The GRUU of an instance (`<urn:…>`, as a Contact tells it) under an address-of-record.
 pub(crate) fn public(of_record: &Uri, instance: &str) -> Uri {
     let mut params = Params::default();
-    params.set("gr", Some(bare(instance).to_owned()));
+    params.set("gr", Some(bare(instance).into()));
     Uri { params, headers: None, ..of_record.clone() }
 }
 

@@ -1,16 +1,22 @@
 //! A dialog (RFC 3261 §12): who is who, the sequence numbers, where the next request goes.
 
+use bytes::Bytes;
+
 use super::flow::Flow;
-use super::header::{Address, CSeq, Contacts, Name, written};
+use super::header::{Address, CSeq, Contacts, Headers, Name, written};
 use super::message::{Method, ParseError, Request, Response, Status};
-use super::uri::Uri;
+use super::uri::{Text, Uri};
 
 /// A dialog, early or confirmed.
 #[derive(Clone, Debug)]
 pub struct Dialog {
-    call_id: String,
-    local: Address,
-    remote: Address,
+    call_id: Bytes,
+    /// From of our requests, as it stands on the wire.
+    local: Bytes,
+    /// To of our requests, as it stands on the wire.
+    remote: Bytes,
+    /// Empty for an element of RFC 2543.
+    remote_tag: Text,
     local_number: u32,
     remote_number: Option<u32>,
     remote_target: Uri,
@@ -23,12 +29,12 @@ impl Dialog {
     /// §12.1.1: we answer `request` with the To tag `tag`.
     pub fn server(request: &Request, tag: &str, flow: Flow) -> Result<Dialog, ParseError> {
         let headers = &request.headers;
-        let mut local = headers.to()?;
-        local.params.set("tag", Some(tag.to_owned()));
+        let (remote, remote_tag) = end(headers, &Name::From, headers.from()?)?;
         Ok(Dialog {
-            call_id: headers.call_id()?.to_owned(),
-            local,
-            remote: headers.from()?,
+            call_id: headers.shared(&Name::CallId)?,
+            local: request.tagged_to(tag).ok_or_else(|| ParseError::bad("Malformed To"))?,
+            remote,
+            remote_tag,
             local_number: 0,
             remote_number: Some(headers.cseq()?.number),
             remote_target: contact(headers.contacts()?)?,
@@ -43,10 +49,12 @@ impl Dialog {
         let headers = &response.headers;
         let mut routes = headers.addresses(&Name::RecordRoute)?;
         routes.reverse();
+        let (remote, remote_tag) = end(headers, &Name::To, headers.to()?)?;
         Ok(Dialog {
-            call_id: headers.call_id()?.to_owned(),
-            local: headers.from()?,
-            remote: headers.to()?,
+            call_id: headers.shared(&Name::CallId)?,
+            local: headers.shared(&Name::From)?,
+            remote,
+            remote_tag,
             local_number: headers.cseq()?.number,
             remote_number: None,
             remote_target: contact(headers.contacts()?)?,
@@ -87,12 +95,12 @@ impl Dialog {
 
     /// The peer's tag; empty for an element of RFC 2543.
     pub fn remote_tag(&self) -> &str {
-        self.remote.tag().unwrap_or_default()
+        &self.remote_tag
     }
 
     /// The Call-ID.
     pub fn call_id(&self) -> &str {
-        &self.call_id
+        std::str::from_utf8(&self.call_id).unwrap_or_default()
     }
 
     /// Whether its Call-ID is of our making: we sent the INVITE that made it.
@@ -102,14 +110,14 @@ impl Dialog {
 
     /// Whether it has this Call-ID and this tag at the peer's end.
     pub fn is(&self, call_id: &str, remote_tag: &str) -> bool {
-        self.call_id == call_id && self.remote_tag() == remote_tag
+        self.call_id == call_id && self.remote_tag == remote_tag
     }
 
     /// Whether a request belongs here: the caller has found us by our own tag.
     pub fn owns(&self, request: &Request) -> bool {
         let headers = &request.headers;
         headers.call_id().is_ok_and(|id| id == self.call_id)
-            && headers.from().is_ok_and(|from| from.tag().unwrap_or_default() == self.remote_tag())
+            && headers.from().is_ok_and(|from| from.tag().unwrap_or_default() == self.remote_tag)
     }
 
     /// A request came on `flow`: its number must be higher than the last (§12.2.2, 500 otherwise). From now on the peer is reached there.
@@ -146,8 +154,8 @@ impl Dialog {
         let mut request = Request::new(method.clone(), uri);
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, "70");
-        headers.push(Name::From, written(&self.local));
-        headers.push(Name::To, written(&self.remote));
+        headers.push(Name::From, self.local.clone());
+        headers.push(Name::To, self.remote.clone());
         headers.push(Name::CallId, self.call_id.clone());
         headers.push(Name::CSeq, written(&CSeq { number, method }));
         for route in routes {
@@ -170,6 +178,11 @@ impl Dialog {
             }
         }
     }
+}
+
+/// A From or To as it stands there, and its tag.
+fn end(headers: &Headers, name: &Name, address: &Address) -> Result<(Bytes, Text), ParseError> {
+    Ok((headers.shared(name)?, address.params.value("tag").unwrap_or_default().into()))
 }
 
 /// §12.1.1: a request or response that makes a dialog has exactly one Contact.

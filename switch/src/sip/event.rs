@@ -35,7 +35,7 @@ impl fmt::Display for Event {
         f.write_str(&self.package)?;
         let mut params = Params::default();
         if let Some(id) = &self.id {
-            params.set("id", Some(id.clone()));
+            params.set("id", Some(id.as_str().into()));
         }
         write!(f, "{params}")
     }

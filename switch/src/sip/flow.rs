@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use cas::attempts::network;
+use compact_str::ToCompactString as _;
 
 use super::header::{Headers, Via};
 use super::uri::{Host, Params, Uri};
@@ -67,7 +68,7 @@ impl Flow {
     pub fn contact(&self) -> String {
         let mut uri = Uri::sip(None, self.local);
         if self.is_reliable() {
-            uri.params.set("transport", Some(self.transport().to_owned()));
+            uri.params.set("transport", Some(self.transport().into()));
         }
         format!("<{uri}>")
     }
@@ -76,9 +77,9 @@ impl Flow {
     pub fn via(&self, branch: &str) -> String {
         let mut params = Params::default();
         params.set("rport", None);
-        params.set("branch", Some(branch.to_owned()));
+        params.set("branch", Some(branch.into()));
         let via = Via {
-            transport: self.via_transport().to_owned(),
+            transport: self.via_transport().into(),
             host: Host::Ip(self.local.ip()),
             port: Some(self.local.port()),
             params,
@@ -88,19 +89,19 @@ impl Flow {
 
     /// Writes into the top Via of a request where it really came from (RFC 3261 §18.2.1, RFC 3581 §4).
     pub fn note_source(&self, headers: &mut Headers) {
-        let Ok(mut via) = headers.via() else { return };
+        let Ok(mut via) = headers.via().cloned() else { return };
         self.note_in(&mut via);
-        headers.set_via(&via);
+        headers.set_via(via);
     }
 
     /// The same, in a Via by itself.
     pub fn note_in(&self, via: &mut Via) {
         let wants_port = via.params.get("rport").is_some();
         if wants_port {
-            via.params.set("rport", Some(self.peer.port().to_string()));
+            via.params.set("rport", Some(self.peer.port().to_compact_string()));
         }
         if wants_port || via.host != Host::Ip(self.peer.ip()) {
-            via.params.set("received", Some(self.peer.ip().to_string()));
+            via.params.set("received", Some(self.peer.ip().to_compact_string()));
         }
     }
 

@@ -6,7 +6,9 @@ mod name;
 mod value;
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::fmt::{self, Write as _};
+use std::rc::Rc;
 
 use bytes::Bytes;
 
@@ -19,15 +21,59 @@ use super::message::ParseError;
 pub const MAX_VALUES: usize = 256;
 
 /// Headers in the order of the wire. Content-Length is not among those of a parsed message: the body says it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Headers {
     fields: Vec<(Name, Bytes)>,
+    /// What was read of them: asked for again and again while a message is on its way.
+    read: Read,
 }
+
+/// The headers that tell whose a message is, once somebody has asked for them and until they change.
+#[derive(Clone, Debug, Default)]
+struct Read {
+    via: OnceCell<Rc<Via>>,
+    from: OnceCell<Rc<Address>>,
+    to: OnceCell<Rc<Address>>,
+    cseq: OnceCell<Rc<CSeq>>,
+}
+
+impl Read {
+    /// The header has changed.
+    fn forget(&mut self, name: &Name) {
+        match name {
+            Name::Via => drop(self.via.take()),
+            Name::From => drop(self.from.take()),
+            Name::To => drop(self.to.take()),
+            Name::CSeq => drop(self.cseq.take()),
+            Name::Other(other) => match Name::from_token(other) {
+                Name::Other(_) => {}
+                known => self.forget(&known),
+            },
+            _ => {}
+        }
+    }
+}
+
+/// What was read before, or is read now.
+fn once<T>(cell: &OnceCell<Rc<T>>, read: impl FnOnce() -> Result<T, ParseError>) -> Result<&T, ParseError> {
+    match cell.get() {
+        Some(value) => Ok(value),
+        None => read().map(|value| &**cell.get_or_init(|| Rc::new(value))),
+    }
+}
+
+impl PartialEq for Headers {
+    fn eq(&self, other: &Headers) -> bool {
+        self.fields == other.fields
+    }
+}
+
+impl Eq for Headers {}
 
 impl Headers {
     /// No fields, and room for some.
     pub fn with_capacity(fields: usize) -> Headers {
-        Headers { fields: Vec::with_capacity(fields) }
+        Headers { fields: Vec::with_capacity(fields), read: Read::default() }
     }
 
     /// How many fields there are.
@@ -62,21 +108,25 @@ impl Headers {
 
     /// Adds at the end.
     pub fn push(&mut self, name: Name, value: impl Into<Bytes>) {
+        self.read.forget(&name);
         self.fields.push((name, value.into()));
     }
 
     /// Adds at the front.
     pub fn push_front(&mut self, name: Name, value: impl Into<Bytes>) {
+        self.read.forget(&name);
         self.fields.insert(0, (name, value.into()));
     }
 
     /// Adds all fields of this name that `other` has, as they stand there.
     pub fn copy(&mut self, other: &Headers, name: &Name) {
+        self.read.forget(name);
         self.fields.extend(other.fields.iter().filter(|(n, _)| n == name).cloned());
     }
 
     /// Replaces all fields of this name by one, in the place of the first.
     pub fn set(&mut self, name: Name, value: impl Into<Bytes>) {
+        self.read.forget(&name);
         let mut value = Some(value.into());
         self.fields.retain_mut(|(n, old)| {
             if *n != name {
@@ -91,6 +141,7 @@ impl Headers {
 
     /// Removes all fields of this name.
     pub fn remove(&mut self, name: &Name) {
+        self.read.forget(name);
         self.fields.retain(|(n, _)| n != name);
     }
 
@@ -110,9 +161,15 @@ impl Headers {
         self.single(name)?.ok_or_else(|| missing(name))
     }
 
+    /// The only field of this name, as it stands there.
+    pub(super) fn shared(&self, name: &Name) -> Result<Bytes, ParseError> {
+        let mut fields = self.fields.iter().filter(|(n, _)| n == name);
+        fields.next().map(|(_, value)| value.clone()).ok_or_else(|| missing(name))
+    }
+
     /// The top Via.
-    pub fn via(&self) -> Result<Via, ParseError> {
-        Via::parse(self.values(&Name::Via).next().ok_or_else(|| missing(&Name::Via))?)
+    pub fn via(&self) -> Result<&Via, ParseError> {
+        once(&self.read.via, || Via::parse(self.values(&Name::Via).next().ok_or_else(|| missing(&Name::Via))?))
     }
 
     /// The top Via as far as an answer needs it ([`Via::parse_for_reply`]).
@@ -121,8 +178,9 @@ impl Headers {
     }
 
     /// Replaces the top Via value, leaving those below it.
-    pub fn set_via(&mut self, via: &Via) {
-        let written = written(via);
+    pub fn set_via(&mut self, via: Via) {
+        let written = written(&via);
+        self.read.via = OnceCell::from(Rc::new(via));
         let Some(at) = self.fields.iter().position(|(name, _)| *name == Name::Via) else {
             return self.push_front(Name::Via, written);
         };
@@ -136,13 +194,13 @@ impl Headers {
     }
 
     /// From.
-    pub fn from(&self) -> Result<Address, ParseError> {
-        Address::parse(self.required(&Name::From)?)
+    pub fn from(&self) -> Result<&Address, ParseError> {
+        once(&self.read.from, || Address::parse(self.required(&Name::From)?))
     }
 
     /// To.
-    pub fn to(&self) -> Result<Address, ParseError> {
-        Address::parse(self.required(&Name::To)?)
+    pub fn to(&self) -> Result<&Address, ParseError> {
+        once(&self.read.to, || Address::parse(self.required(&Name::To)?))
     }
 
     /// Call-ID.
@@ -154,8 +212,8 @@ impl Headers {
     }
 
     /// CSeq.
-    pub fn cseq(&self) -> Result<CSeq, ParseError> {
-        CSeq::parse(self.required(&Name::CSeq)?)
+    pub fn cseq(&self) -> Result<&CSeq, ParseError> {
+        once(&self.read.cseq, || CSeq::parse(self.required(&Name::CSeq)?))
     }
 
     /// Max-Forwards; `None` where it is missing (RFC 3261 §16.3 3: not an error).

@@ -183,11 +183,25 @@ impl Request {
     /// A response within a dialog, or one that makes it: with our tag.
     pub fn response_tagged(&self, status: Status, tag: &str) -> Response {
         let mut response = self.untagged(status);
-        if let Ok(mut to) = self.headers.to() {
-            to.params.set("tag", Some(tag.to_owned()));
-            response.headers.set(Name::To, written(&to));
+        if let Some(to) = self.tagged_to(tag) {
+            response.headers.set(Name::To, to);
         }
         response
+    }
+
+    /// To with our tag; `None` where it is not well formed.
+    pub(super) fn tagged_to(&self, tag: &str) -> Option<Bytes> {
+        let to = self.headers.to().ok()?;
+        let as_it_is = self.headers.shared(&Name::To).ok()?;
+        match to.tag() {
+            Some(theirs) if theirs == tag => Some(as_it_is),
+            None if to.params.get("tag").is_none() => Some([&as_it_is, &b";tag="[..], tag.as_bytes()].concat().into()),
+            _ => {
+                let mut to = to.clone();
+                to.params.set("tag", Some(tag.into()));
+                Some(written(&to))
+            }
+        }
     }
 
     fn untagged(&self, status: Status) -> Response {
@@ -204,12 +218,12 @@ impl Request {
     /// §8.2.6.2: every response but a 100 has a To tag; the same for the same request, though nothing of it is kept (§8.2.7). Who makes
     /// a dialog sets his own instead.
     fn tag_to(&self, headers: &mut Headers) {
-        let Ok(mut to) = self.headers.to() else { return };
-        if to.tag().is_none() {
+        if self.headers.to().is_ok_and(|to| to.tag().is_none()) {
             let mut hasher = DefaultHasher::new();
             (self.headers.get(&Name::Via), self.headers.get(&Name::CallId)).hash(&mut hasher);
-            to.params.set("tag", Some(format!("{:016x}", hasher.finish())));
-            headers.set(Name::To, written(&to));
+            if let Some(to) = self.tagged_to(&format!("{:016x}", hasher.finish())) {
+                headers.set(Name::To, to);
+            }
         }
     }
 

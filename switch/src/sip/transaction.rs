@@ -466,7 +466,7 @@ impl<O: Copy + Default> Transactions<O> {
     /// A response came.
     pub fn receive_response(&mut self, io: &mut Io<'_>, response: Response) -> Option<Indication<O>> {
         let via = response.headers.via().ok()?;
-        let method = response.headers.cseq().ok()?.method;
+        let method = response.headers.cseq().ok()?.method.clone();
         let key = (via.branch()?.to_ascii_lowercase(), method == Method::Cancel);
         let tx = *self.client_keys.get(&key)?;
         let client = self.clients.get_mut(&tx)?;

@@ -7,12 +7,16 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use compact_str::CompactString;
 use memchr::memchr;
 
 use self::escape::{escape_foreign, write_escaped};
 use super::lex::{Scan, bytes_of, is_token, is_token_byte};
 use super::message::ParseError;
 pub(super) use escape::unescape;
+
+/// The parts of an address, a user's number or a tag: nearly always so short that they are kept where they stand, without memory of their own.
+pub type Text = CompactString;
 
 /// The most parameters of one URI or one header value.
 pub const MAX_PARAMS: usize = 64;
@@ -26,7 +30,7 @@ pub struct Uri {
     pub scheme: Scheme,
     /// The user part, unescaped, without a password (`tel:`: the number as written; unknown schemes: everything after the colon, verbatim).
     /// Escaped bytes that are no UTF-8 stand as U+EF80 to U+EFFF and are written as they came.
-    pub user: Option<String>,
+    pub user: Option<Text>,
     /// The host; `None` for `tel:` and unknown schemes.
     pub host: Option<Host>,
     /// The port, where one is written.
@@ -34,7 +38,7 @@ pub struct Uri {
     /// `;name=value`, in order.
     pub params: Params,
     /// `?name=value&…`, verbatim and without the question mark.
-    pub headers: Option<String>,
+    pub headers: Option<Text>,
 }
 
 /// The schemes the switch distinguishes.
@@ -47,14 +51,14 @@ pub enum Scheme {
     /// `tel:`
     Tel,
     /// Any other, lower case; empty for a text without a scheme, as a malformed Request-URI can be.
-    Other(String),
+    Other(Text),
 }
 
 /// A host as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Host {
     /// A name, lower case.
-    Name(String),
+    Name(Text),
     /// An IPv4 address or an IPv6 reference.
     Ip(IpAddr),
 }
@@ -62,7 +66,7 @@ pub enum Host {
 /// Parameters: `;lr;transport=tcp;x="a;b"`. Names compare without regard to case and are kept in lower case; quotes (in headers) and escapes (in
 /// URIs) are taken off values and put back where they are needed. `Display` writes them as header parameters.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Params(pub Vec<(String, Option<String>)>);
+pub struct Params(pub Vec<(Text, Option<Text>)>);
 
 impl Params {
     /// The value of a parameter: `Some(None)` where it stands without one.
@@ -76,10 +80,10 @@ impl Params {
     }
 
     /// Sets or replaces.
-    pub fn set(&mut self, name: &str, value: Option<String>) {
+    pub fn set(&mut self, name: &str, value: Option<Text>) {
         match self.0.iter_mut().find(|(n, _)| n == name) {
             Some((_, v)) => *v = value,
-            None => self.0.push((name.to_owned(), value)),
+            None => self.0.push((name.into(), value)),
         }
     }
 
@@ -94,7 +98,7 @@ impl Uri {
     pub fn sip(user: Option<&str>, address: SocketAddr) -> Uri {
         Uri {
             scheme: Scheme::Sip,
-            user: user.map(str::to_owned),
+            user: user.map(Text::from),
             host: Some(Host::Ip(address.ip())),
             port: Some(address.port()),
             params: Params::default(),
@@ -131,13 +135,13 @@ impl Uri {
             let params = Params::parse_uri(params)?;
             Ok(Uri { params, ..Uri::verbatim(Scheme::Tel, number) })
         } else {
-            Ok(Uri::verbatim(Scheme::Other(scheme.to_ascii_lowercase()), rest))
+            Ok(Uri::verbatim(Scheme::Other(scheme.to_ascii_lowercase().into()), rest))
         }
     }
 
     /// A text that is not taken apart.
     pub(super) fn verbatim(scheme: Scheme, text: &str) -> Uri {
-        Uri { scheme, user: Some(text.to_owned()), host: None, port: None, params: Params::default(), headers: None }
+        Uri { scheme, user: Some(text.into()), host: None, port: None, params: Params::default(), headers: None }
     }
 
     /// What follows `sip:` or `sips:`.
@@ -158,7 +162,7 @@ impl Uri {
         if params.contains('@') {
             return Err(ParseError::bad("URI with two @"));
         }
-        let headers = headers.strip_prefix('?').map(str::to_owned);
+        let headers = headers.strip_prefix('?').map(Text::from);
         Ok(Uri { scheme, user, host: Some(host), port, params: Params::parse_uri(params)?, headers })
     }
 
@@ -189,7 +193,7 @@ impl Uri {
 
 /// A URI's headers ready for comparison: unescaped, names in lower case, in any one order.
 fn sorted_headers(headers: Option<&str>) -> Vec<(String, Cow<'_, str>)> {
-    let plain = |text| unescape(text).map_or(Cow::Borrowed(text), Cow::Owned);
+    let plain = |text| unescape(text).map_or(Cow::Borrowed(text), |plain| Cow::Owned(plain.into()));
     let mut headers: Vec<_> = headers
         .into_iter()
         .flat_map(|headers| headers.split('&'))
@@ -247,7 +251,9 @@ impl Host {
         if text.is_empty() || text.len() > MAX_HOST || !text.bytes().all(is_host_byte) {
             return Err(ParseError::bad("Malformed host"));
         }
-        Ok(Host::Name(text.to_ascii_lowercase()))
+        let mut name = Text::from(text);
+        name.make_ascii_lowercase();
+        Ok(Host::Name(name))
     }
 }
 
@@ -313,15 +319,17 @@ impl Params {
             let value = if !scan.eat_spaced(b'=') {
                 None
             } else if scan.peek() == Some(b'"') {
-                Some(scan.quoted()?)
+                Some(scan.quoted()?.into())
             } else {
                 let value = scan.take_while(is_bare_byte);
                 if value.is_empty() {
                     return Err(ParseError::bad("Header parameter without its value"));
                 }
-                Some(String::from_utf8_lossy(value).into_owned())
+                Some(Text::from_utf8_lossy(value))
             };
-            params.push((name.to_ascii_lowercase(), value));
+            let mut name = Text::from(name);
+            name.make_ascii_lowercase();
+            params.push((name, value));
         }
         Ok(Params(params))
     }

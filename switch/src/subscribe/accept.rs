@@ -115,7 +115,7 @@ impl Engine {
             return Err(unknown());
         }
         let number = request.uri.user.clone().filter(|user| !user.is_empty()).ok_or_else(unknown)?;
-        Ok((number, Uri { params: Params::default(), headers: None, ..request.uri.clone() }))
+        Ok((number.into(), Uri { params: Params::default(), headers: None, ..request.uri.clone() }))
     }
 
     fn has_room_to_subscribe(&mut self, request: &Request, device: DeviceId) -> Result<(), Response> {

@@ -154,7 +154,7 @@ fn write_resource(
 
 /// A member's address: that of the list with its number.
 fn resource(list: &Uri, number: &str) -> Uri {
-    Uri { user: Some(number.to_owned()), ..list.clone() }
+    Uri { user: Some(number.into()), ..list.clone() }
 }
 
 #[cfg(test)]

@@ -41,9 +41,9 @@ fn the_top_via_is_replaced_and_those_below_stay() {
         ("Via", "SIP/2.0/UDP a;branch=1 , SIP/2.0/TCP b;branch=2,SIP/2.0/TCP c;branch=3"),
         ("Via", "SIP/2.0/UDP d;branch=4"),
     ]);
-    let mut via = headers.via().unwrap();
+    let mut via = headers.via().unwrap().clone();
     via.params.set("received", Some("192.0.2.1".into()));
-    headers.set_via(&via);
+    headers.set_via(via.clone());
     let values: Vec<_> = headers.values(&Name::Via).map(String::from_utf8_lossy).collect();
     assert_eq!(
         values,
@@ -55,7 +55,7 @@ fn the_top_via_is_replaced_and_those_below_stay() {
         ]
     );
     headers.remove(&Name::Via);
-    headers.set_via(&via);
+    headers.set_via(via);
     assert_eq!(headers.values(&Name::Via).count(), 1);
 }
 

@@ -6,13 +6,13 @@ use memchr::{memchr, memchr3};
 
 use super::super::lex::{Scan, Values, is_control, is_space, is_token, is_token_byte, number, trim};
 use super::super::message::{Method, ParseError};
-use super::super::uri::{Host, Params, Uri, host_port, write_quoted};
+use super::super::uri::{Host, Params, Text, Uri, host_port, write_quoted};
 
 /// One Via value (RFC 3261 §20.42).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Via {
     /// `UDP`, `TCP`, …, upper case.
-    pub transport: String,
+    pub transport: Text,
     /// sent-by host.
     pub host: Host,
     /// sent-by port.
@@ -31,7 +31,7 @@ impl Via {
             return Err(ParseError::bad("Malformed Via"));
         }
         let bare = via.params.value("received").and_then(|value| value.strip_prefix('[')?.strip_suffix(']'));
-        if let Some(bare) = bare.map(str::to_owned) {
+        if let Some(bare) = bare.map(Text::from) {
             via.params.set("received", Some(bare));
         }
         Ok(via)
@@ -49,7 +49,8 @@ impl Via {
         if protocol.is_none() || !scan.eat_spaced(b'/') || scan.token().is_none() || !scan.eat_spaced(b'/') {
             return Err(malformed());
         }
-        let transport = scan.token().ok_or_else(malformed)?.to_ascii_uppercase();
+        let mut transport = Text::from(scan.token().ok_or_else(malformed)?);
+        transport.make_ascii_uppercase();
         if scan.take_while(is_space).is_empty() {
             return Err(malformed());
         }
@@ -81,7 +82,7 @@ impl fmt::Display for Via {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     /// The display name, unquoted; `None` for an empty one too.
-    pub display: Option<String>,
+    pub display: Option<Text>,
     /// The URI.
     pub uri: Uri,
     /// The header's parameters.
@@ -133,14 +134,14 @@ impl Address {
 
 /// Reads a display name, up to the angle bracket. Unquoted ones are taken with more than tokens in them, since phones write such, but not
 /// with what would make the rest ambiguous.
-fn display_name(scan: &mut Scan<'_>) -> Result<Option<String>, ParseError> {
+fn display_name(scan: &mut Scan<'_>) -> Result<Option<Text>, ParseError> {
     let display = if scan.peek() == Some(b'"') {
         let quoted = scan.quoted()?;
         scan.skip_space();
         if scan.peek() != Some(b'<') {
             return Err(ParseError::bad("Display name without an address"));
         }
-        quoted
+        quoted.into()
     } else {
         match memchr3(b'<', b';', b'"', scan.rest()) {
             Some(at) if scan.rest()[at] == b'<' => {
@@ -148,7 +149,7 @@ fn display_name(scan: &mut Scan<'_>) -> Result<Option<String>, ParseError> {
                 if text.iter().any(|byte| is_control(*byte) || matches!(byte, b',' | b'\\' | b'>')) {
                     return Err(ParseError::bad("Display name that must be quoted"));
                 }
-                String::from_utf8_lossy(text).into_owned()
+                Text::from_utf8_lossy(text)
             }
             _ => return Ok(None),
         }

@@ -160,7 +160,7 @@ fn normal(uri: &str) -> String {
 fn shown(uri: &Uri) -> String {
     let mut uri = uri.clone();
     if let Some(transport) = uri.params.value("transport").map(str::to_ascii_lowercase) {
-        uri.params.set("transport", Some(transport));
+        uri.params.set("transport", Some(transport.into()));
     }
     uri.to_string()
 }
@@ -180,14 +180,14 @@ fn ours(message: &Message) -> Reading {
     };
     let via = headers.via().unwrap();
     reading.insert("branch", via.branch().unwrap_or_default().to_owned());
-    reading.insert("transport", via.transport);
+    reading.insert("transport", via.transport.to_string());
     reading.insert("sent-by", format!("{}:{:?}", via.host, via.port));
     let mut address = |name: &'static str, tag: &'static str, address: &Address| {
         reading.insert(name, shown(&address.uri));
         reading.insert(tag, address.tag().unwrap_or_default().to_owned());
     };
-    address("From", "From tag", &headers.from().unwrap());
-    address("To", "To tag", &headers.to().unwrap());
+    address("From", "From tag", headers.from().unwrap());
+    address("To", "To tag", headers.to().unwrap());
     reading.insert("Call-ID", headers.call_id().unwrap().to_owned());
     let cseq = headers.cseq().unwrap();
     reading.insert("CSeq", format!("{} {}", cseq.number, cseq.method));

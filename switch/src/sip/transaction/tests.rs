@@ -172,7 +172,7 @@ fn section_9_1_a_cancel_waits_for_a_provisional_response() {
     bench.answer(&invite, 100);
     let cancel = sent_request(&mut bench);
     assert_eq!((&cancel.method, cancel.headers.get(&Name::Via)), (&Method::Cancel, invite.headers.get(&Name::Via)));
-    assert_eq!(cancel.headers.cseq().unwrap(), CSeq { number: 1, method: Method::Cancel });
+    assert_eq!(*cancel.headers.cseq().unwrap(), CSeq { number: 1, method: Method::Cancel });
     assert!(matches!(bench.answer(&cancel, 200), Some(Indication::Response(0, _))));
     assert!(matches!(bench.answer(&invite, 487), Some(Indication::Response(7, _))));
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::super::message::ParseError;
+use super::Text;
 
 /// U+EF80 to U+EFFF stand for the bytes 80 to FF.
 const STAND_IN: u32 = 0xef00;
@@ -18,9 +19,9 @@ fn stood_for(char: char) -> Option<u8> {
 }
 
 /// Takes the escapes off.
-pub(in crate::sip) fn unescape(text: &str) -> Result<String, ParseError> {
+pub(in crate::sip) fn unescape(text: &str) -> Result<Text, ParseError> {
     if text.is_ascii() && !text.contains('%') {
-        return Ok(text.to_owned());
+        return Ok(text.into());
     }
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
@@ -33,7 +34,7 @@ pub(in crate::sip) fn unescape(text: &str) -> Result<String, ParseError> {
             plain => plain,
         });
     }
-    let mut unescaped = String::with_capacity(bytes.len());
+    let mut unescaped = Text::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
         for char in chunk.valid().chars() {
             // A stand-in that was itself sent: taken byte by byte, so that no two spellings become one.

@@ -79,7 +79,7 @@ fn what_a_user_may_not_hold_is_escaped() {
         ("<x>\r\n\"\0", "sip:%3Cx%3E%0D%0A%22%00@h"),
         ("a;b?c/d", "sip:a;b?c/d@h"),
     ] {
-        to.user = Some(user.to_owned());
+        to.user = Some(user.into());
         assert_eq!(to.to_string(), written);
         assert_eq!(uri(written), to);
     }
@@ -158,7 +158,7 @@ fn header_parameters_are_quoted_where_they_must_be() {
         ("maddr", Some("[2001:db8::1]")),
         ("empty", Some("")),
     ] {
-        params.set(name, value.map(str::to_owned));
+        params.set(name, value.map(Text::from));
     }
     assert_eq!(
         params.to_string(),
@@ -171,7 +171,7 @@ fn a_tag_that_is_no_token_goes_back_as_it_came() {
     let mut scan = Scan::new(b";tag=a/b@c:d");
     let params = Params::parse_header(&mut scan).unwrap();
     assert_eq!(params.to_string(), ";tag=a/b@c:d");
-    let hostile = Params(vec![("tag".to_owned(), Some("x;y\r\nVia: z".to_owned()))]);
+    let hostile = Params(vec![("tag".into(), Some("x;y\r\nVia: z".into()))]);
     assert_eq!(hostile.to_string(), ";tag=\"x;yVia: z\"");
 }
 

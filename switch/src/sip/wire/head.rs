@@ -8,7 +8,7 @@ use memchr::memchr;
 use super::super::header::{Headers, Name};
 use super::super::lex::{is_space, is_token, number, trim};
 use super::super::message::{Message, Method, ParseError, Request, Response, Status};
-use super::super::uri::{Scheme, Uri};
+use super::super::uri::{Scheme, Text, Uri};
 use super::{MAX_HEADERS, MAX_LINE, Parsed};
 
 /// A head, well formed or not.
@@ -205,7 +205,7 @@ fn request_line(line: &[u8]) -> (Start, Option<ParseError>) {
         (Version::Ours, Ok(Uri { headers: Some(_), .. })) => ParseError::bad("Request-URI with headers"), // RFC 3261 §19.1.1
         (Version::Ours, Ok(uri)) => return (Start::Request(method, uri), None),
     };
-    (Start::Request(method, Uri::verbatim(Scheme::Other(String::new()), target)), Some(error))
+    (Start::Request(method, Uri::verbatim(Scheme::Other(Text::default()), target)), Some(error))
 }
 
 /// `SIP-Version SP Status-Code SP Reason-Phrase` (RFC 3261 §7.2).

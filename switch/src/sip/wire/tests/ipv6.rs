@@ -80,7 +80,7 @@ Content-Length: 0
 "#,
     );
     let via = request.headers.via().unwrap();
-    assert_eq!((via.host, via.port), (ip("2001:db8::9:1"), Some(6050)));
+    assert_eq!((via.host.clone(), via.port), (ip("2001:db8::9:1"), Some(6050)));
 }
 
 #[test]

@@ -5,20 +5,20 @@ use proptest::prelude::*;
 use super::*;
 use crate::sip::header::{Address, CSeq, Headers, Name, Via};
 use crate::sip::message::{Method, Status};
-use crate::sip::uri::{Host, Params, Scheme, Uri};
+use crate::sip::uri::{Host, Params, Scheme, Text, Uri};
 
 fn token() -> impl Strategy<Value = String> {
     "[a-zA-Z0-9.!%*_+`'~-]{1,12}"
 }
 
 /// Any text that holds no control character, awkward ones more often.
-fn text() -> BoxedStrategy<String> {
-    prop_oneof![r#"[ "\\<>;,@%?=:a-z]{1,10}"#, r"\PC{1,10}"].boxed()
+fn text() -> BoxedStrategy<Text> {
+    prop_oneof![r#"[ "\\<>;,@%?=:a-z]{1,10}"#, r"\PC{1,10}"].prop_map(Text::from).boxed()
 }
 
 fn host() -> BoxedStrategy<Host> {
     prop_oneof![
-        "[a-z][a-z0-9-]{0,8}(\\.[a-z]{1,5})?".prop_map(Host::Name),
+        "[a-z][a-z0-9-]{0,8}(\\.[a-z]{1,5})?".prop_map(|name| Host::Name(name.into())),
         any::<std::net::Ipv4Addr>().prop_map(|address| Host::Ip(address.into())),
         any::<std::net::Ipv6Addr>().prop_map(|address| Host::Ip(address.into())),
     ]
@@ -27,18 +27,18 @@ fn host() -> BoxedStrategy<Host> {
 
 fn params() -> BoxedStrategy<Params> {
     prop::collection::vec(("[a-z][a-z0-9.-]{0,8}", prop::option::of(text())), 0..4)
-        .prop_map(|mut params| {
+        .prop_map(|params| {
             // These are written without quotes, whatever they hold.
             let bare = ["branch", "expires", "maddr", "q", "received", "rport", "tag", "ttl"];
-            params.retain(|(name, _)| !bare.contains(&name.as_str()));
-            Params(params)
+            let params = params.into_iter().filter(|(name, _)| !bare.contains(&name.as_str()));
+            Params(params.map(|(name, value)| (name.into(), value)).collect())
         })
         .boxed()
 }
 
 fn sip_uri() -> impl Strategy<Value = Uri> {
     let scheme = prop_oneof![Just(Scheme::Sip), Just(Scheme::Sips)];
-    let headers = prop::option::of("[a-z]{1,5}=[a-z%0-9]{0,5}(&[a-z]{1,4}=x)?");
+    let headers = prop::option::of("[a-z]{1,5}=[a-z%0-9]{0,5}(&[a-z]{1,4}=x)?".prop_map(Text::from));
     (scheme, prop::option::of(text()), host(), prop::option::of(any::<u16>()), params(), headers).prop_map(
         |(scheme, user, host, port, params, headers)| Uri { scheme, user, host: Some(host), port, params, headers },
     )
@@ -47,7 +47,7 @@ fn sip_uri() -> impl Strategy<Value = Uri> {
 fn uri() -> BoxedStrategy<Uri> {
     let number = ("[+*#0-9.-]{1,12}", params()).prop_map(|(number, params)| Uri {
         scheme: Scheme::Tel,
-        user: Some(number),
+        user: Some(number.into()),
         host: None,
         port: None,
         params,
@@ -55,7 +55,7 @@ fn uri() -> BoxedStrategy<Uri> {
     });
     let other = ("[a-z][a-z0-9+.-]{0,6}", "[!#-;=?-~]{1,20}")
         .prop_filter("known", |(scheme, _)| !["sip", "sips", "tel"].contains(&scheme.as_str()))
-        .prop_map(|(scheme, rest)| Uri::verbatim(Scheme::Other(scheme), &rest));
+        .prop_map(|(scheme, rest)| Uri::verbatim(Scheme::Other(scheme.into()), &rest));
     prop_oneof![4 => sip_uri().boxed(), 1 => number.boxed(), 1 => other.boxed()].boxed()
 }
 
@@ -68,8 +68,8 @@ fn address() -> BoxedStrategy<Address> {
 fn via() -> impl Strategy<Value = Via> {
     ("[A-Z]{2,4}", host(), prop::option::of(any::<u16>()), params(), token()).prop_map(
         |(transport, host, port, mut params, branch)| {
-            params.set("branch", Some(format!("z9hG4bK{branch}")));
-            Via { transport, host, port, params }
+            params.set("branch", Some(format!("z9hG4bK{branch}").into()));
+            Via { transport: transport.into(), host, port, params }
         },
     )
 }
@@ -223,18 +223,19 @@ proptest! {
         name in any::<String>(), value in any::<Vec<u8>>(), method in any::<String>(), user in any::<String>(), reason in any::<String>(),
     ) {
         let mut uri = Uri::parse("sip:a@b").unwrap();
+        let [user, reason_text] = [&user, &reason].map(Text::from);
         uri.user = Some(user.clone());
-        uri.host = Some(Host::Name(reason.clone()));
+        uri.host = Some(Host::Name(reason_text.clone()));
         uri.params.set(&name, Some(user.clone()));
-        uri.headers = Some(reason.clone());
+        uri.headers = Some(reason_text.clone());
         let mut params = Params::default();
-        params.set(&name, Some(reason.clone()));
-        params.set("tag", Some(reason.clone()));
+        params.set(&name, Some(reason_text.clone()));
+        params.set("tag", Some(reason_text.clone()));
         let address = Address { display: Some(user), uri: uri.clone(), params: params.clone() };
         let mut request = Request::new(Method::Other(method.clone()), uri);
         request.headers.push(Name::Other(name), value);
         request.headers.push(Name::From, address.to_string());
-        request.headers.push(Name::Via, Via { transport: method, host: Host::Name(reason.clone()), port: None, params }.to_string());
+        request.headers.push(Name::Via, Via { transport: method.into(), host: Host::Name(reason_text.clone()), port: None, params }.to_string());
         let response = Response { status: Status(200), reason, headers: request.headers.clone(), body: Bytes::new() };
         for written in [request.encode(), response.encode()] {
             prop_assert!(written.ends_with(b"\r\n\r\n"));

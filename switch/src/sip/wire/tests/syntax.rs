@@ -113,7 +113,7 @@ fn a_malformed_request_uri_is_kept_to_be_answered() {
         let text = options_with("").replace("sip:501@switch.local SIP", &format!("{target} SIP"));
         let Parsed::Answerable(request, error) = parse(&text) else { panic!("{target}") };
         assert_eq!(error.status.0, 400, "{target}");
-        assert_eq!(request.uri.scheme, Scheme::Other(String::new()));
+        assert_eq!(request.uri.scheme, Scheme::Other(Default::default()));
         assert_eq!(request.uri.to_string(), target);
     }
 }

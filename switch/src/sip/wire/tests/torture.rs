@@ -489,7 +489,7 @@ fn ltgtruri_3_1_2_7_request_uri_in_angle_brackets() {
     assert_eq!(answered(&text), 400);
     let Parsed::Answerable(request, _) = parse(&text) else { panic!() };
     assert_eq!(request.method, Method::Invite);
-    assert_eq!(request.uri.scheme, Scheme::Other(String::new()));
+    assert_eq!(request.uri.scheme, Scheme::Other(Default::default()));
     assert_eq!(request.uri.user.as_deref(), Some("<sip:user@example.com>"));
 }
 
