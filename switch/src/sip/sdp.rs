@@ -1,4 +1,4 @@
-//! Offer and answer (RFC 3264, RFC 8866) over `sdp-types`. One audio stream; other m= lines are refused with port 0.
+//! Offer and answer (RFC 3264, RFC 8866). One audio stream; other m= lines are refused with port 0.
 //!
 //! The switch speaks for itself to each telephone: addresses, ports, `o=` and payload types of what it writes are its own; the codecs are the other
 //! telephone's, in that one's order.

@@ -1,75 +1,130 @@
 //! From bytes to a [`Description`].
 //!
-//! Of a telephone's text only what the switch uses reaches the grammar (`v=`, `c=`, `m=`, `a=`): an `o=` id that does not fit into 64 bits or a
-//! session name in Latin-1 is no reason to refuse a call.
+//! Of a telephone's text only what the switch uses is read (`v=`, `c=`, `m=`, `a=`): an `o=` id that does not fit into 64 bits or a session name in
+//! Latin-1 is no reason to refuse a call.
 
-use std::net::{IpAddr, SocketAddr};
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use media::{Codec, PayloadMap};
-use sdp_types::{Attribute, Connection, ConnectionAddressError, Media};
 
 use super::{Audio, Description, Direction, MAX_FORMATS, MAX_MEDIA_LINES, MediaLine, SdpError, static_payload_type};
 
 /// Reads a body.
 pub fn parse(body: &[u8]) -> Result<Description, SdpError> {
     let text = clean(body);
-    if text.lines().filter(|line| line.starts_with("m=")).count() > MAX_MEDIA_LINES {
-        return Err(SdpError::Malformed(format!("more than {MAX_MEDIA_LINES} m= lines")));
-    }
-    let session = sdp_types::Session::parse(text.as_bytes()).map_err(|e| SdpError::Malformed(e.to_string()))?;
-    if session.medias.iter().any(|media| media.fmt.split_whitespace().count() > MAX_FORMATS) {
-        return Err(SdpError::Malformed(format!("more than {MAX_FORMATS} formats in an m= line")));
-    }
-
-    let attributes: Vec<_> = session.medias.iter().map(|media| Attributes::read(media, &session.attributes)).collect();
-    let candidates = || session.medias.iter().enumerate().filter(|(_, media)| is_rtp_audio(media));
+    let read = Lines::read(&text)?;
+    let attributes: Vec<_> = read.media.iter().map(|media| Attributes::read(media, &read.attributes)).collect();
+    let candidates = || read.media.iter().enumerate().filter(|(_, media)| media.is_rtp_audio());
     let usable = candidates().find(|(i, media)| media.port != 0 && attributes[*i].has_voice());
     let chosen = usable.or_else(|| candidates().find(|(_, media)| media.port == 0)).map(|(i, _)| i);
     let audio = match chosen {
-        Some(i) => Some(audio(&session.medias[i], &attributes[i], session.connection.as_ref())?),
+        Some(i) => Some(audio(&read.media[i], &attributes[i], read.connection)?),
         None => None,
     };
-    let lines = session.medias.into_iter().enumerate();
-    let lines = lines.map(|(i, media)| MediaLine {
-        media: media.media,
-        port: media.port,
-        protocol: media.proto,
-        formats: media.fmt,
-        chosen: chosen == Some(i),
-    });
+    let lines = read.media.iter().enumerate().map(|(i, media)| media.line(chosen == Some(i)));
     Ok(Description { audio, lines: lines.collect() })
 }
 
-/// Drops the lines nobody reads and what no line may contain: control characters, blanks at the end, doubled blanks between fields. Lines may end in
-/// CR LF, LF or CR. What is left is written back to telephones only in pieces that no longer hold a line end.
-fn clean(body: &[u8]) -> String {
-    let body = String::from_utf8_lossy(body);
-    let mut text = String::with_capacity(body.len());
-    for line in body.split(['\r', '\n']) {
-        match line.as_bytes() {
-            [b'o' | b's' | b'i' | b'u' | b'e' | b'p' | b'b' | b't' | b'r' | b'z' | b'k', b'=', ..] => continue,
-            [b'm' | b'c', b'=', ..] => {
-                for (i, word) in line.split_whitespace().enumerate() {
-                    if i > 0 {
-                        text.push(' ');
-                    }
-                    text.extend(word.chars().filter(|c| !c.is_control()));
-                }
-            }
-            _ => text.extend(line.trim_end().chars().filter(|c| !c.is_control())),
+/// Without what no line may contain: control characters. Lines may end in CR LF, LF or CR. What is left is written back to telephones only in
+/// pieces that no longer hold a line end.
+fn clean(body: &[u8]) -> Cow<'_, str> {
+    let is_foreign = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
+    let text = String::from_utf8_lossy(body);
+    if text.contains(is_foreign) { text.replace(is_foreign, "").into() } else { text }
+}
+
+/// The lines that are used, taken apart.
+#[derive(Default)]
+struct Lines<'a> {
+    /// Of the session.
+    connection: Option<&'a str>,
+    /// Of the session.
+    attributes: Vec<&'a str>,
+    media: Vec<Media<'a>>,
+}
+
+/// A stream.
+struct Media<'a> {
+    media: &'a str,
+    port: u16,
+    protocol: &'a str,
+    formats: Vec<&'a str>,
+    connection: Option<&'a str>,
+    attributes: Vec<&'a str>,
+}
+
+impl<'a> Lines<'a> {
+    fn read(text: &'a str) -> Result<Lines<'a>, SdpError> {
+        let malformed = |line: &str| SdpError::Malformed(format!("the line {line:.40} is none of SDP"));
+        let mut lines = text.split(['\r', '\n']).map(str::trim_end).filter(|line| !line.is_empty());
+        if lines.next() != Some("v=0") {
+            return Err(SdpError::Malformed("the first line is not v=0".into()));
         }
-        text.push('\n');
+        let mut read = Lines::default();
+        for line in lines {
+            let (letter, value) = line.split_at_checked(2).ok_or_else(|| malformed(line))?;
+            match letter {
+                "m=" if read.media.len() == MAX_MEDIA_LINES => {
+                    return Err(SdpError::Malformed(format!("more than {MAX_MEDIA_LINES} m= lines")));
+                }
+                "m=" => read.media.push(Media::read(value)?),
+                "c=" => match read.media.last_mut() {
+                    // More than one are for streams to many.
+                    Some(media) => _ = media.connection.get_or_insert(value),
+                    None if read.connection.is_none() => read.connection = Some(value),
+                    None => return Err(malformed(line)),
+                },
+                "a=" => {
+                    let place = read.media.last_mut().map_or(&mut read.attributes, |media| &mut media.attributes);
+                    place.push(value);
+                }
+                "o=" | "s=" | "i=" | "u=" | "e=" | "p=" | "b=" | "t=" | "r=" | "z=" | "k=" => {}
+                // RFC 8866 §5: nothing else is known, nor ever will be.
+                _ => return Err(malformed(line)),
+            }
+        }
+        Ok(read)
     }
-    text
 }
 
-/// Whether a stream is of the kind the switch carries. RTP/AVPF (RFC 4585) is RTP/AVP for one who sends no feedback.
-fn is_rtp_audio(media: &Media) -> bool {
-    let plain = ["RTP/AVP", "RTP/AVPF"].iter().any(|protocol| media.proto.eq_ignore_ascii_case(protocol));
-    plain && media.media.eq_ignore_ascii_case("audio")
+impl<'a> Media<'a> {
+    /// `audio 49170 RTP/AVP 0 8`; the port may have a number of ports behind it (RFC 8866 §5.14).
+    fn read(value: &'a str) -> Result<Media<'a>, SdpError> {
+        let malformed = || SdpError::Malformed(format!("m={value:.40} is no stream"));
+        let mut words = value.split_whitespace();
+        let media = words.next().ok_or_else(malformed)?;
+        let port = words.next().ok_or_else(malformed)?;
+        let port = port.split_once('/').map_or(port, |(port, _count)| port).parse().map_err(|_| malformed())?;
+        let protocol = words.next().ok_or_else(malformed)?;
+        let formats: Vec<_> = words.take(MAX_FORMATS + 1).collect();
+        if formats.len() > MAX_FORMATS {
+            return Err(SdpError::Malformed(format!("more than {MAX_FORMATS} formats in an m= line")));
+        }
+        if formats.is_empty() {
+            return Err(malformed());
+        }
+        Ok(Media { media, port, protocol, formats, connection: None, attributes: Vec::new() })
+    }
+
+    /// Whether a stream is of the kind the switch carries. RTP/AVPF (RFC 4585) is RTP/AVP for one who sends no feedback.
+    fn is_rtp_audio(&self) -> bool {
+        let plain = ["RTP/AVP", "RTP/AVPF"].iter().any(|protocol| self.protocol.eq_ignore_ascii_case(protocol));
+        plain && self.media.eq_ignore_ascii_case("audio")
+    }
+
+    fn line(&self, chosen: bool) -> MediaLine {
+        MediaLine {
+            media: self.media.to_owned(),
+            port: self.port,
+            protocol: self.protocol.to_owned(),
+            formats: self.formats.join(" "),
+            chosen,
+        }
+    }
 }
 
-fn audio(media: &Media, attributes: &Attributes, session_connection: Option<&Connection>) -> Result<Audio, SdpError> {
+fn audio(media: &Media<'_>, attributes: &Attributes, session_connection: Option<&str>) -> Result<Audio, SdpError> {
     let payloads = PayloadMap(attributes.payloads.clone());
     let mut audio = Audio {
         rtp: None,
@@ -83,7 +138,7 @@ fn audio(media: &Media, attributes: &Attributes, session_connection: Option<&Con
     if media.port == 0 {
         return Ok(audio);
     }
-    let connection = media.connections.first().or(session_connection);
+    let connection = media.connection.or(session_connection);
     let connection = connection.ok_or_else(|| SdpError::Malformed("no c= line for the audio stream".into()))?;
     let address = unicast(connection)?;
     let direction = attributes.direction.unwrap_or(Direction::SendRecv);
@@ -100,15 +155,23 @@ fn audio(media: &Media, attributes: &Attributes, session_connection: Option<&Con
     Ok(audio)
 }
 
-fn unicast(connection: &Connection) -> Result<IpAddr, SdpError> {
-    let address = connection.try_address().map_err(|e| match e {
-        ConnectionAddressError::InvalidAddress(name) => {
-            SdpError::NotAcceptable(format!("c= names {name}, which is no IP address"))
-        }
-        other => SdpError::Malformed(other.to_string()),
-    })?;
-    let ip = address.ip.to_canonical();
-    if ip.is_multicast() || ip == IpAddr::V4(std::net::Ipv4Addr::BROADCAST) {
+/// `IN IP4 192.0.2.5` (RFC 8866 §5.7).
+fn unicast(connection: &str) -> Result<IpAddr, SdpError> {
+    let malformed = || SdpError::Malformed(format!("c={connection:.40} is no connection"));
+    let mut words = connection.split_whitespace();
+    let (Some("IN"), Some(kind), Some(address), None) = (words.next(), words.next(), words.next(), words.next()) else {
+        return Err(malformed());
+    };
+    // What follows a slash belongs to multicast.
+    let address = address.split_once('/').map_or(address, |(address, _)| address);
+    let ip = match kind {
+        "IP4" => address.parse().map(|ip: Ipv4Addr| IpAddr::V4(ip)),
+        "IP6" => address.parse().map(|ip: Ipv6Addr| IpAddr::V6(ip)),
+        _ => return Err(malformed()),
+    };
+    let ip = ip.map_err(|_| SdpError::NotAcceptable(format!("c= names {address:.40}, which is no IP address")))?;
+    let ip = ip.to_canonical();
+    if ip.is_multicast() || ip == IpAddr::V4(Ipv4Addr::BROADCAST) {
         return Err(SdpError::NotAcceptable(format!("{ip} is not the address of one telephone")));
     }
     Ok(ip)
@@ -126,12 +189,13 @@ struct Attributes {
 }
 
 impl Attributes {
-    fn read(media: &Media, session_attributes: &[Attribute]) -> Attributes {
+    fn read(media: &Media<'_>, session_attributes: &[&str]) -> Attributes {
         let mut read = Attributes::default();
         let mut codecs = [None; 128];
         for attribute in &media.attributes {
-            let value = attribute.value.as_deref().unwrap_or("").trim();
-            match attribute.attribute.as_str() {
+            let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
+            let value = value.trim();
+            match name {
                 "rtpmap" => {
                     if let Some((payload_type, codec)) = rtpmap(value) {
                         codecs[usize::from(payload_type)].get_or_insert(codec);
@@ -144,8 +208,8 @@ impl Attributes {
                 name => read.direction = read.direction.or(direction(name)),
             }
         }
-        read.direction = read.direction.or_else(|| session_attributes.iter().find_map(|a| direction(&a.attribute)));
-        read.payloads = payloads(&media.fmt, &codecs);
+        read.direction = read.direction.or_else(|| session_attributes.iter().find_map(|name| direction(name)));
+        read.payloads = payloads(&media.formats, &codecs);
         read
     }
 
@@ -162,9 +226,9 @@ impl Attributes {
 }
 
 /// The known codecs among the formats, each under its first payload type.
-fn payloads(formats: &str, codecs: &[Option<Codec>; 128]) -> Vec<(u8, Codec)> {
+fn payloads(formats: &[&str], codecs: &[Option<Codec>; 128]) -> Vec<(u8, Codec)> {
     let mut payloads: Vec<(u8, Codec)> = Vec::new();
-    for payload_type in formats.split_whitespace().filter_map(|format| format.parse::<u8>().ok()) {
+    for payload_type in formats.iter().filter_map(|format| format.parse::<u8>().ok()) {
         let fixed = [Codec::Pcmu, Codec::Pcma, Codec::G722].into_iter();
         let fixed = fixed.into_iter().find(|codec| static_payload_type(*codec) == Some(payload_type));
         let Some(codec) = fixed.or_else(|| *codecs.get(usize::from(payload_type))?) else { continue };
@@ -180,16 +244,17 @@ fn rtpmap(value: &str) -> Option<(u8, Codec)> {
     let (payload_type, encoding) = value.split_once(char::is_whitespace)?;
     let payload_type = payload_type.parse().ok().filter(|pt| *pt < 128)?;
     let mut parts = encoding.trim().split('/');
-    let name = parts.next()?.to_ascii_lowercase();
+    let name = parts.next()?;
     let rate: u32 = parts.next()?.parse().ok()?;
     let channels: u32 = parts.next().map_or(Ok(1), str::parse).ok()?;
-    let codec = match (name.as_str(), rate, channels) {
-        ("pcmu", 8000, 1) => Codec::Pcmu,
-        ("pcma", 8000, 1) => Codec::Pcma,
-        ("g722", 8000, 1) => Codec::G722,
+    let is = |known: &str| name.eq_ignore_ascii_case(known);
+    let codec = match (rate, channels) {
+        (8000, 1) if is("PCMU") => Codec::Pcmu,
+        (8000, 1) if is("PCMA") => Codec::Pcma,
+        (8000, 1) if is("G722") => Codec::G722,
         // Two channels whatever is sent in them: RFC 7587 §7.
-        ("opus", 48000, 2) => Codec::Opus,
-        ("telephone-event", 8000 | 48000, 1) => Codec::TelephoneEvent { rate },
+        (48000, 2) if is("opus") => Codec::Opus,
+        (8000 | 48000, 1) if is("telephone-event") => Codec::TelephoneEvent { rate },
         _ => return None,
     };
     Some((payload_type, codec))

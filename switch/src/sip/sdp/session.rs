@@ -1,9 +1,9 @@
 //! What the switch writes towards one telephone.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use media::{Codec, PayloadMap};
-use sdp_types::{Attribute, Connection, Media, Origin, Time};
 
 use super::{Description, Direction, MediaLine, SdpError, static_payload_type};
 
@@ -18,7 +18,8 @@ pub struct Session {
     dynamic: Vec<(u8, Codec)>,
     /// The m= lines of the session so far: a later offer has each of them again, in its place (RFC 3264 §8).
     lines: Vec<MediaLine>,
-    written: Option<sdp_types::Session>,
+    /// Everything but `v=` and `o=`.
+    written: Option<String>,
 }
 
 impl Session {
@@ -54,7 +55,7 @@ impl Session {
                 chosen: true,
             });
         }
-        self.write(Some(attributes(&self.payloads, fmtp, ptime, direction)))
+        self.write(Some(Stream { fmtp, ptime, direction }))
     }
 
     /// Writes the answer to `offer`: its m= lines in its order, all but the audio refused; of the offer's payloads those whose codec is in
@@ -87,7 +88,7 @@ impl Session {
         let receives = direction.receives() && audio.direction.sends();
         self.payloads = PayloadMap(accepted);
         self.lines = offer.lines.clone();
-        Ok(self.write(Some(attributes(&self.payloads, fmtp, ptime, Direction::of(sends, receives)))))
+        Ok(self.write(Some(Stream { fmtp, ptime, direction: Direction::of(sends, receives) })))
     }
 
     /// The payloads last written towards the telephone: how its packets read.
@@ -132,80 +133,80 @@ impl Session {
         }
     }
 
-    /// `audio` is what to say of the audio stream, `None` to refuse it like the others.
-    fn write(&mut self, audio: Option<Vec<Attribute>>) -> String {
-        let mut session = sdp_types::Session::new(Origin::with_ip_addr(self.id, self.version, self.rtp.ip()), "-");
-        session.connection = Some(Connection::from_ip_addr(self.rtp.ip()));
-        session.times.push(Time::new(0, 0));
-        session.medias = self.lines.iter().map(refused).collect();
-        let chosen = self.lines.iter().position(|line| line.chosen);
-        if let (Some(attributes), Some(chosen)) = (audio, chosen) {
-            let media = &mut session.medias[chosen];
-            media.port = self.rtp.port();
-            let formats: Vec<_> = self.payloads.0.iter().map(|(pt, _)| pt.to_string()).collect();
-            media.fmt = formats.join(" ");
-            media.attributes = attributes;
+    /// `stream` is what to say of the audio stream, `None` to refuse it like the others.
+    fn write(&mut self, stream: Option<Stream<'_>>) -> String {
+        let (ip, kind) = (self.rtp.ip(), if self.rtp.is_ipv4() { "IP4" } else { "IP6" });
+        let mut text = String::with_capacity(384);
+        // Writing to memory cannot fail, here and below.
+        let _ = write!(text, "s=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\n");
+        for line in &self.lines {
+            match &stream {
+                Some(stream) if line.chosen => {
+                    let _ = write!(text, "m={} {} {}", line.media, self.rtp.port(), line.protocol);
+                    stream.write(&mut text, &self.payloads);
+                }
+                // The line again with port 0 (RFC 3264 §6).
+                _ => {
+                    let _ = write!(text, "m={} 0 {} {}\r\n", line.media, line.protocol, line.formats);
+                }
+            }
         }
-        if self.written.as_ref().is_some_and(|before| *before != session) {
+        if self.written.as_ref().is_some_and(|before| *before != text) {
             self.version += 1;
-            session.origin.sess_version = self.version;
         }
-        let mut text = Vec::with_capacity(512);
-        session.write(&mut text).expect("a Vec takes whatever is written");
-        self.written = Some(session);
-        String::from_utf8(text).expect("made of strings")
+        let whole = format!("v=0\r\no=- {} {} IN {kind} {ip}\r\n{text}", self.id, self.version);
+        self.written = Some(text);
+        whole
     }
 }
 
-/// The line again with port 0 (RFC 3264 §6).
-fn refused(line: &MediaLine) -> Media {
-    Media {
-        media: line.media.clone(),
-        port: 0,
-        num_ports: None,
-        proto: line.protocol.clone(),
-        fmt: line.formats.clone(),
-        media_title: None,
-        connections: Vec::new(),
-        bandwidths: Vec::new(),
-        key: None,
-        attributes: Vec::new(),
-    }
-}
-
-fn attributes(
-    payloads: &PayloadMap,
-    fmtp: &[(Codec, String)],
+/// What is said of a stream that is not refused.
+struct Stream<'a> {
+    fmtp: &'a [(Codec, String)],
     ptime: Option<u16>,
     direction: Direction,
-) -> Vec<Attribute> {
-    let mut attributes = Vec::new();
-    for (payload_type, codec) in &payloads.0 {
-        attributes.push(Attribute::with_value("rtpmap", format!("{payload_type} {}", encoding(*codec))));
-        // A line end in the parameters would be a line of the other telephone's making.
-        let given = fmtp.iter().find(|(c, text)| c == codec && !text.is_empty() && !text.contains(char::is_control));
-        let events = matches!(codec, Codec::TelephoneEvent { .. }).then_some("0-16");
-        if let Some(parameters) = given.map(|(_, text)| text.as_str()).or(events) {
-            attributes.push(Attribute::with_value("fmtp", format!("{payload_type} {parameters}")));
+}
+
+impl Stream<'_> {
+    /// The formats, and the attributes below them.
+    fn write(&self, text: &mut String, payloads: &PayloadMap) {
+        for (payload_type, _) in &payloads.0 {
+            let _ = write!(text, " {payload_type}");
         }
+        text.push_str("\r\n");
+        for (payload_type, codec) in &payloads.0 {
+            let _ = write!(text, "a=rtpmap:{payload_type} ");
+            write_encoding(text, *codec);
+            text.push_str("\r\n");
+            // A line end in the parameters would be a line of the other telephone's making.
+            let mut given = self.fmtp.iter().filter(|(_, text)| !text.is_empty() && !text.contains(char::is_control));
+            let given = given.find(|(c, _)| c == codec).map(|(_, text)| text.as_str());
+            let events = matches!(codec, Codec::TelephoneEvent { .. }).then_some("0-16");
+            if let Some(parameters) = given.or(events) {
+                let _ = write!(text, "a=fmtp:{payload_type} {parameters}\r\n");
+            }
+        }
+        if let Some(ptime) = self.ptime {
+            let _ = write!(text, "a=ptime:{ptime}\r\n");
+        }
+        text.push_str(match self.direction {
+            Direction::SendRecv => "a=sendrecv\r\n",
+            Direction::SendOnly => "a=sendonly\r\n",
+            Direction::RecvOnly => "a=recvonly\r\n",
+            Direction::Inactive => "a=inactive\r\n",
+        });
     }
-    attributes.extend(ptime.map(|ms| Attribute::with_value("ptime", ms)));
-    attributes.push(Attribute::new(match direction {
-        Direction::SendRecv => "sendrecv",
-        Direction::SendOnly => "sendonly",
-        Direction::RecvOnly => "recvonly",
-        Direction::Inactive => "inactive",
-    }));
-    attributes
 }
 
 /// Encoding name, clock rate, channels, as in `a=rtpmap`.
-fn encoding(codec: Codec) -> String {
+fn write_encoding(text: &mut String, codec: Codec) {
     match codec {
-        Codec::Pcmu => "PCMU/8000".into(),
-        Codec::Pcma => "PCMA/8000".into(),
-        Codec::G722 => "G722/8000".into(),
-        Codec::Opus => "opus/48000/2".into(),
-        Codec::TelephoneEvent { rate } => format!("telephone-event/{rate}"),
+        Codec::Pcmu => text.push_str("PCMU/8000"),
+        Codec::Pcma => text.push_str("PCMA/8000"),
+        Codec::G722 => text.push_str("G722/8000"),
+        Codec::Opus => text.push_str("opus/48000/2"),
+        Codec::TelephoneEvent { rate } => {
+            let _ = write!(text, "telephone-event/{rate}");
+        }
     }
 }

@@ -305,6 +305,12 @@ proptest! {
     #[test]
     fn no_lines_make_it_panic(lines in "([vcma]=[ -~\\t]{0,40}\r?\n|a=(rtpmap|fmtp|rtcp|ptime):[0-9 /.a-z]{0,20}\n|m=audio [0-9]{1,5} RTP/AVP [0-9 ]{1,12}\n){0,12}") {
         let text = format!("v=0\r\nc=IN IP4 192.0.2.5\r\n{lines}");
+        let whole = format!("v=0\r\no=- 1 1 IN IP4 192.0.2.5\r\ns=-\r\nt=0 0\r\n{lines}");
+        if let (Ok(theirs), Ok(ours)) = (sdp_types::Session::parse(whole.as_bytes()), parse(text.as_bytes())) {
+            let theirs: Vec<_> = theirs.medias.iter().map(|media| (&media.media[..], media.port)).collect();
+            let ours: Vec<_> = ours.lines.iter().map(|line| (&line.media[..], line.port)).collect();
+            prop_assert_eq!(ours, theirs);
+        }
         if let Ok(offer) = parse(text.as_bytes()) {
             let answer = session().answer(&offer, &[Codec::Pcmu, Codec::Pcma], &[], None, Direction::SendRecv);
             if let Ok(answer) = answer {
@@ -320,6 +326,11 @@ proptest! {
         let payloads = PayloadMap(codecs);
         let offer = session.offer(&payloads, &[], ptime, Direction::SendOnly);
         prop_assert_eq!(session.payloads(), &payloads);
+        // Another reader, who knows the whole grammar, and how to write it.
+        let theirs = sdp_types::Session::parse(offer.as_bytes()).expect("SDP");
+        let mut rewritten = Vec::new();
+        theirs.write(&mut rewritten).expect("memory");
+        prop_assert_eq!(String::from_utf8_lossy(&rewritten), &offer[..]);
         let audio = parse(offer.as_bytes()).expect("SDP").audio.expect("audio");
         prop_assert_eq!(audio.payloads, payloads);
         prop_assert_eq!(audio.ptime, ptime);
