@@ -7,13 +7,15 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::hash::{DefaultHasher, Hasher};
 use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::time::Instant;
 
 use cas::control::{CallId, Cause, MessageReport};
 use cas::site::DeviceId;
 use cas::time::{Now, Wall};
 use media::{Codec, LegId, LegStats, PayloadMap};
-use memchr::{memchr, memmem};
+use memchr::memchr;
+use memchr::memmem::Finder;
 
 use crate::call::{CallNo, Side};
 use crate::histogram::Histogram;
@@ -52,6 +54,10 @@ const METHODS: [Method; 14] = [
 
 /// What an SDP body may say of a stream that is not usual.
 const DIRECTIONS: [&str; 3] = ["a=sendonly", "a=recvonly", "a=inactive"];
+
+/// Made once: they are looked for in every body.
+static FINDERS: LazyLock<[Finder<'static>; 3]> = LazyLock::new(|| DIRECTIONS.map(Finder::new));
+static HEAD_END: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\r\n\r\n"));
 
 /// A Call-ID, as far as it takes to find it again: that two fall together is unlikely, and would cost a wrong line in a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,8 +180,8 @@ impl std::fmt::Display for What {
 impl What {
     fn new(status: u16, method: &str, body: &[u8]) -> What {
         let method = METHODS.iter().position(|known| known.as_str() == method).unwrap_or(METHODS.len()) as u8;
-        let says = |attribute: &&str| memmem::find(body, attribute.as_bytes()).is_some();
-        let direction = if body.is_empty() { None } else { DIRECTIONS.iter().position(says) };
+        let says = |attribute: &Finder<'_>| attribute.find(body).is_some();
+        let direction = if body.is_empty() { None } else { FINDERS.iter().position(says) };
         What { status, method, direction: direction.unwrap_or(DIRECTIONS.len()) as u8 }
     }
 
@@ -218,7 +224,7 @@ fn said(bytes: &[u8]) -> Option<(DialogKey, What)> {
             break;
         }
     }
-    let body = memmem::find(bytes, b"\r\n\r\n").map_or(&b""[..], |end| &bytes[end + 4..]);
+    let body = HEAD_END.find(bytes).map_or(&b""[..], |end| &bytes[end + 4..]);
     let what = if is_response {
         let status = std::str::from_utf8(start.get(8..11)?).ok()?.parse().ok()?;
         What::new(status, answers.unwrap_or_default(), body)

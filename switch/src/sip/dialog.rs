@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use super::flow::Flow;
-use super::header::{Address, CSeq, Contacts, Headers, Name, written};
+use super::header::{Address, CSeq, Contacts, Headers, Name};
 use super::message::{Method, ParseError, Request, Response, Status};
-use super::uri::{Text, Uri};
+use super::uri::{Text, Uri, written};
 
 /// A dialog, early or confirmed.
 #[derive(Clone, Debug)]

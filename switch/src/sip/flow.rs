@@ -2,11 +2,11 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use bytes::Bytes;
 use cas::attempts::network;
-use compact_str::ToCompactString as _;
 
 use super::header::{Headers, Via};
-use super::uri::{Host, Params, Uri};
+use super::uri::{Host, Params, Text, Uri, Written as _, put_ip, put_number, written};
 
 /// A way to a peer: a UDP socket and the peer's address, or one stream connection (RFC 5626 §3: a flow).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -70,11 +70,16 @@ impl Flow {
         if self.is_reliable() {
             uri.params.set("transport", Some(self.transport().into()));
         }
-        format!("<{uri}>")
+        let mut text = String::with_capacity(48);
+        text.push('<');
+        // Writing to memory cannot fail.
+        let _ = uri.put(&mut text);
+        text.push('>');
+        text
     }
 
     /// The Via of a request of ours: with rport, so that the answer finds its way back through a NAT (RFC 3581 §3).
-    pub fn via(&self, branch: &str) -> String {
+    pub fn via(&self, branch: &str) -> Bytes {
         let mut params = Params::default();
         params.set("rport", None);
         params.set("branch", Some(branch.into()));
@@ -84,7 +89,7 @@ impl Flow {
             port: Some(self.local.port()),
             params,
         };
-        via.to_string()
+        written(&via)
     }
 
     /// Writes into the top Via of a request where it really came from (RFC 3261 §18.2.1, RFC 3581 §4).
@@ -98,10 +103,16 @@ impl Flow {
     pub fn note_in(&self, via: &mut Via) {
         let wants_port = via.params.get("rport").is_some();
         if wants_port {
-            via.params.set("rport", Some(self.peer.port().to_compact_string()));
+            let mut rport = Text::default();
+            // Writing to memory cannot fail.
+            let _ = put_number(&mut rport, self.peer.port().into());
+            via.params.set("rport", Some(rport));
         }
         if wants_port || via.host != Host::Ip(self.peer.ip()) {
-            via.params.set("received", Some(self.peer.ip().to_compact_string()));
+            let mut received = Text::default();
+            // Writing to memory cannot fail.
+            let _ = put_ip(&mut received, self.peer.ip());
+            via.params.set("received", Some(received));
         }
     }
 

@@ -7,7 +7,6 @@ mod value;
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
-use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -16,6 +15,7 @@ pub use self::name::Name;
 pub use self::value::{Address, CSeq, RAck, Via};
 use super::lex::{Values, is_space, number, trim};
 use super::message::ParseError;
+use super::uri::written;
 
 /// The most values of one list header that are read; more are an error.
 pub const MAX_VALUES: usize = 256;
@@ -45,7 +45,7 @@ impl Read {
             Name::From => drop(self.from.take()),
             Name::To => drop(self.to.take()),
             Name::CSeq => drop(self.cseq.take()),
-            Name::Other(other) => match Name::from_token(other) {
+            Name::Other(other) => match Name::from_token(other.as_bytes()) {
                 Name::Other(_) => {}
                 known => self.forget(&known),
             },
@@ -284,14 +284,6 @@ impl Headers {
             .map(|value| String::from_utf8_lossy(value).to_ascii_lowercase())
             .collect()
     }
-}
-
-/// On the wire, in a buffer that most values fit: one that grows to its size step by step costs more than the writing.
-pub(super) fn written(value: &impl fmt::Display) -> Bytes {
-    let mut text = String::with_capacity(160);
-    // Writing to memory cannot fail.
-    let _ = write!(text, "{value}");
-    text.into()
 }
 
 fn missing(name: &Name) -> ParseError {

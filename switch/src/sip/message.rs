@@ -8,9 +8,9 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use bytes::{BufMut as _, Bytes, BytesMut};
 
 use self::phrase::phrase;
-use super::header::{Headers, Name, written};
+use super::header::{Headers, Name};
 use super::lex::{is_control, is_token_byte};
-use super::uri::Uri;
+use super::uri::{Uri, Written as _, put_number, written};
 
 /// A SIP message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -231,8 +231,9 @@ impl Request {
     pub fn length(&self) -> usize {
         let mut counted = Counted(0);
         // Counting cannot fail.
-        let _ = write!(counted, "{} {} SIP/2.0\r\n", self.method.as_str(), self.uri);
-        let _ = write!(counted, "Content-Length: {}\r\n\r\n", self.body.len());
+        let _ = self.uri.put(&mut counted);
+        let _ = put_number(&mut counted, self.body.len() as u64);
+        counted.0 += self.method.as_str().len() + "  SIP/2.0\r\nContent-Length: \r\n\r\n".len();
         counted.0 + fields_length(&self.headers) + self.body.len()
     }
 
@@ -241,7 +242,9 @@ impl Request {
         let mut out = room_for(&self.headers, &self.body, 160);
         put_token(&mut out, self.method.as_str());
         // Writing to memory cannot fail.
-        let _ = write!(out, " {} SIP/2.0\r\n", self.uri);
+        out.put_slice(b" ");
+        let _ = self.uri.put(&mut out);
+        out.put_slice(b" SIP/2.0\r\n");
         put_rest(out, &self.headers, &self.body)
     }
 }
@@ -296,12 +299,18 @@ impl fmt::Write for Counted {
 /// Everything after the start line.
 fn put_rest(mut out: BytesMut, headers: &Headers, body: &Bytes) -> Bytes {
     for (name, value) in headers.iter().filter(|(name, _)| **name != Name::ContentLength) {
-        put_token(&mut out, name.as_str());
+        match name {
+            Name::Other(name) => put_token(&mut out, name),
+            known => out.put_slice(known.as_str().as_bytes()),
+        }
         out.put_slice(b": ");
         put_text(&mut out, value);
         out.put_slice(b"\r\n");
     }
-    let _ = write!(out, "Content-Length: {}\r\n\r\n", body.len());
+    out.put_slice(b"Content-Length: ");
+    // Writing to memory cannot fail.
+    let _ = put_number(&mut out, body.len() as u64);
+    out.put_slice(b"\r\n\r\n");
     out.put_slice(body);
     out.freeze()
 }

@@ -7,10 +7,11 @@ use std::borrow::Cow;
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use bytes::Bytes;
 use compact_str::CompactString;
 use memchr::memchr;
 
-use self::escape::{escape_foreign, write_escaped};
+use self::escape::{escape_foreign, put_escaped};
 use super::lex::{Scan, bytes_of, is_token, is_token_byte};
 use super::message::ParseError;
 pub(super) use escape::unescape;
@@ -218,9 +219,9 @@ fn split_at(text: &str, separator: u8) -> Option<(&str, &str)> {
 /// `host[:port]`, with blanks around the colon as Via allows them.
 pub(super) fn host_port(text: &str) -> Result<(Host, Option<u16>), ParseError> {
     let end_of_host = if text.starts_with('[') {
-        text.find(']').map_or(0, |end| end + 1)
+        memchr(b']', text.as_bytes()).map_or(0, |end| end + 1)
     } else {
-        text.find(':').unwrap_or(text.len())
+        memchr(b':', text.as_bytes()).unwrap_or(text.len())
     };
     let (host, port) = text.split_at(end_of_host);
     let host = Host::parse(host.trim_end())?;
@@ -364,105 +365,147 @@ fn is_bare(name: &str, value: &str) -> bool {
         || (value.starts_with('[') && Host::parse(value).is_ok())
 }
 
-/// Writes a quoted string; controls are left out.
-pub(super) fn write_quoted(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    use fmt::Write as _;
-    f.write_char('"')?;
-    for char in text.chars().filter(|char| !char.is_control() || *char == '\t') {
-        if matches!(char, '"' | '\\') {
-            f.write_char('\\')?;
-        }
-        f.write_char(char)?;
-    }
-    f.write_char('"')
+/// What is written on the wire. `Display` is the same; where it goes into memory, this spares each of its parts the way through a formatter.
+pub(super) trait Written {
+    /// Writes it.
+    fn put(&self, out: &mut impl fmt::Write) -> fmt::Result;
 }
 
-impl fmt::Display for Uri {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// On the wire, in a buffer that most values fit: one that grows to its size step by step costs more than the writing.
+pub(super) fn written(value: &impl Written) -> Bytes {
+    let mut text = String::with_capacity(160);
+    // Writing to memory cannot fail.
+    let _ = value.put(&mut text);
+    text.into()
+}
+
+/// A number in decimal.
+pub(super) fn put_number(out: &mut impl fmt::Write, mut number: u64) -> fmt::Result {
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return out.write_str(std::str::from_utf8(&digits[start..]).expect("digits are ASCII"));
+        }
+    }
+}
+
+/// An address, an IPv6 one without the brackets of a URI.
+pub(super) fn put_ip(out: &mut impl fmt::Write, ip: IpAddr) -> fmt::Result {
+    let IpAddr::V4(address) = ip else { return write!(out, "{ip}") };
+    for (index, octet) in address.octets().into_iter().enumerate() {
+        if index > 0 {
+            out.write_str(".")?;
+        }
+        put_number(out, octet.into())?;
+    }
+    Ok(())
+}
+
+/// Writes a quoted string; controls are left out.
+pub(super) fn put_quoted(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
+    out.write_char('"')?;
+    for char in text.chars().filter(|char| !char.is_control() || *char == '\t') {
+        if matches!(char, '"' | '\\') {
+            out.write_char('\\')?;
+        }
+        out.write_char(char)?;
+    }
+    out.write_char('"')
+}
+
+impl Written for Uri {
+    fn put(&self, out: &mut impl fmt::Write) -> fmt::Result {
         let user = self.user.as_deref();
         match &self.scheme {
-            Scheme::Sip => f.write_str("sip:")?,
-            Scheme::Sips => f.write_str("sips:")?,
-            Scheme::Tel => f.write_str("tel:")?,
+            Scheme::Sip => out.write_str("sip:")?,
+            Scheme::Sips => out.write_str("sips:")?,
+            Scheme::Tel => out.write_str("tel:")?,
             Scheme::Other(scheme) if scheme.is_empty() => {}
             Scheme::Other(scheme) => {
-                write_escaped(f, scheme, is_uri_byte)?;
-                f.write_str(":")?;
+                put_escaped(out, scheme, is_uri_byte)?;
+                out.write_str(":")?;
             }
         }
         match &self.host {
             Some(host) => {
                 if let Some(user) = user {
-                    write_escaped(f, user, is_user_byte)?;
-                    f.write_str("@")?;
+                    put_escaped(out, user, is_user_byte)?;
+                    out.write_str("@")?;
                 }
-                host.fmt(f)?;
+                host.put(out)?;
             }
-            None => write_escaped(f, user.unwrap_or(""), is_uri_byte)?,
+            None => put_escaped(out, user.unwrap_or(""), is_uri_byte)?,
         }
         if let Some(port) = self.port {
-            write!(f, ":{port}")?;
+            out.write_str(":")?;
+            put_number(out, port.into())?;
         }
         for (name, value) in &self.params.0 {
-            f.write_str(";")?;
-            write_escaped(f, name, is_param_byte)?;
+            out.write_str(";")?;
+            put_escaped(out, name, is_param_byte)?;
             if let Some(value) = value {
-                f.write_str("=")?;
-                write_escaped(f, value, is_param_byte)?;
+                out.write_str("=")?;
+                put_escaped(out, value, is_param_byte)?;
             }
         }
         if let Some(headers) = &self.headers {
-            f.write_str("?")?;
-            write_escaped(f, headers, is_uri_byte)?;
+            out.write_str("?")?;
+            put_escaped(out, headers, is_uri_byte)?;
         }
         Ok(())
+    }
+}
+
+impl Written for Host {
+    fn put(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        match self {
+            Host::Name(name) => put_escaped(out, name, is_host_byte),
+            Host::Ip(ip @ IpAddr::V4(_)) => put_ip(out, *ip),
+            Host::Ip(IpAddr::V6(address)) => write!(out, "[{address}]"),
+        }
+    }
+}
+
+impl Written for Params {
+    fn put(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        for (name, value) in &self.0 {
+            out.write_str(";")?;
+            put_escaped(out, name, is_token_byte)?;
+            match value {
+                None => {}
+                Some(value) if is_bare(name, value) => {
+                    out.write_str("=")?;
+                    out.write_str(value)?;
+                }
+                Some(value) => {
+                    out.write_str("=")?;
+                    put_quoted(out, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Uri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.put(f)
     }
 }
 
 impl fmt::Display for Host {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Host::Name(name) => write_escaped(f, name, is_host_byte),
-            Host::Ip(IpAddr::V4(address)) => write_ipv4(f, *address),
-            Host::Ip(IpAddr::V6(address)) => write!(f, "[{address}]"),
-        }
+        self.put(f)
     }
-}
-
-/// As the standard library writes it, which takes the way through its formatter for each of the four numbers.
-fn write_ipv4(f: &mut fmt::Formatter<'_>, address: Ipv4Addr) -> fmt::Result {
-    let mut text = String::with_capacity("255.255.255.255".len());
-    for (index, octet) in address.octets().into_iter().enumerate() {
-        if index > 0 {
-            text.push('.');
-        }
-        for unit in [100, 10, 1] {
-            if octet >= unit || unit == 1 {
-                text.push(char::from(b'0' + octet / unit % 10));
-            }
-        }
-    }
-    f.write_str(&text)
 }
 
 impl fmt::Display for Params {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (name, value) in &self.0 {
-            f.write_str(";")?;
-            write_escaped(f, name, is_token_byte)?;
-            match value {
-                None => {}
-                Some(value) if is_bare(name, value) => {
-                    f.write_str("=")?;
-                    f.write_str(value)?;
-                }
-                Some(value) => {
-                    f.write_str("=")?;
-                    write_quoted(f, value)?;
-                }
-            }
-        }
-        Ok(())
+        self.put(f)
     }
 }
 

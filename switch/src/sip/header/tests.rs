@@ -6,7 +6,7 @@ use crate::sip::uri::{Host, Params, Uri};
 fn headers(fields: &[(&str, &str)]) -> Headers {
     let mut headers = Headers::default();
     for (name, value) in fields {
-        headers.push(Name::from_token(name), value.to_string());
+        headers.push(Name::from_token(name.as_bytes()), value.to_string());
     }
     headers
 }

@@ -6,7 +6,7 @@ use memchr::{memchr, memchr3};
 
 use super::super::lex::{Scan, Values, is_control, is_space, is_token, is_token_byte, number, trim};
 use super::super::message::{Method, ParseError};
-use super::super::uri::{Host, Params, Text, Uri, host_port, write_quoted};
+use super::super::uri::{Host, Params, Text, Uri, Written, host_port, put_number, put_quoted};
 
 /// One Via value (RFC 3261 §20.42).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,16 +65,23 @@ impl Via {
     }
 }
 
+impl Written for Via {
+    fn put(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        out.write_str("SIP/2.0/")?;
+        put_token(out, &self.transport)?;
+        out.write_str(" ")?;
+        self.host.put(out)?;
+        if let Some(port) = self.port {
+            out.write_str(":")?;
+            put_number(out, port.into())?;
+        }
+        self.params.put(out)
+    }
+}
+
 impl fmt::Display for Via {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("SIP/2.0/")?;
-        write_token(f, &self.transport)?;
-        f.write_str(" ")?;
-        self.host.fmt(f)?;
-        if let Some(port) = self.port {
-            write!(f, ":{port}")?;
-        }
-        self.params.fmt(f)
+        self.put(f)
     }
 }
 
@@ -161,21 +168,30 @@ fn parse_uri(text: &[u8]) -> Result<Uri, ParseError> {
     Uri::parse(std::str::from_utf8(text).map_err(|_| ParseError::bad("URI that is not UTF-8"))?)
 }
 
-impl fmt::Display for Address {
+impl Written for Address {
     /// Always with angle brackets; the display name quoted and escaped where it is no plain token.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn put(&self, out: &mut impl fmt::Write) -> fmt::Result {
         match self.display.as_deref() {
             None | Some("") => {}
-            Some(token) if token.bytes().all(is_token_byte) => write!(f, "{token} ")?,
             Some(text) => {
-                write_quoted(f, text)?;
-                f.write_str(" ")?;
+                if text.bytes().all(is_token_byte) {
+                    out.write_str(text)?;
+                } else {
+                    put_quoted(out, text)?;
+                }
+                out.write_str(" ")?;
             }
         }
-        f.write_str("<")?;
-        self.uri.fmt(f)?;
-        f.write_str(">")?;
-        self.params.fmt(f)
+        out.write_str("<")?;
+        self.uri.put(out)?;
+        out.write_str(">")?;
+        self.params.put(out)
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.put(f)
     }
 }
 
@@ -204,10 +220,17 @@ impl CSeq {
     }
 }
 
+impl Written for CSeq {
+    fn put(&self, out: &mut impl fmt::Write) -> fmt::Result {
+        put_number(out, self.number.into())?;
+        out.write_str(" ")?;
+        put_token(out, self.method.as_str())
+    }
+}
+
 impl fmt::Display for CSeq {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ", self.number)?;
-        write_token(f, self.method.as_str())
+        self.put(f)
     }
 }
 
@@ -241,10 +264,9 @@ impl fmt::Display for RAck {
 }
 
 /// Writes what should be a token, and makes it one.
-fn write_token(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
-    use fmt::Write as _;
+fn put_token(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
     if is_token(text.as_bytes()) {
-        return f.write_str(text);
+        return out.write_str(text);
     }
-    text.bytes().try_for_each(|byte| f.write_char(if is_token_byte(byte) { byte.into() } else { '-' }))
+    text.bytes().try_for_each(|byte| out.write_char(if is_token_byte(byte) { byte.into() } else { '-' }))
 }

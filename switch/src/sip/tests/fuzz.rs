@@ -430,10 +430,10 @@ fn fuzz_typed_headers() {
         value.extend_from_slice(&text);
         let mut headers = Headers::default();
         for (name, _) in USUAL {
-            headers.push(Name::from_token(name), value.clone());
+            headers.push(Name::from_token(name.as_bytes()), value.clone());
         }
         for name in OTHERS {
-            headers.push(Name::from_token(name), value.clone());
+            headers.push(Name::from_token(name.as_bytes()), value.clone());
         }
         ask(&headers);
         if let Ok(Contacts::List(list)) = headers.contacts() {

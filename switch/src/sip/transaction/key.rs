@@ -8,6 +8,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::sip::header::Via;
 use crate::sip::message::{Method, Request};
+use crate::sip::uri::{Written as _, put_number};
 
 /// RFC 3261 §17.2.3: top Via's branch and sent-by; ACK is matched to its INVITE, CANCEL is a transaction of its own.
 ///
@@ -24,7 +25,7 @@ impl ServerKey {
     /// The key of the INVITE that a CANCEL with this key means (§9.2).
     pub(super) fn of_invite(&self) -> ServerKey {
         let (_, rest) = self.0.split_once(' ').expect("a key begins with a method and a space");
-        ServerKey(format!(" {rest}").into())
+        ServerKey([" ", rest].concat().into())
     }
 
     pub(super) fn of(request: &Request, via: &Via) -> ServerKey {
@@ -51,9 +52,15 @@ impl ServerKey {
             Method::Invite | Method::Ack => "",
             other => other.as_str(),
         };
-        let rest = format!("{}:{} {branch}", via.host, via.port.unwrap_or(5060));
+        let mut rest = String::with_capacity(64);
+        // Writing to memory cannot fail.
+        let _ = via.host.put(&mut rest);
+        rest.push(':');
+        let _ = put_number(&mut rest, via.port.unwrap_or(5060).into());
+        rest.push(' ');
+        rest.push_str(branch);
         // Each by itself: a CANCEL and its INVITE have the rest in common. Methods are anybody's invention too.
-        ServerKey(format!("{} {}", bounded(method, LONGEST_METHOD), bounded(&rest, LONGEST_REST)).into())
+        ServerKey([&bounded(method, LONGEST_METHOD), " ", &bounded(&rest, LONGEST_REST)].concat().into())
     }
 }
 

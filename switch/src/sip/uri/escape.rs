@@ -20,7 +20,7 @@ fn stood_for(char: char) -> Option<u8> {
 
 /// Takes the escapes off.
 pub(in crate::sip) fn unescape(text: &str) -> Result<Text, ParseError> {
-    if text.is_ascii() && !text.contains('%') {
+    if text.bytes().all(|byte| byte.is_ascii() && byte != b'%') {
         return Ok(text.into());
     }
     let mut bytes = Vec::with_capacity(text.len());
@@ -65,17 +65,17 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 /// Writes `text` with all bytes escaped but those `plain` allows, which are ASCII.
-pub(super) fn write_escaped(f: &mut fmt::Formatter<'_>, text: &str, plain: fn(u8) -> bool) -> fmt::Result {
+pub(super) fn put_escaped(out: &mut impl fmt::Write, text: &str, plain: impl Fn(u8) -> bool) -> fmt::Result {
     let mut rest = text;
     while let Some(at) = rest.bytes().position(|byte| !plain(byte)) {
         let (before, from) = rest.split_at(at);
-        f.write_str(before)?;
+        out.write_str(before)?;
         let char = from.chars().next().expect("a byte was found here, and plain bytes are whole characters");
         match stood_for(char) {
-            Some(byte) => write!(f, "%{byte:02X}")?,
-            None => char.encode_utf8(&mut [0; 4]).bytes().try_for_each(|byte| write!(f, "%{byte:02X}"))?,
+            Some(byte) => write!(out, "%{byte:02X}")?,
+            None => char.encode_utf8(&mut [0; 4]).bytes().try_for_each(|byte| write!(out, "%{byte:02X}"))?,
         }
         rest = &from[char.len_utf8()..];
     }
-    f.write_str(rest)
+    out.write_str(rest)
 }

@@ -123,8 +123,10 @@ impl Head {
     fn add(&mut self, memory: &Bytes, line: &[u8]) -> Result<(), ParseError> {
         let colon = memchr(b':', line).ok_or_else(|| ParseError::bad("Header line without a colon"))?;
         let name = trim(&line[..colon]);
-        let name = std::str::from_utf8(name).ok().filter(|name| is_token(name.as_bytes()));
-        let name = Name::from_token(name.ok_or_else(|| ParseError::bad("Malformed header name"))?);
+        if !is_token(name) {
+            return Err(ParseError::bad("Malformed header name"));
+        }
+        let name = Name::from_token(name);
         if memchr(b'\r', line).is_some() {
             return Err(ParseError::bad("Carriage return within a header line"));
         }
