@@ -11,8 +11,8 @@ use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
 
-use self::lines::Lines;
 pub use self::lines::Guard;
+use self::lines::Lines;
 
 mod lines;
 

@@ -14,8 +14,8 @@ use cas::site::{Access, Device, DeviceId, DigestPolicy, Extension, MachineKey, R
 use cas::store::{self, Change, Reply, Request, memory::Memory};
 use cas::time::{Now, Wall};
 use clap::Parser;
-use mimalloc::MiMalloc;
 use media::{Command, Event, LegStats, Port};
+use mimalloc::MiMalloc;
 use switch::entropy::Seeded;
 use switch::node::{Channel, Flow, Input, Limits, Node, Output, Settings, WorkerId};
 

@@ -160,7 +160,7 @@ impl Engine {
     fn may_consult(&self, site: &Site, who: &Principal, id: CallId) -> Result<(LegId, DeviceId, bool), Refusal> {
         let (leg, hold) = self.may_reoffer(who, id)?;
         let device = self.table.leg(leg).map(|leg| leg.device);
-        let device = device.filter(|device| !self.device_contacts(site, *device).is_empty());
+        let device = device.filter(|device| self.can_be_rung(site, *device));
         let device = device.ok_or_else(|| Failure::new(Cause::NotRegistered).refusal(Whose::Own))?;
         Ok((leg, device, hold == Hold::default()))
     }

@@ -138,6 +138,17 @@ impl Engine {
         Some(Contact { device, uri, route, flow: phone.flow, spare: Vec::new() })
     }
 
+    /// Whether a device can be rung now.
+    pub(crate) fn can_be_rung(&self, site: &Site, device: DeviceId) -> bool {
+        match site.device(device).map(|device| &device.access) {
+            Some(Access::Address(peer)) => self.gateways.get(peer).copied().flatten().is_some(),
+            Some(Access::Digest { .. }) => {
+                !self.registrar.bindings(device, |stream| self.endpoint.is_up(stream)).is_empty()
+            }
+            None => false,
+        }
+    }
+
     /// Where a device can be rung now.
     pub(crate) fn device_contacts(&self, site: &Site, device: DeviceId) -> Vec<Contact> {
         match site.device(device).map(|device| &device.access) {

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use compact_str::ToCompactString as _;
 use cas::time::Now;
+use compact_str::ToCompactString as _;
 
 use super::register::reg_id;
 use super::{Binding, gruu, supports};

@@ -1,7 +1,10 @@
 //! The timer table: every timer of the engine is a row of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
+
+use rustc_hash::FxHashMap;
 
 /// Round-trip estimate (RFC 3261 §17.1.1.1).
 pub const T1: Duration = Duration::from_millis(500);
@@ -13,25 +16,31 @@ pub const T4: Duration = Duration::from_secs(5);
 pub const TIMEOUT: Duration = Duration::from_secs(32);
 
 /// Timers by key: a key has one timer at most, and setting it again moves it. Timers due at the same instant fire in the order of their keys.
+///
+/// A call sets and cancels some thirty, and leaves some for half a minute: what is due in the same millisecond stands together, so that a change
+/// touches little memory, and mostly what was touched last.
 #[derive(Debug)]
 pub struct Timers<K> {
-    by_key: BTreeMap<K, Instant>,
-    by_time: BTreeSet<(Instant, K)>,
+    by_key: FxHashMap<K, Instant>,
+    /// By the milliseconds since `start`. No slot is empty.
+    slots: BTreeMap<u64, Vec<(Instant, K)>>,
+    start: Option<Instant>,
 }
 
 impl<K> Default for Timers<K> {
     fn default() -> Timers<K> {
-        Timers { by_key: BTreeMap::new(), by_time: BTreeSet::new() }
+        Timers { by_key: FxHashMap::default(), slots: BTreeMap::new(), start: None }
     }
 }
 
-impl<K: Ord + Copy> Timers<K> {
+impl<K: Ord + Copy + Hash> Timers<K> {
     /// Arms `key` for `at`, wherever it stood before.
     pub fn set(&mut self, key: K, at: Instant) {
         if let Some(before) = self.by_key.insert(key, at) {
-            self.by_time.remove(&(before, key));
+            self.take_out(before, key);
         }
-        self.by_time.insert((at, key));
+        self.start.get_or_insert(at);
+        self.slots.entry(self.slot(at)).or_default().push((at, key));
     }
 
     /// Whether `key` is armed.
@@ -42,13 +51,14 @@ impl<K: Ord + Copy> Timers<K> {
     /// Disarms `key`, if it is armed.
     pub fn cancel(&mut self, key: K) {
         if let Some(at) = self.by_key.remove(&key) {
-            self.by_time.remove(&(at, key));
+            self.take_out(at, key);
         }
     }
 
     /// Takes the next timer that is due.
     pub fn pop(&mut self, now: Instant) -> Option<K> {
-        let &(at, key) = self.by_time.first()?;
+        let slot = self.slots.first_entry()?;
+        let &(at, key) = slot.get().iter().min().expect("no slot is empty");
         if at > now {
             return None;
         }
@@ -58,12 +68,32 @@ impl<K: Ord + Copy> Timers<K> {
 
     /// When the next timer is due.
     pub fn next(&self) -> Option<Instant> {
-        self.by_time.first().map(|(at, _)| *at)
+        self.slots.first_key_value()?.1.iter().map(|(at, _)| *at).min()
     }
 
     /// All armed timers, by key.
     pub fn armed(&self) -> impl Iterator<Item = K> {
-        self.by_key.keys().copied()
+        let mut armed: Vec<K> = self.by_key.keys().copied().collect();
+        armed.sort_unstable();
+        armed.into_iter()
+    }
+
+    /// What is due before the first timer ever set stands with it.
+    fn slot(&self, at: Instant) -> u64 {
+        let since = self.start.map_or(Duration::ZERO, |start| at.saturating_duration_since(start));
+        since.as_secs() * 1000 + u64::from(since.subsec_millis())
+    }
+
+    fn take_out(&mut self, at: Instant, key: K) {
+        let slot = self.slot(at);
+        let Some(timers) = self.slots.get_mut(&slot) else { return };
+        // What goes early came late.
+        if let Some(index) = timers.iter().rposition(|(_, k)| *k == key) {
+            timers.swap_remove(index);
+        }
+        if timers.is_empty() {
+            self.slots.remove(&slot);
+        }
     }
 }
 
@@ -84,5 +114,38 @@ mod tests {
         assert_eq!(timers.pop(start + T2), Some('a'));
         assert_eq!(timers.pop(start + T4), None);
         assert_eq!(timers.armed().count(), 0);
+    }
+
+    /// Against the plain way of keeping them.
+    #[test]
+    fn they_fire_in_order_whatever_was_set_moved_and_cancelled() {
+        let start = Instant::now();
+        let mut random = 7u32;
+        let mut below = |limit: u32| {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (random >> 8) % limit
+        };
+        let (mut timers, mut plain) = (Timers::default(), BTreeMap::new());
+        let mut now = start;
+        for _ in 0..20_000 {
+            let key = below(40);
+            match below(8) {
+                0..4 => {
+                    let at = now + Duration::from_micros(u64::from(below(5000)));
+                    timers.set(key, at);
+                    plain.insert(key, at);
+                }
+                4 => {
+                    timers.cancel(key);
+                    plain.remove(&key);
+                }
+                _ => now += Duration::from_micros(u64::from(below(900))),
+            }
+            assert_eq!(timers.next(), plain.values().min().copied());
+            assert!(timers.armed().eq(plain.keys().copied()));
+            let due = plain.iter().map(|(key, at)| (*at, *key)).filter(|(at, _)| *at <= now).min();
+            assert_eq!(timers.pop(now), due.map(|(_, key)| key));
+            plain.retain(|key, _| due.is_none_or(|(_, due)| *key != due));
+        }
     }
 }

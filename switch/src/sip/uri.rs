@@ -12,7 +12,7 @@ use compact_str::CompactString;
 use memchr::memchr;
 
 use self::escape::{escape_foreign, put_escaped};
-use super::lex::{Scan, bytes_of, is_token, is_token_byte};
+use super::lex::{Scan, bytes_of, is_token, is_token_byte, number};
 use super::message::ParseError;
 pub(super) use escape::unescape;
 
@@ -109,30 +109,30 @@ impl Uri {
 
     /// Parses a whole URI without angle brackets.
     pub fn parse(text: &str) -> Result<Uri, ParseError> {
-        if !text.bytes().all(|byte| byte > b' ' && !matches!(byte, b'<' | b'>' | b'"' | 0x7f)) {
+        let classes = text.bytes().fold(0, |classes, byte| classes | CLASSES[usize::from(byte)]);
+        if classes & FORBIDDEN != 0 {
             return Err(ParseError::bad("URI with a character it may not hold"));
         }
-        // Whatever is kept verbatim is kept as it will be written: RFC 3986 §2 knows ASCII alone.
-        let ascii = if text.is_ascii() { Cow::Borrowed(text) } else { Cow::Owned(escape_foreign(text)) };
-        Uri::parse_ascii(&ascii)
+        if classes & FOREIGN != 0 {
+            // Whatever is kept verbatim is kept as it will be written: RFC 3986 §2 knows ASCII alone.
+            return Uri::parse_ascii(&escape_foreign(text));
+        }
+        Uri::parse_ascii(text)
     }
 
     fn parse_ascii(text: &str) -> Result<Uri, ParseError> {
         let (scheme, rest) = split_at(text, b':').ok_or_else(|| ParseError::bad("URI without a scheme"))?;
-        if !scheme.starts_with(|first: char| first.is_ascii_alphabetic())
-            || !scheme.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-        {
-            return Err(ParseError::bad("URI with a malformed scheme"));
-        }
-        if rest.is_empty() {
+        if rest.is_empty() && is_scheme(scheme) {
             return Err(ParseError::bad("URI with nothing after its scheme"));
         }
         if scheme.eq_ignore_ascii_case("sip") {
             Uri::parse_sip(Scheme::Sip, rest)
+        } else if !is_scheme(scheme) {
+            Err(ParseError::bad("URI with a malformed scheme"))
         } else if scheme.eq_ignore_ascii_case("sips") {
             Uri::parse_sip(Scheme::Sips, rest)
         } else if scheme.eq_ignore_ascii_case("tel") {
-            let (number, params) = split_before(rest, b";");
+            let (number, params) = split_before(rest, |byte| byte == b';');
             let params = Params::parse_uri(params)?;
             Ok(Uri { params, ..Uri::verbatim(Scheme::Tel, number) })
         } else {
@@ -157,14 +157,19 @@ impl Uri {
             }
             None => (None, rest),
         };
-        let (sent_to, rest) = split_before(rest, b";?");
+        let (sent_to, rest) = split_before(rest, |byte| matches!(byte, b';' | b'?'));
         let (host, port) = host_port(sent_to)?;
-        let (params, headers) = split_before(rest, b"?");
+        let mut uri = Uri { scheme, user, host: Some(host), port, params: Params::default(), headers: None };
+        if rest.is_empty() {
+            return Ok(uri);
+        }
+        let (params, headers) = split_before(rest, |byte| byte == b'?');
         if params.contains('@') {
             return Err(ParseError::bad("URI with two @"));
         }
-        let headers = headers.strip_prefix('?').map(Text::from);
-        Ok(Uri { scheme, user, host: Some(host), port, params: Params::parse_uri(params)?, headers })
+        uri.params = Params::parse_uri(params)?;
+        uri.headers = headers.strip_prefix('?').map(Text::from);
+        Ok(uri)
     }
 
     /// Equality by RFC 3261 §19.1.4, for `tel:` by RFC 3966 §4; other schemes compare as text. Since `user` is unescaped, a reserved
@@ -205,10 +210,34 @@ fn sorted_headers(headers: Option<&str>) -> Vec<(String, Cow<'_, str>)> {
     headers
 }
 
-/// Splits before the first of these ASCII characters, or at the end.
-fn split_before<'a>(text: &'a str, separators: &[u8]) -> (&'a str, &'a str) {
-    text.split_at(text.bytes().position(|byte| separators.contains(&byte)).unwrap_or(text.len()))
+/// Splits before the first character, an ASCII one, that separates, or at the end.
+fn split_before(text: &str, separates: impl Fn(u8) -> bool) -> (&str, &str) {
+    text.split_at(text.bytes().position(separates).unwrap_or(text.len()))
 }
+
+fn is_scheme(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_alphabetic())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+}
+
+/// May stand in no URI.
+const FORBIDDEN: u8 = 1;
+/// Not ASCII.
+const FOREIGN: u8 = 2;
+
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        classes[byte] = match byte as u8 {
+            ..=b' ' | b'<' | b'>' | b'"' | 0x7f => FORBIDDEN,
+            0x80.. => FOREIGN,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+};
 
 /// What stands before and after the first of this ASCII character. (`str::split_once` costs several times as much in texts this short.)
 fn split_at(text: &str, separator: u8) -> Option<(&str, &str)> {
@@ -224,14 +253,13 @@ pub(super) fn host_port(text: &str) -> Result<(Host, Option<u16>), ParseError> {
         memchr(b':', text.as_bytes()).unwrap_or(text.len())
     };
     let (host, port) = text.split_at(end_of_host);
-    let host = Host::parse(host.trim_end())?;
-    let port = port.trim_start();
+    let host = Host::parse(host.trim_ascii_end())?;
+    let port = port.trim_ascii_start();
     if port.is_empty() {
         return Ok((host, None));
     }
-    let port =
-        port.strip_prefix(':').map(str::trim_start).filter(|port| port.bytes().all(|byte| byte.is_ascii_digit()));
-    match port.and_then(|port| port.parse().ok()) {
+    let port = port.strip_prefix(':').and_then(|port| number(port.trim_ascii_start().as_bytes()));
+    match port.and_then(|port| u16::try_from(port).ok()) {
         Some(port) => Ok((host, Some(port))),
         None => Err(ParseError::bad("Malformed port")),
     }
@@ -246,7 +274,9 @@ impl Host {
                 .map(|address| Host::Ip(address.into()))
                 .ok_or_else(|| ParseError::bad("Malformed IPv6 reference"));
         }
-        if let Ok(address) = text.parse::<Ipv4Addr>() {
+        if text.starts_with(|first: char| first.is_ascii_digit())
+            && let Ok(address) = text.parse::<Ipv4Addr>()
+        {
             return Ok(Host::Ip(address.into()));
         }
         if text.is_empty() || text.len() > MAX_HOST || !text.bytes().all(is_host_byte) {
@@ -291,6 +321,9 @@ impl Params {
     /// The parameters of a URI, from the first semicolon on.
     fn parse_uri(text: &str) -> Result<Params, ParseError> {
         let mut params = Vec::new();
+        if text.is_empty() {
+            return Ok(Params(params));
+        }
         for param in text.split(';').skip(1) {
             if params.len() == MAX_PARAMS {
                 return Err(ParseError::bad("Too many URI parameters"));

@@ -29,9 +29,12 @@ pub fn parse(body: &[u8]) -> Result<Description, SdpError> {
 /// Without what no line may contain: control characters. Lines may end in CR LF, LF or CR. What is left is written back to telephones only in
 /// pieces that no longer hold a line end.
 fn clean(body: &[u8]) -> Cow<'_, str> {
-    let is_foreign = |c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t');
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~' | b'\r' | b'\n' | b'\t');
     let text = String::from_utf8_lossy(body);
-    if text.contains(is_foreign) { text.replace(is_foreign, "").into() } else { text }
+    if body.iter().all(is_plain) {
+        return text;
+    }
+    text.replace(|c: char| c.is_control() && !matches!(c, '\r' | '\n' | '\t'), "").into()
 }
 
 /// The lines that are used, taken apart.
@@ -57,7 +60,7 @@ struct Media<'a> {
 impl<'a> Lines<'a> {
     fn read(text: &'a str) -> Result<Lines<'a>, SdpError> {
         let malformed = |line: &str| SdpError::Malformed(format!("the line {line:.40} is none of SDP"));
-        let mut lines = text.split(['\r', '\n']).map(str::trim_end).filter(|line| !line.is_empty());
+        let mut lines = text.split(['\r', '\n']).map(str::trim_ascii_end).filter(|line| !line.is_empty());
         if lines.next() != Some("v=0") {
             return Err(SdpError::Malformed("the first line is not v=0".into()));
         }
@@ -92,7 +95,7 @@ impl<'a> Media<'a> {
     /// `audio 49170 RTP/AVP 0 8`; the port may have a number of ports behind it (RFC 8866 §5.14).
     fn read(value: &'a str) -> Result<Media<'a>, SdpError> {
         let malformed = || SdpError::Malformed(format!("m={value:.40} is no stream"));
-        let mut words = value.split_whitespace();
+        let mut words = value.split_ascii_whitespace();
         let media = words.next().ok_or_else(malformed)?;
         let port = words.next().ok_or_else(malformed)?;
         let port = port.split_once('/').map_or(port, |(port, _count)| port).parse().map_err(|_| malformed())?;
@@ -158,7 +161,7 @@ fn audio(media: &Media<'_>, attributes: &Attributes, session_connection: Option<
 /// `IN IP4 192.0.2.5` (RFC 8866 §5.7).
 fn unicast(connection: &str) -> Result<IpAddr, SdpError> {
     let malformed = || SdpError::Malformed(format!("c={connection:.40} is no connection"));
-    let mut words = connection.split_whitespace();
+    let mut words = connection.split_ascii_whitespace();
     let (Some("IN"), Some(kind), Some(address), None) = (words.next(), words.next(), words.next(), words.next()) else {
         return Err(malformed());
     };
@@ -194,7 +197,7 @@ impl Attributes {
         let mut codecs = [None; 128];
         for attribute in &media.attributes {
             let (name, value) = attribute.split_once(':').unwrap_or((attribute, ""));
-            let value = value.trim();
+            let value = value.trim_ascii();
             match name {
                 "rtpmap" => {
                     if let Some((payload_type, codec)) = rtpmap(value) {
@@ -241,9 +244,9 @@ fn payloads(formats: &[&str], codecs: &[Option<Codec>; 128]) -> Vec<(u8, Codec)>
 
 /// `101 telephone-event/8000`, `111 opus/48000/2` (RFC 8866 §6.6; names without regard to case).
 fn rtpmap(value: &str) -> Option<(u8, Codec)> {
-    let (payload_type, encoding) = value.split_once(char::is_whitespace)?;
+    let (payload_type, encoding) = value.split_once([' ', '\t'])?;
     let payload_type = payload_type.parse().ok().filter(|pt| *pt < 128)?;
-    let mut parts = encoding.trim().split('/');
+    let mut parts = encoding.trim_ascii().split('/');
     let name = parts.next()?;
     let rate: u32 = parts.next()?.parse().ok()?;
     let channels: u32 = parts.next().map_or(Ok(1), str::parse).ok()?;
@@ -261,13 +264,13 @@ fn rtpmap(value: &str) -> Option<(u8, Codec)> {
 }
 
 fn fmtp(value: &str) -> Option<(u8, String)> {
-    let (payload_type, parameters) = value.split_once(char::is_whitespace)?;
-    Some((payload_type.parse().ok()?, parameters.trim().to_owned()))
+    let (payload_type, parameters) = value.split_once([' ', '\t'])?;
+    Some((payload_type.parse().ok()?, parameters.trim_ascii().to_owned()))
 }
 
 /// `53020` or `53020 IN IP4 126.16.64.4` (RFC 3605 §2.1).
 fn rtcp(value: &str) -> Option<(u16, Option<IpAddr>)> {
-    let mut words = value.split_whitespace();
+    let mut words = value.split_ascii_whitespace();
     let port = words.next()?.parse().ok().filter(|port| *port != 0)?;
     let address = words.nth(2).and_then(|word| word.parse().ok());
     let address = address.map(|ip: IpAddr| ip.to_canonical());
