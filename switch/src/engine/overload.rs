@@ -73,7 +73,7 @@ impl Engine {
         self.is_pressed()
             && !matches!(request.method, Method::Ack | Method::Cancel)
             && request.headers.to().is_ok_and(|to| to.tag().is_none())
-            && request.headers.via().is_ok_and(|via| !self.endpoint.transactions.has(&request.method, &via))
+            && request.headers.via().is_ok_and(|via| !self.endpoint.transactions.has(&request.method, via))
             && !self.takes(&request.method, flow)
     }
 
@@ -82,7 +82,7 @@ impl Engine {
         let Ok(via) = request.headers.via() else { return };
         self.counts.turned_away += 1;
         let response = self.unavailable(request);
-        self.endpoint.send(flow.of_reply(&via), response.encode());
+        self.endpoint.send(flow.of_reply(via), response.encode());
     }
 
     /// 503, and when to try again.

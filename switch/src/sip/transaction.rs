@@ -245,7 +245,7 @@ impl<O: Copy + Default> Transactions<O> {
     ) -> Option<Indication<O>> {
         // The wire layer has parsed the top Via of every request it lets through.
         let via = request.headers.via().ok()?;
-        let key = ServerKey::of(&request, &via);
+        let key = ServerKey::of(&request, via);
         if let Some(&tx) = self.server_keys.get(&key) {
             if request.method == Method::Ack && self.has_succeeded(tx) {
                 // From an element that gives the ACK of a 2xx the branch of its INVITE (RFC 6026 §7.1: passed on).
@@ -265,10 +265,10 @@ impl<O: Copy + Default> Transactions<O> {
         let origin = Origin::of(&request);
         if origin.is_some_and(|origin| self.origins.contains_key(&origin)) {
             // §8.2.2.2: a proxy on the way has forked it, and its copies meet here.
-            io.send(flow.of_reply(&via), &request.response(Status(482)).encode());
+            io.send(flow.of_reply(via), &request.response(Status(482)).encode());
             return None;
         }
-        let tx = self.open_server(io.now, flow, &via, key, origin, &request.method);
+        let tx = self.open_server(io.now, flow, via, key, origin, &request.method);
         Some(Indication::Request(tx, request))
     }
 
@@ -325,10 +325,10 @@ impl<O: Copy + Default> Transactions<O> {
         let via = cancel.headers.via().ok()?;
         let Some(&invite) = self.server_keys.get(&key.of_invite()) else {
             // Without a transaction, so that nothing is kept for those who cancel what never was.
-            io.send(flow.of_reply(&via), &cancel.response(Status(481)).encode());
+            io.send(flow.of_reply(via), &cancel.response(Status(481)).encode());
             return None;
         };
-        let tx = self.open_server(io.now, flow, &via, key, None, &Method::Cancel);
+        let tx = self.open_server(io.now, flow, via, key, None, &Method::Cancel);
         self.respond(io, tx, &cancel.response(Status(200)));
         let server = self.servers.get(&invite)?;
         match &server.machine {

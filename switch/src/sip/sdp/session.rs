@@ -55,7 +55,7 @@ impl Session {
                 chosen: true,
             });
         }
-        self.write(Some(Stream { fmtp, ptime, direction }))
+        self.write(Some(&Stream { fmtp, ptime, direction }))
     }
 
     /// Writes the answer to `offer`: its m= lines in its order, all but the audio refused; of the offer's payloads those whose codec is in
@@ -88,7 +88,7 @@ impl Session {
         let receives = direction.receives() && audio.direction.sends();
         self.payloads = PayloadMap(accepted);
         self.lines = offer.lines.clone();
-        Ok(self.write(Some(Stream { fmtp, ptime, direction: Direction::of(sends, receives) })))
+        Ok(self.write(Some(&Stream { fmtp, ptime, direction: Direction::of(sends, receives) })))
     }
 
     /// The payloads last written towards the telephone: how its packets read.
@@ -134,13 +134,13 @@ impl Session {
     }
 
     /// `stream` is what to say of the audio stream, `None` to refuse it like the others.
-    fn write(&mut self, stream: Option<Stream<'_>>) -> String {
+    fn write(&mut self, stream: Option<&Stream<'_>>) -> String {
         let (ip, kind) = (self.rtp.ip(), if self.rtp.is_ipv4() { "IP4" } else { "IP6" });
         let mut text = String::with_capacity(384);
         // Writing to memory cannot fail, here and below.
         let _ = write!(text, "s=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\n");
         for line in &self.lines {
-            match &stream {
+            match stream {
                 Some(stream) if line.chosen => {
                     let _ = write!(text, "m={} {} {}", line.media, self.rtp.port(), line.protocol);
                     stream.write(&mut text, &self.payloads);

@@ -412,13 +412,13 @@ fn rfc_3581_a_response_goes_where_the_request_came_from_if_asked_and_to_the_via_
     flow.note_source(&mut request.headers);
     let via = request.headers.via().unwrap();
     assert_eq!(via.params.value("received"), Some("192.0.2.2"));
-    assert_eq!(flow.of_reply(&via).peer, "192.0.2.2:5099".parse().unwrap());
+    assert_eq!(flow.of_reply(via).peer, "192.0.2.2:5099".parse().unwrap());
 
     request.headers.set(Name::Via, "SIP/2.0/UDP 10.0.0.9:5099;rport;branch=z9hG4bKx");
     flow.note_source(&mut request.headers);
     let via = request.headers.via().unwrap();
     assert_eq!((via.params.value("received"), via.params.value("rport")), (Some("192.0.2.2"), Some("5062")));
-    assert_eq!(flow.of_reply(&via).peer, flow.peer);
+    assert_eq!(flow.of_reply(via).peer, flow.peer);
 }
 
 #[test]

@@ -235,7 +235,7 @@ proptest! {
         let mut request = Request::new(Method::Other(method.clone()), uri);
         request.headers.push(Name::Other(name), value);
         request.headers.push(Name::From, address.to_string());
-        request.headers.push(Name::Via, Via { transport: method.into(), host: Host::Name(reason_text.clone()), port: None, params }.to_string());
+        request.headers.push(Name::Via, Via { transport: method.into(), host: Host::Name(reason_text), port: None, params }.to_string());
         let response = Response { status: Status(200), reason, headers: request.headers.clone(), body: Bytes::new() };
         for written in [request.encode(), response.encode()] {
             prop_assert!(written.ends_with(b"\r\n\r\n"));
