@@ -26,8 +26,6 @@ impl Engine {
         if let Some(call) = self.table.call_mut(no) {
             call.callee.state = PartyState::Service(service);
         }
-        match feature {
-            Feature::Echo => self.echo(at, no),
-        }
+        self.connect(at, no);
     }
 }

@@ -4,8 +4,9 @@
 
 use std::time::Duration;
 
+use serde_json::{Value, json};
 use tests::template::{Dialog, Sip, Template, branch, sdp};
-use tests::world::World;
+use tests::world::{ClientId, World};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -323,4 +324,82 @@ fn rfc_3261_section_8_2_2_3_an_extension_that_is_not_known_is_named() {
     let offer = Template::new("501", 1).sdp();
     let (refused, _) = answer_to("Require: 100rel, foo, timer, bar\r\nContent-Type: application/sdp\r\n", &offer);
     assert_eq!((refused.status(), refused.header("Unsupported")), (420, "foo, bar"));
+}
+
+/// What a client asks of the one call of its user; the reply.
+#[track_caller]
+fn client_asks(world: &mut World, client: ClientId, message: &str) -> Value {
+    let call = world.calls(client)[0]["call-id"].clone();
+    let reply = world.execute(client, json!({"topic": "tel", "message": message, "call-id": call}));
+    assert_eq!(reply["error"], 0, "{reply}");
+    reply
+}
+
+#[test]
+fn a_200_that_comes_again_does_not_answer_the_next_offer() {
+    let (mut world, mut caller, mut callee) = talking();
+    let client = world.log_in("502");
+    let hold = client_asks(&mut world, client, "hold");
+    let first = callee.0.wait_request(&mut world, "INVITE");
+    let answer = format!("{}a=inactive\r\n", callee.0.sdp());
+    callee.0.respond(&mut world, &first, 200, "", &answer);
+    callee.0.wait_request(&mut world, "ACK");
+    assert_eq!(world.completion(client, &hold["response"])["error"], 0);
+    let unhold = client_asks(&mut world, client, "unhold");
+    let second = callee.0.wait_request(&mut world, "INVITE");
+    // Its ACK was lost.
+    callee.0.respond(&mut world, &first, 200, "", &answer);
+    let ack = callee.0.wait_request(&mut world, "ACK");
+    assert_eq!(ack.number(), first.number());
+    assert_eq!(world.calls(client)[0]["state"], "held", "nobody has answered the second");
+    let body = sdp(callee.0.address(), 4000, "0");
+    assert_eq!(ask(&mut world, &mut callee, "INVITE", 7, "", &body).status(), 491);
+    let body = callee.0.sdp();
+    callee.0.respond(&mut world, &second, 200, "", &body);
+    assert_eq!(world.completion(client, &unhold["response"])["error"], 0);
+    all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
+}
+
+#[test]
+fn rfc_3261_section_14_2_a_phone_that_is_in_the_middle_of_something_is_offered_anew() {
+    let (mut world, mut caller, mut callee) = talking();
+    let client = world.log_in("502");
+    let hold = client_asks(&mut world, client, "hold");
+    let first = callee.0.wait_request(&mut world, "INVITE");
+    callee.0.adds("Retry-After: 2\r\n");
+    callee.0.respond(&mut world, &first, 500, "", "");
+    callee.0.adds("");
+    callee.0.wait_request(&mut world, "ACK");
+    world.run_for(Duration::from_millis(1900));
+    assert!(callee.0.hear(&mut world).iter().all(|sip| !sip.is("INVITE")), "it is left alone for so long");
+    let again = callee.0.wait_request(&mut world, "INVITE");
+    assert_eq!(again.number(), first.number() + 1);
+    let body = format!("{}a=inactive\r\n", callee.0.sdp());
+    callee.0.respond(&mut world, &again, 200, "", &body);
+    assert_eq!(world.completion(client, &hold["response"])["error"], 0);
+    // One that says it is out of order for longer, or not for how long, is not asked again.
+    let unhold = client_asks(&mut world, client, "unhold");
+    let refused = callee.0.wait_request(&mut world, "INVITE");
+    callee.0.respond(&mut world, &refused, 500, "", "");
+    assert_eq!(world.completion(client, &unhold["response"])["error"], 25);
+    all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
+}
+
+#[test]
+fn what_one_phone_leaves_of_an_offer_of_ours_the_other_is_told() {
+    let (mut world, mut caller, mut callee) = talking();
+    let client = world.log_in("502");
+    client_asks(&mut world, client, "hold");
+    let offer = callee.0.wait_request(&mut world, "INVITE");
+    assert!(offer.body().contains("RTP/AVP 0 8\r\n"), "{}", offer.0);
+    let body = format!("{}a=inactive\r\n", sdp(callee.0.address(), 4000, "8"));
+    callee.0.respond(&mut world, &offer, 200, "", &body);
+    let told = caller.0.wait_request(&mut world, "INVITE");
+    assert!(told.body().contains("RTP/AVP 8\r\n"), "{}", told.0);
+    let body = sdp(caller.0.address(), 4000, "8");
+    caller.0.respond(&mut world, &told, 200, "", &body);
+    caller.0.wait_request(&mut world, "ACK");
+    world.run_for(secs(1));
+    world.check();
+    all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
 }

@@ -440,3 +440,103 @@ fn a_client_sends_a_call_on_that_rings() {
     nothing_is_left(&mut world);
     assert_eq!(kinds(&world, "502"), [(HistoryKind::Missed, "501".into(), "forwarded".into())]);
 }
+
+#[test]
+fn who_was_sent_on_may_be_joined_with_others_once_nobody_waits_for_him() {
+    let mut world = World::new(1);
+    let [a, b, mut c, mut d] = registered(&mut world, ["501", "502", "503", "504"]);
+    let client = world.log_in("501");
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
+    let rung = c.wait_request(&mut world, "INVITE");
+    c.respond(&mut world, &rung, 180, "c", "");
+    a.is_shown(&mut world, "503");
+    // A second call of his, from 504.
+    let body = d.sdp();
+    d.call(&mut world, "501", &body);
+    let second = a.template.wait_request(&mut world, "INVITE");
+    a.template.respond(&mut world, &second, 200, "two", &a.template.sdp());
+    let ok = d.wait_status(&mut world, "INVITE", 200);
+    d.say_within(&mut world, &Dialog::of_caller(&ok), "ACK", 2, "");
+    a.template.wait_request(&mut world, "ACK");
+    let offered = |world: &mut World| {
+        let rows = world.calls(client);
+        rows.iter().filter(|row| row["actions"].as_array().unwrap().contains(&json!("complete-transfer"))).count()
+    };
+    assert_eq!(offered(&mut world), 0, "502 waits for what comes of it");
+    b.hangs_up(&mut world);
+    // What the client is told is compared with what is so.
+    world.check();
+    assert_eq!(offered(&mut world), 1);
+    a.hangs_up(&mut world);
+    let cancel = c.wait_request(&mut world, "CANCEL");
+    c.respond(&mut world, &cancel, 200, "c", "");
+    c.respond(&mut world, &rung, 487, "c", "");
+    Phone { template: d, dialog: Dialog::of_caller(&ok), number: 2 }.hangs_up(&mut world);
+    let bye = a.template.wait_request(&mut world, "BYE");
+    a.template.respond(&mut world, &bye, 200, "", "");
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn who_comes_back_is_offered_what_the_other_understands() {
+    let mut world = World::new(1);
+    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
+    let rung = c.wait_request(&mut world, "INVITE");
+    a.is_shown(&mut world, "503");
+    // With nobody at the other end, 502 may have whatever it likes.
+    let lines = "Contact: <sip:502@10.0.2.2:5060>\r\n";
+    let taken = b.ask(&mut world, "INVITE", lines, &sdp(b.template.address(), 4000, "9 0"));
+    assert!(taken.body().contains("RTP/AVP 9 0\r\n"), "{}", taken.0);
+    let number = b.number;
+    b.template.say_within(&mut world, &b.dialog, "ACK", number, "");
+    c.respond(&mut world, &rung, 486, "c", "");
+    a.is_shown(&mut world, "502");
+    let offer = b.template.wait_request(&mut world, "INVITE");
+    assert!(offer.body().contains("RTP/AVP 0\r\n"), "501 does not know G.722: {}", offer.0);
+    b.template.respond(&mut world, &offer, 200, "", &sdp(b.template.address(), 4000, "0"));
+    b.template.wait_request(&mut world, "ACK");
+    // And 501, who knows PCMA too, what 502 has taken.
+    let offer = a.template.wait_request(&mut world, "INVITE");
+    assert!(offer.body().contains("RTP/AVP 0\r\n"), "{}", offer.0);
+    a.template.respond(&mut world, &offer, 200, "", &sdp(a.template.address(), 4000, "0"));
+    a.template.wait_request(&mut world, "ACK");
+    world.run_for(secs(1));
+    world.check();
+    b.hangs_up(&mut world);
+    a.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn who_is_sent_to_the_echo_before_his_prack_hears_himself_after_it() {
+    let mut world = World::new(1);
+    let [mut a, mut b] = registered(&mut world, ["501", "502"]);
+    a.adds("Require: 100rel\r\n");
+    let body = a.sdp();
+    a.call(&mut world, "502", &body);
+    a.adds("");
+    let invite = b.wait_request(&mut world, "INVITE");
+    b.respond(&mut world, &invite, 180, "b", "");
+    let ringing = a.wait_status(&mut world, "INVITE", 180);
+    let client = world.log_in("502");
+    let call = world.calls(client)[0]["call-id"].clone();
+    let reply = tel(&mut world, client, "redirect", &json!({"call-id": call, "dest": "*43"}));
+    assert_eq!(reply["error"], 0, "{reply}");
+    let cancel = b.wait_request(&mut world, "CANCEL");
+    b.respond(&mut world, &cancel, 200, "b", "");
+    b.respond(&mut world, &invite, 487, "b", "");
+    let dialog = Dialog::of_caller(&ringing);
+    a.adds(&format!("RAck: {} {} INVITE\r\n", ringing.header("RSeq"), ringing.number()));
+    a.say_within(&mut world, &dialog, "PRACK", 3, "");
+    a.adds("");
+    a.wait_status(&mut world, "INVITE", 200);
+    a.say_within(&mut world, &dialog, "ACK", 2, "");
+    world.run_for(secs(1));
+    // The audit knows who is to hear himself, and that he was told to the media plane.
+    world.check();
+    Phone { template: a, dialog, number: 3 }.hangs_up(&mut world);
+    nothing_is_left(&mut world);
+}

@@ -186,7 +186,9 @@ impl Engine {
         match self.table.leg(*leg).map(|leg| &leg.state) {
             Some(LegState::Up(up)) if up.next.is_none() => match &up.exchange {
                 // An offer for the same end is under way; one of the switch's own may be followed by another.
-                Exchange::Offered(reoffer) if reoffer.ticket.is_some() => wrong("The phone is being asked already"),
+                Exchange::Offered { reoffer, .. } if reoffer.ticket.is_some() => {
+                    wrong("The phone is being asked already")
+                }
                 _ => Ok((*leg, *hold)),
             },
             _ => wrong("The phone is being asked already"),

@@ -17,6 +17,9 @@ use crate::sip::sdp::Direction;
 use crate::sip::session_timer::{Grant, SessionTimer};
 use crate::sip::transaction::{ServerTx, Unanswered};
 
+/// A phone that is in the middle of something is offered anew after so many seconds at most (RFC 3261 §14.2).
+const SOON: u64 = 10;
+
 impl Engine {
     /// A re-INVITE of the phone's.
     pub(crate) fn reinvited(&mut self, at: At<'_>, tx: ServerTx, request: &Request, id: LegId) {
@@ -33,7 +36,7 @@ impl Engine {
         let answer = |status| request.response(Status(status));
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return Err(answer(481)) };
         match up.exchange {
-            Exchange::Offered(_) | Exchange::Unacknowledged { said: Said::Offer, .. } => return Err(answer(491)),
+            Exchange::Offered { .. } | Exchange::Unacknowledged { said: Said::Offer, .. } => return Err(answer(491)),
             Exchange::Settled | Exchange::Unacknowledged { said: Said::Answer, .. } => {}
         }
         let grant = Grant::of(request)?;
@@ -140,7 +143,8 @@ impl Engine {
         up.session.ask(&mut request);
         let direction = reoffer.direction.unwrap_or(leg.direction);
         let body = leg.sdp.offer(&other.payloads, &other.fmtp, other.ptime, direction);
-        up.exchange = Exchange::Offered(reoffer);
+        let number = request.headers.cseq().map_or(0, |cseq| cseq.number);
+        up.exchange = Exchange::Offered { number, reoffer };
         self.assert_identity(id, &mut request);
         self.endpoint.request(at.now.mono, flow, request.with_body("application/sdp", body), Owner::Reinvite(id));
         self.touch(no, None);
@@ -156,20 +160,25 @@ impl Engine {
         }
         let Some(leg) = self.table.leg_mut(id) else { return };
         let LegState::Up(up) = &mut leg.state else { return };
-        // A 2xx that comes again finds its exchange settled: it only wanted its ACK.
-        if !matches!(up.exchange, Exchange::Offered(_)) {
+        // A 2xx that comes again only wanted its ACK: its exchange is settled, and the next may have begun.
+        let answered = response.headers.cseq().map_or(0, |cseq| cseq.number);
+        if !matches!(up.exchange, Exchange::Offered { number, .. } if number == answered) {
             return;
         }
-        if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
+        if let Exchange::Offered { reoffer, .. } = std::mem::replace(&mut up.exchange, Exchange::Settled) {
             match read_answer(&response.headers, &response.body, leg.sdp.payloads()) {
                 Reply::Answer(audio) if response.status.is_success() => {
                     leg.audio = Some(audio);
                     leg.direction = reoffer.direction.unwrap_or(leg.direction);
                     up.dialog.refresh(response.headers.contacts());
                     self.settle_session(at, id, SessionTimer::settled(response));
-                    self.reoffered(id, &reoffer);
+                    self.reoffered(at, id, &reoffer);
                 }
-                _ if response.status == Status(491) => return self.offer_again(at, id, reoffer),
+                _ if response.status == Status(491) => return self.offer_again(at, id, reoffer, None),
+                // §14.2: the phone is in the middle of something.
+                _ if response.status == Status(500) && response.headers.retry_after().is_some_and(|s| s <= SOON) => {
+                    return self.offer_again(at, id, reoffer, response.headers.retry_after());
+                }
                 _ => self.reoffer_failed(at, id, &reoffer, response.status),
             }
         }
@@ -189,22 +198,27 @@ impl Engine {
         }
     }
 
-    /// Both sides offered at once (RFC 3261 §14.1): whoever made the Call-ID waits longer, so that the two do not meet again.
-    fn offer_again(&mut self, at: At<'_>, id: LegId, reoffer: Reoffer) {
+    /// Both sides offered at once (RFC 3261 §14.1): whoever made the Call-ID waits longer, so that the two do not meet again. Or the phone has said for
+    /// how many seconds it is busy.
+    fn offer_again(&mut self, at: At<'_>, id: LegId, reoffer: Reoffer, busy: Option<u64>) {
         let random = self.endpoint.entropy.number();
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         // A client's offer that waits already says all that one of the switch's own would.
         if up.next.as_ref().is_none_or(|next| next.ticket.is_none()) {
             up.next = Some(reoffer);
         }
-        let wait = if up.dialog.is_ours() { 2100 + random % 1900 } else { random % 2000 };
+        let wait = match busy {
+            Some(seconds) => 1000 * seconds.max(1),
+            None if up.dialog.is_ours() => 2100 + random % 1900,
+            None => random % 2000,
+        };
         self.endpoint.timers.set(Timer::Reoffer(id), at.now.mono + Duration::from_millis(wait));
         if let Some(no) = self.table.leg(id).map(|leg| leg.call) {
             self.touch(no, None);
         }
     }
 
-    fn reoffered(&mut self, id: LegId, reoffer: &Reoffer) {
+    fn reoffered(&mut self, at: At<'_>, id: LegId, reoffer: &Reoffer) {
         self.update_media(id);
         let Some(leg) = self.table.leg(id) else { return };
         let (no, side) = (leg.call, leg.side);
@@ -215,6 +229,7 @@ impl Engine {
         if let Some(ticket) = reoffer.ticket {
             self.complete(ticket, Ok(None));
         }
+        self.agree(at, no, side.other());
         self.touch(no, None);
     }
 
@@ -242,7 +257,7 @@ impl Engine {
             Unanswered::Unreachable => Status(503),
         };
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
-        if let Exchange::Offered(reoffer) = std::mem::replace(&mut up.exchange, Exchange::Settled) {
+        if let Exchange::Offered { reoffer, .. } = std::mem::replace(&mut up.exchange, Exchange::Settled) {
             self.reoffer_failed(at, id, &reoffer, status);
         }
         self.settled(at, id);

@@ -241,8 +241,8 @@ pub(crate) enum Exchange {
     Settled,
     /// Our 2xx waits for its ACK, which has the number of its INVITE.
     Unacknowledged { tx: ServerTx, number: u32, said: Said },
-    /// Our re-INVITE waits for its final response.
-    Offered(Reoffer),
+    /// Our re-INVITE, of this number, waits for its final response.
+    Offered { number: u32, reoffer: Reoffer },
 }
 
 /// What of the exchange our 2xx has settled.

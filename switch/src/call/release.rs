@@ -136,7 +136,7 @@ impl Engine {
                 let state = LeavingState::Unacknowledged { tx, number, dialog, reason };
                 self.table.leave(id, Leaving { tag, state });
             }
-            Exchange::Offered(reoffer) => {
+            Exchange::Offered { reoffer, .. } => {
                 if let Some(ticket) = reoffer.ticket {
                     self.complete(ticket, Err(gone()));
                 }
@@ -154,7 +154,7 @@ impl Engine {
         self.close_media(id, leg.place, record);
         if let LegState::Up(up) = leg.state {
             let offered = match up.exchange {
-                Exchange::Offered(reoffer) => reoffer.ticket,
+                Exchange::Offered { reoffer, .. } => reoffer.ticket,
                 Exchange::Unacknowledged { tx, .. } => {
                     self.endpoint.acknowledged(at.now.mono, tx);
                     None

@@ -8,9 +8,11 @@ use media::{Stream, StreamStart};
 use super::CallNo;
 use super::leg::{Leg, LegId};
 use super::offer::agreed;
+use super::party::PartyState;
 use super::table::Closing;
 use crate::engine::Engine;
 use crate::ports::Place;
+use crate::service::Service;
 
 impl Engine {
     pub(crate) fn open_media(&mut self, leg: LegId, place: Place) {
@@ -45,9 +47,13 @@ impl Engine {
         self.media(told);
     }
 
-    /// Lets the two parties of a call hear each other, as far as both have a leg whose sound is agreed, and once they sit on one thread.
+    /// Lets the two parties of a call hear each other, as far as both have a leg whose sound is agreed, and once they sit on one thread; or the caller
+    /// himself, where that is what he has called.
     pub(crate) fn join(&mut self, no: CallNo) {
         let Some(call) = self.table.call(no) else { return };
+        if let PartyState::Service(Service::Echo) = call.callee.state {
+            return self.echo(no);
+        }
         let (Some(a), Some(b)) = (call.caller.speaker(), call.callee.speaker()) else { return };
         if [a, b].iter().all(|id| self.table.leg(*id).is_some_and(Leg::is_agreed)) {
             let told = self.seats.join(a, b);

@@ -311,6 +311,9 @@ impl Engine {
         self.table.replace(to, side, back);
         self.touch(to, None);
         self.join(to);
+        // Meanwhile each may have taken what the other does not know.
+        self.agree(at, to, Side::Caller);
+        self.agree(at, to, Side::Callee);
     }
 
     /// What has come of a transfer: its asker is told, and where it was reached, his own call ends.
@@ -360,6 +363,8 @@ impl Engine {
             let PartyState::Service(Service::Transfer(to)) = call.party(side).state else { continue };
             let is_his = |transferor: &mut Transferor| transferor.call == no;
             let transferor = self.table.call_mut(to).and_then(|call| call.transferor.take_if(is_his));
+            // Whom nobody waits for any more may be joined with others.
+            self.touch(to, None);
             if let Some(Transferor { asked: Asked::Client(ticket), .. }) = transferor {
                 self.complete(ticket, Ok(None));
             }

@@ -61,7 +61,7 @@ impl Engine {
     fn may_not_offer(&self, id: LegId) -> Option<Status> {
         match self.table.leg(id) {
             Some(Leg { state: LegState::Up(up), .. }) => match up.exchange {
-                Exchange::Offered(_) | Exchange::Unacknowledged { said: Said::Offer, .. } => Some(Status(491)),
+                Exchange::Offered { .. } | Exchange::Unacknowledged { said: Said::Offer, .. } => Some(Status(491)),
                 Exchange::Settled | Exchange::Unacknowledged { said: Said::Answer, .. } => None,
             },
             Some(Leg { state: LegState::Incoming(incoming), .. }) => match incoming.terms {
