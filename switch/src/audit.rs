@@ -1,11 +1,15 @@
 //! What must hold in the engine between any two steps (`ARCHITECTURE.md`, invariants 2 and 4), seen from inside: tests ask after each step.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
 use cas::site::Site;
 use media::LegId;
 
-use crate::call::leg::{Leg, LegState, Session};
+use crate::call::leg::{Exchange, Leg, LegState, Said, Session};
 use crate::call::party::PartyState;
-use crate::call::{Side, Stage};
+use crate::call::transfer::Asked;
+use crate::call::{Call, Side, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{Engine, Life};
 use crate::service::Service;
@@ -17,7 +21,6 @@ impl Engine {
     /// leg without its media leg, or the other way round; two that talk and are not to hear each other; a change that was not told.
     pub fn audit(&self) -> Result<(), String> {
         self.audit_timers()?;
-        self.audit_waiting()?;
         self.audit_legs()?;
         self.audit_displays()?;
         self.audit_transfers()?;
@@ -36,6 +39,46 @@ impl Engine {
         legs.filter(|(a, b)| agreed(a) && agreed(b)).collect()
     }
 
+    /// The legs whose phones hear themselves.
+    pub fn echoes(&self) -> Vec<LegId> {
+        let talking = self.table.calls().filter(|(_, call)| matches!(call.stage, Stage::Talking));
+        let legs = talking.filter(|(_, call)| is_echo(call)).filter_map(|(_, call)| call.caller.leg());
+        legs.filter(|leg| self.table.leg(*leg).is_some_and(Leg::is_agreed)).collect()
+    }
+
+    /// The legs of which each may hear the other: those of a call, before its answer (early media) and after it; the one who waits for what comes of a
+    /// transfer, and the one he has sent on, until that one hears somebody else; and with itself the one that hears an echo.
+    pub fn partners(&self) -> Vec<(LegId, LegId)> {
+        let mut partners = Vec::new();
+        for (_, call) in self.table.calls() {
+            partners.extend(call.caller.speaker().zip(call.callee.speaker()));
+            if is_echo(call) {
+                partners.extend(call.caller.leg().map(|leg| (leg, leg)));
+            }
+            for side in [Side::Caller, Side::Callee] {
+                let PartyState::Service(Service::Transfer(to)) = call.party(side).state else { continue };
+                let gone = self.table.call(to).filter(|to| to.callee.speaker().is_none());
+                partners.extend(call.party(side.other()).leg().zip(gone.and_then(|to| to.caller.leg())));
+            }
+        }
+        partners
+    }
+
+    /// Our tag in the dialog of a leg.
+    pub fn tag_of(&self, leg: LegId) -> Option<&str> {
+        self.table.leg(leg).map(|leg| leg.tag.as_str())
+    }
+
+    /// Whether somebody is to be told what comes of a transfer that was asked for in the dialog with this tag of ours.
+    pub fn is_transferring(&self, tag: &str) -> bool {
+        let asked = |call: &Call| match call.transferor.as_ref().map(|transferor| &transferor.asked) {
+            Some(Asked::Phone { leg, .. }) => Some(*leg),
+            _ => None,
+        };
+        let leg = self.table.by_tag(tag);
+        leg.is_some() && self.table.calls().any(|(_, call)| asked(call) == leg)
+    }
+
     fn audit_media(&self) -> Result<(), String> {
         let known = |leg: &LegId| {
             self.table.leg(*leg).is_some() || self.table.is_closing(*leg) || self.guards.contains_key(leg)
@@ -46,8 +89,11 @@ impl Engine {
         if let Some((leg, _)) = self.table.legs().find(|(leg, _)| self.seats.thread(*leg).is_none()) {
             return Err(format!("{leg:?} has no media leg"));
         }
-        match self.bridges().into_iter().find(|(a, b)| !self.seats.are_joined(*a, *b)) {
-            Some((a, b)) => Err(format!("{a:?} and {b:?} talk and are not to hear each other")),
+        if let Some((a, b)) = self.bridges().into_iter().find(|(a, b)| !self.seats.are_joined(*a, *b)) {
+            return Err(format!("{a:?} and {b:?} talk and are not to hear each other"));
+        }
+        match self.echoes().into_iter().find(|leg| !self.seats.hears_itself(*leg)) {
+            Some(leg) => Err(format!("{leg:?} is with the echo and is not to hear itself")),
             None => Ok(()),
         }
     }
@@ -68,40 +114,91 @@ impl Engine {
         self.table.by_tag(tag).is_some_and(|leg| self.table.leaving(leg).is_some())
     }
 
-    /// The dialogs of telephones that talk to each other, by the tags the telephones gave them.
+    /// The dialogs of telephones that talk to each other, or to the echo and so to themselves, and are asked for nothing, by the tags the telephones gave
+    /// them.
     pub fn talking(&self) -> Vec<(String, String)> {
         let tag = |leg| match self.table.leg(leg).map(|leg| &leg.state) {
             Some(LegState::Up(up)) => Some(up.dialog.remote_tag().to_owned()),
             _ => None,
         };
-        self.bridges().into_iter().filter_map(|(a, b)| tag(a).zip(tag(b))).collect()
+        let echoes = self.echoes().into_iter().map(|leg| (leg, leg));
+        let pairs = self.bridges().into_iter().chain(echoes);
+        pairs
+            .filter(|(a, b)| self.has_agreed(*a) && self.has_agreed(*b))
+            .filter_map(|(a, b)| tag(a).zip(tag(b)))
+            .collect()
+    }
+
+    /// Whether no offer of ours waits, for its turn or its answer: until that is there, a phone may speak what its partner does not understand.
+    fn has_agreed(&self, leg: LegId) -> bool {
+        match self.table.leg(leg).map(|leg| &leg.state) {
+            Some(LegState::Up(up)) => {
+                let is_answered = match up.exchange {
+                    Exchange::Settled => true,
+                    Exchange::Unacknowledged { said, .. } => said == Said::Answer,
+                    Exchange::Offered { .. } => false,
+                };
+                is_answered && up.next.is_none()
+            }
+            _ => false,
+        }
     }
 
     fn audit_timers(&self) -> Result<(), String> {
-        let stray = self.endpoint.timers.armed().find(|timer| !match *timer {
-            Timer::Transaction(timer) => self.endpoint.transactions.waits_for(timer),
-            Timer::LateAnswer(tx) => self.late.contains_key(&tx),
-            Timer::Binding(device) => self.registrar.next_end(device).is_some(),
-            Timer::KeepAlive(device) => self.registrar.behind_nat(device).next().is_some(),
-            Timer::NoAnswer(no) => self.table.call(no).is_some_and(|call| !matches!(call.stage, Stage::Talking)),
-            Timer::Reoffer(leg) => match self.table.leg(leg).map(|leg| &leg.state) {
-                Some(LegState::Up(up)) => up.next.is_some(),
-                _ => false,
-            },
-            Timer::Session(leg) => self.is_limited(leg),
+        let wanted: BTreeSet<Timer> = self.wanted_timers().collect();
+        let armed: BTreeSet<Timer> = self.endpoint.timers.armed().collect();
+        if let Some(timer) = wanted.difference(&armed).next() {
+            return Err(format!("{timer:?} is not armed"));
+        }
+        match armed.difference(&wanted).find(|timer| !self.may_be_armed(**timer)) {
+            Some(timer) => Err(format!("nothing waits for the timer {timer:?}")),
+            None => Ok(()),
+        }
+    }
+
+    /// Timers that something waits for.
+    fn wanted_timers(&self) -> impl Iterator<Item = Timer> {
+        let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking));
+        let limited = self.table.legs().map(|(id, _)| id).filter(|id| self.is_limited(*id));
+        let met = self.table.legs().map(|(id, _)| id).filter(|id| self.offers_again(*id) == Some(true));
+        let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
+        let behind_nat = self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
+        ringing
+            .map(|(no, _)| Timer::NoAnswer(no))
+            .chain(self.endpoint.transactions.wanted().map(Timer::Transaction))
+            .chain(bound.map(Timer::Binding))
+            .chain(limited.map(Timer::Session))
+            .chain(met.map(Timer::Reoffer))
+            .chain(behind_nat.map(Timer::KeepAlive))
+            .chain(self.late.keys().map(|tx| Timer::LateAnswer(*tx)))
+            .chain(self.endpoint.waited_for().map(Timer::Large))
+            .chain(self.subscriptions.ids().into_iter().filter(|id| self.may_end(*id)).map(Timer::Subscription))
+            .chain(self.subscriptions.lost_ids().map(Timer::Subscription))
+            .chain(self.subscriptions.ids().into_iter().filter(|id| self.waits_to_tell(*id)).map(Timer::Notify))
+            .chain(self.subscriptions.publications().map(Timer::Publication))
+            .chain(self.history.has_answered().then_some(Timer::Answered))
+            .chain((!self.behind.is_empty()).then_some(Timer::Behind))
+            .chain((self.history.kept() > 0).then_some(Timer::Kept))
+            .chain(matches!(self.life, Life::Draining | Life::HangingUp).then_some(Timer::Stop))
+    }
+
+    /// Timers that may be armed, and need not be: one that has fired has asked for an end that has not come yet.
+    fn may_be_armed(&self, timer: Timer) -> bool {
+        match timer {
             Timer::Idle(stream) => self.endpoint.is_up(stream),
-            Timer::Large(stream) => self.endpoint.waits_for_stream(stream),
             Timer::Unfinished(stream) => self.endpoint.is_mid_message(stream),
             Timer::Guard(guard) => self.guards.contains_key(&guard),
-            Timer::Subscription(id) => self.may_end(id),
-            Timer::Notify(id) => self.waits_to_tell(id),
-            Timer::Publication(id) => self.subscriptions.publications().any(|known| known == id),
-            Timer::Answered => self.history.has_answered(),
-            Timer::Behind => !self.behind.is_empty(),
-            Timer::Kept => self.history.kept() > 0,
-            Timer::Stop => matches!(self.life, Life::Draining | Life::HangingUp),
-        });
-        stray.map_or(Ok(()), |timer| Err(format!("nothing waits for the timer {timer:?}")))
+            Timer::Reoffer(leg) => self.offers_again(leg).is_some(),
+            _ => false,
+        }
+    }
+
+    /// Whether an offer of ours waits in this leg; and whether for nothing but its time, since no exchange is under way.
+    fn offers_again(&self, leg: LegId) -> Option<bool> {
+        match self.table.leg(leg).map(|leg| &leg.state) {
+            Some(LegState::Up(up)) if up.next.is_some() => Some(matches!(up.exchange, Exchange::Settled)),
+            _ => None,
+        }
     }
 
     /// Whether the leg's session ends unless it is refreshed.
@@ -110,28 +207,6 @@ impl Engine {
             Some(LegState::Up(up)) => matches!(up.session, Session::Limited { .. }),
             _ => false,
         }
-    }
-
-    fn audit_waiting(&self) -> Result<(), String> {
-        let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking));
-        let limited = self.table.legs().map(|(id, _)| id).filter(|id| self.is_limited(*id));
-        let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
-        let behind_nat = self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
-        let mut wanted = ringing
-            .map(|(no, _)| Timer::NoAnswer(no))
-            .chain(bound.map(Timer::Binding))
-            .chain(limited.map(Timer::Session))
-            .chain(behind_nat.map(Timer::KeepAlive))
-            .chain(self.late.keys().map(|tx| Timer::LateAnswer(*tx)))
-            .chain(self.subscriptions.ids().into_iter().filter(|id| self.may_end(*id)).map(Timer::Subscription))
-            .chain(self.subscriptions.lost_ids().map(Timer::Subscription))
-            .chain(self.subscriptions.ids().into_iter().filter(|id| self.waits_to_tell(*id)).map(Timer::Notify))
-            .chain(self.subscriptions.publications().map(Timer::Publication))
-            .chain(self.history.has_answered().then_some(Timer::Answered))
-            .chain((!self.behind.is_empty()).then_some(Timer::Behind))
-            .chain((self.history.kept() > 0).then_some(Timer::Kept));
-        let armed: std::collections::BTreeSet<Timer> = self.endpoint.timers.armed().collect();
-        wanted.find(|timer| !armed.contains(timer)).map_or(Ok(()), |timer| Err(format!("{timer:?} is not armed")))
     }
 
     /// No phone that could have been told shows another than it has.
@@ -207,3 +282,27 @@ impl Engine {
         Ok(())
     }
 }
+
+/// Deliberate breakages, for tests of what looks at the timers: no step of the engine does this.
+impl Engine {
+    /// The timers that are armed, and when they are due.
+    pub fn timers(&self) -> BTreeMap<Timer, Instant> {
+        let timers = &self.endpoint.timers;
+        timers.armed().filter_map(|timer| Some((timer, timers.due(timer)?))).collect()
+    }
+
+    /// Arms a timer for another instant, whether or not it is armed; `None`: disarms it.
+    pub fn tamper(&mut self, timer: Timer, at: Option<Instant>) {
+        match at {
+            Some(at) => self.endpoint.timers.set(timer, at),
+            None => self.endpoint.timers.cancel(timer),
+        }
+    }
+}
+
+fn is_echo(call: &Call) -> bool {
+    matches!(call.callee.state, PartyState::Service(Service::Echo))
+}
+
+#[cfg(test)]
+mod tests;

@@ -263,4 +263,9 @@ impl Node {
     pub fn engine(&self) -> &Engine {
         &self.engine
     }
+
+    /// The same, to be broken by tests (see [`Engine::tamper`]).
+    pub fn engine_mut(&mut self) -> &mut Engine {
+        &mut self.engine
+    }
 }

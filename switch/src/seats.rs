@@ -248,6 +248,11 @@ impl Seats {
         self.legs.keys().copied()
     }
 
+    /// Whether a leg is to hear itself.
+    pub(crate) fn hears_itself(&self, leg: LegId) -> bool {
+        self.legs.get(&leg).is_some_and(|seat| seat.joined == Joined::Itself)
+    }
+
     /// Whether two legs are to hear each other, and nobody else.
     pub(crate) fn are_joined(&self, a: LegId, b: LegId) -> bool {
         let hears = |leg, peer| self.legs.get(&leg).is_some_and(|seat| seat.joined == Joined::Peer(peer));

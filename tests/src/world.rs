@@ -98,13 +98,15 @@ pub struct World {
     disk: Disk,
     wire: Wire,
     hearing: Hearing,
-    /// Users whose telephones have redirected, and to whom.
-    redirected: BTreeSet<(String, String)>,
     /// Telephones that were found to hear whom they should.
     listened: usize,
+    /// Transfers that were accepted.
+    transfers: usize,
     /// Until when something that happened excuses what a telephone misses.
     shaken: Instant,
     clock_was_set: bool,
+    /// When the switch was started last.
+    started: Instant,
     fault: Option<Fault>,
     /// Requests of a flood.
     flood: BTreeSet<RequestId>,
@@ -175,10 +177,11 @@ impl World {
             disk: Disk::Well,
             wire: Wire::default(),
             hearing: Hearing::default(),
-            redirected: BTreeSet::new(),
             listened: 0,
+            transfers: 0,
             shaken: now.mono,
             clock_was_set: false,
+            started: now.mono,
             fault: None,
             flood: BTreeSet::new(),
             calls_compared: 0,
@@ -400,7 +403,8 @@ impl World {
         if self.is_lost(&input) {
             return;
         }
-        self.node.handle(self.now, input);
+        self.step(input);
+        self.follow_partners();
         self.drain();
         if let Err(breach) = self.node.engine().audit() {
             self.fail(&breach);
@@ -443,10 +447,12 @@ impl World {
         }
         for line in &mut self.phones {
             line.stale |= line.phone.status() != Status::Idle;
+            line.phone.forget_transfers();
             line.unsure = true;
         }
         self.wire.forget();
         self.shake();
+        self.started = self.now.mono;
         self.flood.clear();
         self.unanswered.clear();
         self.replies.clear();
@@ -455,6 +461,7 @@ impl World {
         self.plane = Plane::new(&self.settings.ports, self.now.mono);
         let entropy = self.random.next_u64();
         self.node = site::node(self.now, &self.settings, &mut self.store, &self.key, entropy);
+        self.follow_partners();
         self.drain();
     }
 

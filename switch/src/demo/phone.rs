@@ -21,6 +21,7 @@ mod sdp;
 mod session;
 mod stream;
 mod transaction;
+mod transfer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
@@ -35,6 +36,7 @@ pub use self::ear::Ear;
 pub use self::manners::{Answers, Ask, Deaf, Digits, Hold, Manners, Reliable, SessionTimer};
 pub use self::sdp::{Codec, Direction};
 pub use self::stream::Talk;
+pub use self::transfer::DialogName;
 
 use self::call::{Agreement, Call};
 use self::fork::Ghost;
@@ -146,6 +148,8 @@ pub enum Event {
     Ended(End),
     /// A digit was heard.
     Digit(char),
+    /// What came of a transfer that this telephone has asked for.
+    Transferred(u16),
     /// What this telephone asked was answered.
     Answer(Ask, u16),
     /// A second answer of this telephone was never hung up.
@@ -436,8 +440,9 @@ impl Phone {
             Purpose::Reinvite => self.change_answered(now, &essentials.branch, response, true),
             Purpose::Update => self.change_answered(now, &essentials.branch, response, false),
             Purpose::Ask(ask) if status >= 200 => self.tell(Event::Answer(ask, status)),
+            Purpose::Refer if status >= 200 => self.refer_answered(&request, status),
             Purpose::Digit if status >= 200 => self.digit_answered(now, status),
-            Purpose::Ask(_) | Purpose::Digit | Purpose::Within | Purpose::Bye | Purpose::Cancel => {}
+            Purpose::Ask(_) | Purpose::Refer | Purpose::Digit | Purpose::Within | Purpose::Bye | Purpose::Cancel => {}
         }
     }
 
@@ -514,6 +519,7 @@ impl Phone {
             Purpose::Invite => self.invite_unanswered(branch),
             Purpose::Reinvite | Purpose::Update => self.change_fails(now, branch, End::Lost),
             Purpose::Ask(ask) => self.tell(Event::Answer(ask, 408)),
+            Purpose::Refer => self.refer_answered(&client.request, 408),
             Purpose::Digit => self.digit_answered(now, 408),
             Purpose::Bye | Purpose::Cancel | Purpose::Within => {}
         }

@@ -97,9 +97,9 @@ impl Endpoint {
         self.close(id);
     }
 
-    /// Whether something waits for a stream to be opened.
-    pub(crate) fn waits_for_stream(&self, id: StreamId) -> bool {
-        self.large.waiting.contains_key(&id)
+    /// Streams that something waits for.
+    pub(crate) fn waited_for(&self) -> impl Iterator<Item = StreamId> {
+        self.large.waiting.keys().copied()
     }
 
     fn remember_deaf(&mut self, now: Instant, peer: SocketAddr) {

@@ -71,6 +71,11 @@ impl<K: Ord + Copy + Hash> Timers<K> {
         self.slots.first_key_value()?.1.iter().map(|(at, _)| *at).min()
     }
 
+    /// When a timer is due, if it is armed.
+    pub fn due(&self, key: K) -> Option<Instant> {
+        self.by_key.get(&key).copied()
+    }
+
     /// All armed timers, by key.
     pub fn armed(&self) -> impl Iterator<Item = K> {
         let mut armed: Vec<K> = self.by_key.keys().copied().collect();

@@ -497,12 +497,23 @@ impl<O: Copy + Default> Transactions<O> {
         told.then_some(Indication::Response(owner, response))
     }
 
-    /// Whether the transaction that such a timer belongs to is there.
-    pub fn waits_for(&self, timer: Timer) -> bool {
-        match timer {
-            Timer::ClientRetransmit(tx) | Timer::ClientEnd(tx) => self.clients.contains_key(&tx),
-            Timer::ServerRetransmit(tx) | Timer::ServerEnd(tx) => self.servers.contains_key(&tx),
-        }
+    /// The timers that are armed as things stand: no other belongs to a transaction, and none of them may be missing.
+    pub fn wanted(&self) -> impl Iterator<Item = Timer> {
+        let clients = self.clients.iter().map(|(tx, client)| {
+            let repeats = match &client.machine {
+                ClientMachine::Invite(machine) => machine.repeats(client.flow),
+                ClientMachine::Other(machine) => machine.repeats(client.flow),
+            };
+            [repeats.then_some(Timer::ClientRetransmit(*tx)), Some(Timer::ClientEnd(*tx))]
+        });
+        let servers = self.servers.iter().map(|(tx, server)| {
+            let (repeats, ends) = match &server.machine {
+                ServerMachine::Invite(machine) => machine.repeats(server.flow),
+                ServerMachine::Other(machine) => (false, machine.ends()),
+            };
+            [repeats.then_some(Timer::ServerRetransmit(*tx)), ends.then_some(Timer::ServerEnd(*tx))]
+        });
+        clients.chain(servers).flatten().flatten()
     }
 
     /// A timer of this layer fired.

@@ -71,7 +71,7 @@ impl Subscriptions {
         self.all.get(&id)
     }
 
-    pub(super) fn get_mut(&mut self, id: SubId) -> Option<&mut Subscription> {
+    pub(crate) fn get_mut(&mut self, id: SubId) -> Option<&mut Subscription> {
         self.all.get_mut(&id)
     }
 

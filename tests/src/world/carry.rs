@@ -6,12 +6,17 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cas::cas::{Finding, Job, Work};
-use switch::demo::phone::{Config, End, Event, PhoneInput, PhoneOutput, Status, Transport};
+use switch::demo::phone::{Ask, Config, End, Event, PhoneInput, PhoneOutput, Status, Transport};
 use switch::node::{Channel, Flow, Input, Output, StreamId};
 
 use super::cast::Line;
 use super::network::below;
 use super::{Due, PhoneId, World, site, switch_address, trace};
+
+/// No message is under way for longer.
+const UNDER_WAY: Duration = Duration::from_secs(2);
+/// By then a telephone has given up the second answer of a call.
+const GIVEN_UP: Duration = Duration::from_secs(70);
 
 /// A TCP connection of a telephone: it delivers in order.
 #[derive(Debug)]
@@ -35,8 +40,11 @@ impl World {
                 }
                 self.schedule(Duration::from_millis(1), Due::Node(Box::new(Input::FlowClosed(stream))));
             }
-            Output::Close(stream) if self.visitors.remove(&stream).is_some() => self.wire.broke(stream),
-            Output::Close(stream) => self.cut(stream, false),
+            Output::Close(stream) if self.visitors.remove(&stream).is_some() => {
+                self.wire.broke(stream);
+                self.schedule(Duration::from_millis(1), Due::Node(Box::new(Input::FlowClosed(stream))));
+            }
+            Output::Close(stream) => self.cut(stream, true),
             Output::Resolve(peer) => {
                 let resolved = Input::Resolved(peer, Some(switch_address()));
                 self.schedule(Duration::from_millis(1), Due::Node(Box::new(resolved)));
@@ -127,7 +135,7 @@ impl World {
                     if to.ip() != switch_address().ip() {
                         self.fail(&format!("the switch told a telephone to send its sound to {to}"));
                     }
-                    self.spoke(id, &bytes);
+                    self.spoke(id, &bytes, to.port());
                     if self.trace.is_full() {
                         self.note(|| format!("rtp phone {} → {}, {} bytes", id.0, to.port(), bytes.len()));
                     }
@@ -147,9 +155,21 @@ impl World {
         if let Event::Malformed(why) = &event {
             self.fail(&format!("{name} cannot read what the switch sent: {why}"));
         }
+        if let Event::Incoming(_) = event {
+            // One that was under way while the switch was restarted is nobody's.
+            let tag = self.phones[id.0].phone.remote_tag();
+            let known = tag.is_some_and(|tag| self.node.engine().holds_dialog(tag));
+            let stale = !known && self.now.mono - self.started < UNDER_WAY;
+            self.phones[id.0].renew(self.now.mono, stale);
+        }
+        let line = &self.phones[id.0];
+        let of_stale = event == Event::LeftAlone && line.was_stale.is_some_and(|at| self.now.mono - at < GIVEN_UP);
         let lost = matches!(event, Event::Ended(End::Lost) | Event::LeftAlone);
-        if lost && !self.phones[id.0].stale && self.is_unshaken() {
+        if lost && !line.stale && !of_stale && self.is_unshaken() {
             self.fail(&format!("{name} was left alone in calm weather: {event:?}"));
+        }
+        if event == Event::Answer(Ask::Refer, 202) {
+            self.transfers += 1;
         }
         self.phones[id.0].take_event(event);
     }
@@ -157,9 +177,6 @@ impl World {
     fn send_from_phone(&mut self, id: PhoneId, bytes: &Bytes) {
         let name = self.phones[id.0].name();
         self.note(|| format!("{name} → switch  {}", trace::sip(bytes)));
-        if bytes.starts_with(b"SIP/2.0 3") {
-            self.redirects(id);
-        }
         let peer = self.phones[id.0].phone.config().sip;
         match self.phones[id.0].phone.config().transport {
             Transport::Udp => {
@@ -205,7 +222,7 @@ impl World {
         stream
     }
 
-    /// Ends a TCP connection; the switch is told where it was not the one who closed it.
+    /// Ends a TCP connection; the switch is told, also where it was the one who closed it, unless it is no more.
     pub(super) fn cut(&mut self, stream: StreamId, tell: bool) {
         let Some(state) = self.streams.remove(&stream) else { return };
         self.wire.broke(stream);
@@ -213,6 +230,8 @@ impl World {
         // A call that rings has lost its way to be cancelled.
         let line = &mut self.phones[state.phone.0];
         line.stale |= line.phone.status() == Status::Ringing;
+        // And what is under way to tell of a transfer is lost.
+        line.phone.forget_transfers();
         self.schedule_at(state.to_phone.max(self.now.mono), Due::Cut(state.phone, stream));
         if tell {
             let at = state.to_switch.max(self.now.mono);

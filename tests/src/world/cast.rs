@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use cas::time::Wall;
 use switch::demo::phone::{Behaviour, Codec, Config, Ear, End, Event, Hold, Manners, Phone, Status, Talk, Transport};
 use switch::node::StreamId;
 
@@ -68,13 +69,19 @@ pub(super) struct Line {
     pub(super) confirmed: Option<bool>,
     /// Its last call began before a restart: the switch knows nothing of it, and its ports may be another's.
     pub(super) stale: bool,
+    /// Until when it was so last.
+    pub(super) was_stale: Option<Instant>,
     /// The switch was restarted: what confirms a registration may have been under way, and its write lost.
     pub(super) unsure: bool,
+    /// When its binding ends, as the switch has found it in the store when it was started: the clock may have been set since it was told.
+    pub(super) found: Option<Wall>,
     /// Its call, and the one before.
     pub(super) call: Option<Talked>,
     pub(super) call_before: Option<Talked>,
     /// Since when it is in a call that the switch knows nothing of.
     pub(super) orphaned: Option<Instant>,
+    /// Since when it waits for the outcome of a transfer that is settled.
+    pub(super) untold: Option<Instant>,
     index: usize,
     events: Vec<Event>,
 }
@@ -84,12 +91,21 @@ impl Line {
         format!("{}#{}", self.phone.config().user, self.index)
     }
 
+    /// Another call begins.
+    pub(super) fn renew(&mut self, now: Instant, stale: bool) {
+        if std::mem::replace(&mut self.stale, stale) {
+            self.was_stale = Some(now);
+        }
+    }
+
     pub(super) fn take_event(&mut self, event: Event) {
         match event {
-            Event::Registered => self.confirmed = (!std::mem::take(&mut self.unsure)).then_some(true),
+            Event::Registered => {
+                self.confirmed = (!std::mem::take(&mut self.unsure)).then_some(true);
+                self.found = None;
+            }
             Event::Unregistered => self.confirmed = Some(false),
             Event::RegistrationFailed(_) => self.confirmed = None,
-            Event::Incoming(_) => self.stale = false,
             _ => {}
         }
         if self.events.len() < KEPT {
@@ -127,10 +143,13 @@ impl World {
             stream: None,
             confirmed: None,
             stale: false,
+            was_stale: None,
             unsure: false,
+            found: None,
             call: None,
             call_before: None,
             orphaned: None,
+            untold: None,
             index,
             events: Vec::new(),
         });
@@ -213,7 +232,9 @@ impl World {
     /// Dials.
     pub fn call(&mut self, id: PhoneId, number: &str) -> bool {
         let called = self.press(id, |phone, now| phone.call(now, number));
-        self.phones[id.0].stale &= !called;
+        if called {
+            self.phones[id.0].renew(self.now.mono, false);
+        }
         called
     }
 

@@ -27,10 +27,11 @@ impl World {
         for index in 0..self.clients.len() {
             self.check_view(ClientId(index));
         }
-        for (a, b) in self.node.engine().bridges() {
+        let echoes = self.node.engine().echoes().into_iter().map(|leg| (leg, leg));
+        for (a, b) in self.node.engine().bridges().into_iter().chain(echoes) {
             let moving = [a, b].iter().any(|leg| self.node.engine().is_moving(*leg));
             if !moving && !self.plane.joins(a, b) {
-                self.fail(&format!("{a:?} and {b:?} talk and were never joined"));
+                self.fail(&format!("{a:?} and {b:?} talk and are not joined"));
             }
         }
         for line in self.phones.iter().filter(|line| !line.stale) {
@@ -43,6 +44,24 @@ impl World {
             }
         }
         self.check_phones_are_known();
+        self.check_transferors_are_told();
+    }
+
+    /// Who asks for a transfer and wants to hear what comes of it is told, where it is still in its call by then.
+    fn check_transferors_are_told(&mut self) {
+        let now = self.now.mono;
+        for index in 0..self.phones.len() {
+            let (line, engine) = (&self.phones[index], self.node.engine());
+            let settled = |tag| engine.holds_dialog(tag) && !engine.is_ending(tag) && !engine.is_transferring(tag);
+            let waits = line.phone.awaits_transfer() && !line.stale && line.phone.is_on();
+            let untold = waits && line.phone.remote_tag().is_some_and(settled);
+            let since = untold.then(|| line.untold.unwrap_or(now));
+            let most = if self.is_unshaken() { TOLD } else { ORPHANED };
+            if since.is_some_and(|since| now - since > most) {
+                self.fail(&format!("{} was never told what came of its transfer", line.name()));
+            }
+            self.phones[index].untold = since;
+        }
     }
 
     /// A telephone in a call that the switch knows nothing of is told so, however bad the weather.
@@ -101,7 +120,7 @@ impl World {
         for line in &self.phones {
             let stored = self.stored_end(line);
             let breach = match line.confirmed {
-                Some(true) => stored.is_none(),
+                Some(true) => stored.is_none() && line.found.is_none_or(|end| end > self.now.wall),
                 // What had ended, and a failing disk kept, lives again when the clock is set back.
                 Some(false) => !self.clock_was_set && stored.is_some_and(|end| end > self.now.wall),
                 None => false,
@@ -116,12 +135,15 @@ impl World {
         }
     }
 
-    /// The switch starts anew: it will know nothing of bindings that have ended in the store.
+    /// The switch starts anew: it will know nothing of bindings that have ended in the store, and goes by what it finds of the others.
     pub(super) fn forget_ended_bindings(&mut self) {
         for index in 0..self.phones.len() {
-            if self.stored_end(&self.phones[index]).is_some_and(|end| end <= self.now.wall) {
-                self.phones[index].confirmed = None;
+            let end = self.stored_end(&self.phones[index]);
+            let line = &mut self.phones[index];
+            if end.map_or(line.confirmed == Some(true), |end| end <= self.now.wall) {
+                line.confirmed = None;
             }
+            line.found = end;
         }
     }
 

@@ -1,10 +1,12 @@
-//! Who hears whom: every telephone speaks a tone of its own, and each hears its partner or nothing.
+//! Who hears whom: every telephone speaks a tone of its own, and each hears its partner or nothing. Who that is, is asked of the engine's calls after each
+//! step (`Engine::partners`, in `switch/src/audit.rs`), so that it holds through redirections and transfers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use media::LegId;
 use switch::demo::phone::{Phone, Status};
 
 use super::{PhoneId, Weather, World};
@@ -15,24 +17,36 @@ const HEADER: usize = 12;
 const SOUND: usize = 100;
 /// How long a packet may be under way, or a telephone in learning what the switch knows.
 const LATE: Duration = Duration::from_secs(2);
-/// Who calls this number hears himself.
-const ECHO: &str = "*43";
-
-/// Whose a packet's sound is: there are few different ones of each tone.
+/// What the world knows of who hears whom.
 #[derive(Debug, Default)]
-pub(super) struct Hearing(BTreeMap<Bytes, PhoneId>);
+pub(super) struct Hearing {
+    /// Whose a packet's sound is: there are few different ones of each tone.
+    sounds: BTreeMap<Bytes, PhoneId>,
+    /// The legs that the engine says may hear each other, and its tags in their dialogs.
+    partners: BTreeMap<(LegId, LegId), [String; 2]>,
+    /// By these tags, either way round: since when they may, and until when they might.
+    pairs: BTreeMap<[String; 2], Pair>,
+    /// When a telephone that knows nothing of a restart last spoke to a port.
+    strays: BTreeMap<u16, Instant>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Pair {
+    since: Instant,
+    over: Option<Instant>,
+}
 
 /// A call of a telephone, as it sees it.
 #[derive(Clone, Debug)]
 pub(super) struct Talked {
     call_id: String,
     far: String,
+    /// The switch's tag in its dialog, once that has one.
+    tag: Option<String>,
     /// Where it speaks to, and since when.
     to: Option<(SocketAddr, Instant)>,
-    /// Since when it is up, and who was heard since a while after.
-    up: Option<Instant>,
-    heard: Option<PhoneId>,
-    last: Option<Instant>,
+    /// Who was heard last.
+    last: Option<(PhoneId, Instant)>,
     /// Since when it is on hold by its own telephone.
     held: Option<Instant>,
     over: Option<Instant>,
@@ -52,34 +66,62 @@ impl World {
             line.call = phone.call_id().zip(phone.far()).map(|(call_id, far)| Talked {
                 call_id: call_id.to_owned(),
                 far: far.to_owned(),
+                tag: None,
                 to: None,
-                up: None,
-                heard: None,
                 last: None,
                 held: None,
                 over: None,
             });
         }
         let Some(call) = &mut line.call else { return };
+        if call.tag.as_deref() != phone.remote_tag() {
+            call.tag = phone.remote_tag().map(str::to_owned);
+        }
         if let Some(to) = phone.listens_to().filter(|to| call.to.is_none_or(|(before, _)| before != *to)) {
             call.to = Some((to, now));
         }
         let since = |before: Option<Instant>, is: bool| is.then(|| before.unwrap_or(now));
-        call.up = since(call.up, matches!(phone.status(), Status::Talking { .. }));
         call.held = since(call.held, phone.status() == Status::Talking { held: true } && phone.is_settled());
     }
 
-    /// A telephone speaks.
-    pub(super) fn spoke(&mut self, id: PhoneId, packet: &Bytes) {
+    /// A telephone speaks, to this port.
+    pub(super) fn spoke(&mut self, id: PhoneId, packet: &Bytes, port: u16) {
+        if self.phones[id.0].stale {
+            self.hearing.strays.insert(port, self.now.mono);
+        }
         let Some(sound) = sound(packet) else { return };
-        if *self.hearing.0.entry(sound).or_insert(id) != id {
+        if *self.hearing.sounds.entry(sound).or_insert(id) != id {
             self.fail("two telephones of the world speak alike");
+        }
+    }
+
+    /// After a step of the switch: who may hear whom may be another.
+    pub(super) fn follow_partners(&mut self) {
+        let (now, engine, hearing) = (self.now.mono, self.node.engine(), &mut self.hearing);
+        let partners = engine.partners();
+        if partners.len() == hearing.partners.len() && partners.iter().all(|pair| hearing.partners.contains_key(pair)) {
+            return;
+        }
+        let gone = |pair: &(LegId, LegId), _: &mut [String; 2]| !partners.contains(pair);
+        for (_, [a, b]) in hearing.partners.extract_if(.., gone) {
+            for pair in [[a.clone(), b.clone()], [b, a]] {
+                hearing.pairs.entry(pair).and_modify(|pair| pair.over = Some(now));
+            }
+        }
+        hearing.pairs.retain(|_, pair| pair.over.is_none_or(|over| now - over < LATE));
+        for pair in partners.into_iter().filter(|pair| !hearing.partners.contains_key(pair)).collect::<Vec<_>>() {
+            let (Some(a), Some(b)) = (engine.tag_of(pair.0), engine.tag_of(pair.1)) else { continue };
+            let (a, b) = (a.to_owned(), b.to_owned());
+            hearing.partners.insert(pair, [a.clone(), b.clone()]);
+            for tags in [[a.clone(), b.clone()], [b, a]] {
+                hearing.pairs.insert(tags, Pair { since: now, over: None });
+            }
         }
     }
 
     /// A packet reaches a telephone that listens to where it comes from.
     pub(super) fn heard(&mut self, ear: PhoneId, packet: &Bytes) {
-        let Some(mouth) = sound(packet).and_then(|sound| self.hearing.0.get(&sound).copied()) else { return };
+        let Some(mouth) = sound(packet).and_then(|sound| self.hearing.sounds.get(&sound).copied()) else { return };
         let now = self.now.mono;
         let (to, from) = (&self.phones[ear.0], &self.phones[mouth.0]);
         if to.stale || from.stale {
@@ -87,11 +129,7 @@ impl World {
         }
         let Some(call) = &to.call else { return };
         let recent = from.call_before.as_ref().filter(|before| before.over.is_some_and(|over| now - over < LATE));
-        let speaks_to = |user: &str| from.call.iter().chain(recent).any(|call| self.reaches(&call.far, user));
-        let right = match ear == mouth {
-            true => call.far == ECHO,
-            false => self.reaches(&call.far, &from.phone.config().user) && speaks_to(&to.phone.config().user),
-        };
+        let right = from.call.iter().chain(recent).any(|spoken| self.may_hear(call, spoken));
         let (hearer, speaker) = (to.name(), from.name());
         // A port that went to another call while its telephone still spoke: until the right one is heard, any other may be (`media/src/latch.rs`).
         let late = |call: &Talked| {
@@ -101,40 +139,21 @@ impl World {
             return;
         }
         if !right {
-            self.fail(&format!("{hearer}, in a call with {}, hears {speaker}", call.far));
+            self.fail(&format!("{hearer}, whose call was with {}, hears {speaker}", call.far));
         }
         if call.held.is_some_and(|since| now - since > LATE) {
             self.fail(&format!("{hearer} has put the call on hold and hears {speaker}"));
         }
-        if call.up.is_some_and(|since| now - since > LATE) {
-            if call.heard.is_some_and(|before| before != mouth) {
-                self.fail(&format!("{hearer} hears {speaker} in a call in which it has heard another"));
-            }
-            if let Some(call) = &mut self.phones[ear.0].call {
-                call.heard = Some(mouth);
-            }
-        }
         if let Some(call) = &mut self.phones[ear.0].call {
-            call.last = Some(now);
+            call.last = Some((mouth, now));
         }
     }
 
-    /// Whether who calls this number may be speaking to that user: itself, or to whom a telephone of it has redirected.
-    fn reaches(&self, number: &str, user: &str) -> bool {
-        let (mut reached, mut next) = (BTreeSet::new(), vec![number]);
-        while let Some(number) = next.pop() {
-            if reached.insert(number) {
-                next.extend(self.redirected.iter().filter(|(from, _)| from == number).map(|(_, to)| to.as_str()));
-            }
-        }
-        reached.contains(user)
-    }
-
-    /// A telephone answers 3xx.
-    pub(super) fn redirects(&mut self, id: PhoneId) {
-        let config = self.phones[id.0].phone.config();
-        let named: Vec<_> = config.manners.elsewhere.iter().map(|to| (config.user.clone(), to.clone())).collect();
-        self.redirected.extend(named);
+    /// Whether what is said in one call may be heard in the other: the engine has the two for partners, or had, a moment ago.
+    fn may_hear(&self, heard: &Talked, spoken: &Talked) -> bool {
+        let (Some(heard), Some(spoken)) = (&heard.tag, &spoken.tag) else { return false };
+        let pair = self.hearing.pairs.get(&[heard.clone(), spoken.clone()]);
+        pair.is_some_and(|pair| pair.over.is_none_or(|over| self.now.mono - over < LATE))
     }
 
     /// In calm weather everybody says something: whoever is in a call with somebody, neither on hold, hears it.
@@ -142,35 +161,65 @@ impl World {
         if self.weather != Weather::CALM {
             return;
         }
-        let before = self.those_who_should_hear();
+        let (began, before) = (self.now.mono, self.those_who_should_hear());
         self.run_for(LATE);
         for index in 0..self.phones.len() {
             self.press(PhoneId(index), Phone::speak_up);
         }
         let spoken = self.now.mono;
         self.run_for(Duration::from_millis(400));
-        let after = self.those_who_should_hear();
-        for (id, call) in before.into_iter().filter(|talking| after.contains(talking)) {
-            let line = &self.phones[id.0];
-            if line.call.as_ref().is_none_or(|call| call.last.is_none_or(|last| last < spoken)) {
-                self.fail(&format!("{} hears nobody in its call {call}", line.name()));
+        let stray = |phone: PhoneId| {
+            let port = self.phones[phone.0].call.as_ref().and_then(|call| call.to).map(|(to, _)| to.port());
+            let (since, last) =
+                (port.and_then(|port| self.plane.opened(port)), port.and_then(|port| self.hearing.strays.get(&port)));
+            last.is_some_and(|last| since.is_none_or(|since| *last >= since))
+        };
+        let mut due = self.those_who_should_hear();
+        // Who was silent while a stray one spoke to his port has lost it (`media/src/latch.rs`).
+        due.retain(|should| {
+            before.contains(should) && self.were_together(should, began) && !stray(should.mouth) && !stray(should.ear)
+        });
+        for should in due {
+            let (line, mouth) = (&self.phones[should.ear.0], &self.phones[should.mouth.0]);
+            let hears = |call: &Talked| call.last.is_some_and(|(whom, at)| whom == should.mouth && at >= spoken);
+            if !line.call.as_ref().is_some_and(hears) {
+                self.fail(&format!("{} does not hear {} in its call {}", line.name(), mouth.name(), should.call_id));
             }
             self.listened += 1;
         }
     }
 
-    /// Telephones in a call with another that knows of it too, and their calls.
-    fn those_who_should_hear(&self) -> Vec<(PhoneId, String)> {
+    /// Whether the two have had each other all the time since then: a transfer may have parted them for a moment.
+    fn were_together(&self, should: &Should, since: Instant) -> bool {
+        let tag = |phone: PhoneId| self.phones[phone.0].call.as_ref().and_then(|call| call.tag.clone());
+        let pair =
+            tag(should.ear).zip(tag(should.mouth)).and_then(|(ear, mouth)| self.hearing.pairs.get(&[ear, mouth]));
+        pair.is_some_and(|pair| pair.since <= since && pair.over.is_none())
+    }
+
+    /// Telephones in a call with another that knows of it too, or with themselves.
+    fn those_who_should_hear(&self) -> BTreeSet<Should> {
         let free = |at: usize| {
             let line = &self.phones[at];
             let talks = line.phone.status() == Status::Talking { held: false };
             talks && line.phone.is_settled() && !line.phone.is_held() && !line.stale && line.phone.is_on()
         };
         let whose = |tag: &str| (0..self.phones.len()).find(|at| self.phones[*at].phone.tag() == Some(tag));
-        let named = |at: usize| self.phones[at].call.as_ref().map(|call| (PhoneId(at), call.call_id.clone()));
+        let should = |(ear, mouth): (usize, usize)| {
+            let call = self.phones[ear].call.as_ref()?;
+            Some(Should { ear: PhoneId(ear), mouth: PhoneId(mouth), call_id: call.call_id.clone() })
+        };
         let pairs = self.node.engine().talking().into_iter().filter_map(|(a, b)| whose(&a).zip(whose(&b)));
-        pairs.filter(|(a, b)| free(*a) && free(*b)).flat_map(|(a, b)| [a, b]).filter_map(named).collect()
+        pairs.filter(|(a, b)| free(*a) && free(*b)).flat_map(|(a, b)| [(a, b), (b, a)]).filter_map(should).collect()
     }
+}
+
+/// Who is to hear whom, and in which call of the one who hears.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Should {
+    ear: PhoneId,
+    mouth: PhoneId,
+    call_id: String,
 }
 
 fn sound(packet: &Bytes) -> Option<Bytes> {

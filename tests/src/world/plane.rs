@@ -28,7 +28,7 @@ pub(super) struct Plane {
     moves: usize,
     /// When a leg was last opened at each port.
     opened: BTreeMap<Port, Instant>,
-    /// Legs that were joined, in the order they were named.
+    /// Legs that are joined, in the order they were named last; with itself one that hears an echo.
     joined: BTreeSet<(LegId, LegId)>,
     last_turn: Instant,
     busy_until: Instant,
@@ -102,9 +102,14 @@ impl Plane {
         self.legs.iter().find(other).map(|(leg, _)| *leg)
     }
 
-    /// Whether these two legs were joined.
+    /// Whether these two legs were joined, and neither with another since.
     pub(super) fn joins(&self, a: LegId, b: LegId) -> bool {
         self.joined.contains(&(a, b)) || self.joined.contains(&(b, a))
+    }
+
+    /// Whether one of these two is joined with somebody else.
+    pub(super) fn hears_another(&self, a: LegId, b: LegId) -> bool {
+        !self.joins(a, b) && self.joined.iter().any(|(x, y)| [a, b].iter().any(|leg| leg == x || leg == y))
     }
 
     /// How many legs have gone from one worker to another.
@@ -125,8 +130,10 @@ impl Plane {
                     return Err(format!("leg {} was opened twice", leg.0));
                 }
             }
-            Command::Update { leg, .. } | Command::Echo(leg) | Command::Count(leg) | Command::Close(leg) => {
-                self.must_be_at(to, *leg)?
+            Command::Update { leg, .. } | Command::Count(leg) | Command::Close(leg) => self.must_be_at(to, *leg)?,
+            Command::Echo(leg) => {
+                self.must_be_at(to, *leg)?;
+                self.join(*leg, *leg);
             }
             Command::Detach(leg) => {
                 self.must_be_at(to, *leg)?;
@@ -148,12 +155,17 @@ impl Plane {
             Command::Bridge { a, b } => {
                 self.must_be_at(to, *a)?;
                 self.must_be_at(to, *b)?;
-                self.joined.insert((*a, *b));
+                self.join(*a, *b);
             }
         }
         let worker = self.workers.get_mut(&to).ok_or_else(|| format!("a command for {to:?}, which is not there"))?;
         worker.command(now, command);
         Ok(())
+    }
+
+    fn join(&mut self, a: LegId, b: LegId) {
+        self.joined.retain(|(x, y)| ![a, b].iter().any(|leg| leg == x || leg == y));
+        self.joined.insert((a, b));
     }
 
     fn must_be_at(&self, worker: WorkerId, leg: LegId) -> Result<(), String> {

@@ -1,12 +1,16 @@
-//! Deliberate breakages: what goes between the node and the world is tampered with, as if the switch had the fault. Each must be noticed by what
-//! the world checks; `tests/tests/sabotage.rs` holds that. What never leaves the engine, its timers and
-//! tables, cannot be broken from here: `switch/src/audit.rs` looks at that after each step.
+//! Deliberate breakages: what goes between the node and the world is tampered with, and so are the engine's timers after each step, as if the switch had the
+//! fault. Each must be noticed by what the world checks; `tests/tests/sabotage.rs` holds that. The engine's other tables cannot be broken from here:
+//! `switch/src/audit.rs` looks at them after each step, and its tests break each of them.
+
+use std::time::Duration;
 
 use cas::cas::Reply;
 use cas::store::{self, Change, Request};
 use media::Command;
 use serde_json::Value;
+use switch::engine::Timer;
 use switch::node::{Input, Output, StoreUser};
+use switch::sip::transaction;
 
 use super::{Due, World};
 
@@ -47,6 +51,8 @@ pub enum Fault {
     WrongLegJoined,
     /// Two that talk are not joined.
     NotJoined,
+    /// Who hears somebody goes on hearing him, whoever he has now.
+    StaysJoined,
     /// What a telephone says of its sound does not reach the media plane.
     ChangeLost,
     /// Sound is not sent on.
@@ -67,13 +73,31 @@ pub enum Fault {
     PermissionHidden,
     /// An action is offered that is refused.
     PermissionInvented,
+    /// A telephone is not told what came of its transfer.
+    NotifyNotSent,
     /// Timers do not fire.
     TimersStand,
+    /// What a timer was for is over, and the timer is not cancelled.
+    TimerNotCancelled,
+    /// Something waits for a time that does not come.
+    TimerNotArmed,
+    /// A transaction is over, or in another state, and its timers are as they were.
+    TransactionTimerLeft,
+    /// A transaction does not end with time.
+    TransactionNeverEnds,
+    /// What is to be sent again until it is answered is sent once.
+    RepetitionForgotten,
+    /// It is sent again, and that does not leave the switch.
+    RepetitionSwallowed,
+    /// It is sent again too soon.
+    RepetitionEarly,
+    /// It is sent again too late.
+    RepetitionLate,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 28] = [
+    pub const ALL: [Fault; 38] = [
         Fault::AckNotSent,
         Fault::ByeNotSent,
         Fault::CancelNotSent,
@@ -91,6 +115,7 @@ impl Fault {
         Fault::PortGivenTwice,
         Fault::WrongLegJoined,
         Fault::NotJoined,
+        Fault::StaysJoined,
         Fault::ChangeLost,
         Fault::SoundLost,
         Fault::SourceChanged,
@@ -101,8 +126,38 @@ impl Fault {
         Fault::HelpLost,
         Fault::PermissionHidden,
         Fault::PermissionInvented,
+        Fault::NotifyNotSent,
         Fault::TimersStand,
+        Fault::TimerNotCancelled,
+        Fault::TimerNotArmed,
+        Fault::TransactionTimerLeft,
+        Fault::TransactionNeverEnds,
+        Fault::RepetitionForgotten,
+        Fault::RepetitionSwallowed,
+        Fault::RepetitionEarly,
+        Fault::RepetitionLate,
     ];
+
+    /// When a timer is to fire that the step has armed for another time, or for the first; `Some(None)`: never; `None`: this fault leaves it alone.
+    fn armed(self, timer: Timer, after: Duration) -> Option<Option<Duration>> {
+        use transaction::Timer::{ClientEnd, ClientRetransmit, ServerEnd, ServerRetransmit};
+        let Timer::Transaction(timer) = timer else { return (self == Fault::TimerNotArmed).then_some(None) };
+        match (self, timer) {
+            (Fault::TransactionNeverEnds, ClientEnd(_) | ServerEnd(_))
+            | (Fault::RepetitionForgotten, ClientRetransmit(_) | ServerRetransmit(_)) => Some(None),
+            (Fault::RepetitionEarly, ClientRetransmit(_)) => Some(Some(after / 2)),
+            (Fault::RepetitionLate, ClientRetransmit(_)) => Some(Some(after * 2)),
+            _ => None,
+        }
+    }
+
+    /// Whether a timer that the step has cancelled stays armed.
+    fn keeps(self, timer: Timer) -> bool {
+        match timer {
+            Timer::Transaction(_) => self == Fault::TransactionTimerLeft,
+            _ => self == Fault::TimerNotCancelled,
+        }
+    }
 }
 
 impl World {
@@ -125,6 +180,8 @@ impl World {
                     Fault::ByeNotSent if is("BYE ") => return Vec::new(),
                     Fault::CancelNotSent if is("CANCEL ") => return Vec::new(),
                     Fault::PrackNotSent if is("PRACK ") => return Vec::new(),
+                    Fault::NotifyNotSent if is("NOTIFY ") => return Vec::new(),
+                    Fault::RepetitionSwallowed if self.wire.has_seen(&bytes) => return Vec::new(),
                     Fault::AnswerNotSent if is_final && of("OPTIONS") => return Vec::new(),
                     Fault::AnswerSentTwice if is_final && !of("INVITE") => {
                         return vec![Output::Send(flow, bytes.clone()), Output::Send(flow, bytes)];
@@ -145,6 +202,11 @@ impl World {
                 self.schedule_at(self.now.mono, Due::Node(Box::new(Input::Stored(who, id, Ok(store::Reply::Written)))));
                 Vec::new()
             }
+            Output::Media(_, Command::Bridge { a, b })
+                if fault == Fault::StaysJoined && self.plane.hears_another(a, b) =>
+            {
+                Vec::new()
+            }
             Output::Media(worker, command) => match (fault, command) {
                 (Fault::LegNotClosed, Command::Close(_))
                 | (Fault::NotJoined, Command::Bridge { .. })
@@ -163,6 +225,26 @@ impl World {
             Output::Reply(id, reply) => vec![Output::Reply(id, spoil_reply(fault, reply))],
             Output::Help(_) if fault == Fault::HelpLost => Vec::new(),
             output => vec![output],
+        }
+    }
+
+    /// A step of the switch, and what a fault makes of the timers it has set and cancelled.
+    pub(super) fn step(&mut self, input: Input) {
+        let Some(fault) = self.fault else { return self.node.handle(self.now, input) };
+        let before = self.node.engine().timers();
+        self.node.handle(self.now, input);
+        let (now, after) = (self.now.mono, self.node.engine().timers());
+        for (timer, at) in &after {
+            if before.get(timer) != Some(at)
+                && let Some(spoilt) = fault.armed(*timer, at.saturating_duration_since(now))
+            {
+                self.node.engine_mut().tamper(*timer, spoilt.map(|after| now + after));
+            }
+        }
+        for (timer, at) in before.into_iter().filter(|(timer, at)| *at > now && !after.contains_key(timer)) {
+            if fault.keeps(timer) {
+                self.node.engine_mut().tamper(timer, Some(at));
+            }
         }
     }
 
@@ -204,7 +286,7 @@ fn spoil_reply(fault: Fault, mut reply: Reply) -> Reply {
         Fault::EventLost => forget(&text, "call-evt"),
         Fault::EndLost => forget(&text, "call-ended-evt"),
         Fault::PermissionHidden => text.replace("[\"drop\"]", "[]").replace("[\"drop\",", "["),
-        Fault::PermissionInvented => text.replace("[\"drop\"]", "[\"drop\",\"unhold\"]"),
+        Fault::PermissionInvented => text.replace("[\"drop\"", "[\"drop\",\"unhold\""),
         _ => return reply,
     };
     reply.body = spoilt.into();

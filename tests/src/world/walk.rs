@@ -4,7 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use cas::control::CallControl;
+use serde_json::{Map, Value, json};
 use switch::demo::phone::{
     Answers, Ask, Behaviour, Codec, Deaf, Digits, Hold, Manners, Phone, Reliable, SessionTimer, Status, Talk, Transport,
 };
@@ -19,7 +20,13 @@ const NUMBERS: [&str; 7] = ["501", "502", "503", "504", "502", "999", "*43"];
 /// Two for each user.
 const MOST_PHONES: usize = 8;
 /// The telephony actions of a call.
-const ACTIONS: [&str; 4] = ["drop", "hold", "unhold", "send-digits"];
+const ACTIONS: [&str; 8] =
+    ["drop", "hold", "unhold", "send-digits", "blind-transfer", "redirect", "consult", "complete-transfer"];
+/// Errors of the protocol that an offered action may meet because of its destination (`cas/REFERENCE.md`).
+const BAD_VALUE: u64 = 5;
+const OVERLOADED: u64 = 20;
+const NO_ROUTE: u64 = 21;
+const NOT_REGISTERED: u64 = 22;
 
 /// What a walk has seen, so that one that sees nothing is found out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -28,6 +35,8 @@ pub struct Walked {
     pub compared: usize,
     /// Telephones that were found to hear their partner.
     pub listened: usize,
+    /// Transfers that were accepted, of telephones and of clients.
+    pub transfers: usize,
 }
 
 impl Walked {
@@ -35,6 +44,7 @@ impl Walked {
     pub fn add(&mut self, other: Walked) {
         self.compared += other.compared;
         self.listened += other.listened;
+        self.transfers += other.transfers;
     }
 }
 
@@ -42,8 +52,8 @@ impl fmt::Display for Walked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} calls were as their clients knew them, {} telephones heard their partner",
-            self.compared, self.listened
+            "{} calls were as their clients knew them, {} telephones heard their partner, {} transfers were accepted",
+            self.compared, self.listened, self.transfers
         )
     }
 }
@@ -133,7 +143,7 @@ impl World {
             self.check();
         }
         self.quiesce();
-        Walked { compared: self.calls_compared, listened: self.listened }
+        Walked { compared: self.calls_compared, listened: self.listened, transfers: self.transfers }
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -226,6 +236,7 @@ impl World {
                 self.reject(phone, 486);
             }
             (Status::Talking { .. }, at @ 0..14) => self.act_in_a_call(phone, at),
+            (Status::Talking { .. }, 14..17) => self.transfer(phone),
             (Status::Calling { ringing: true } | Status::Ringing, 14) => {
                 self.hold(phone);
             }
@@ -275,10 +286,25 @@ impl World {
     }
 
     fn ask_something(&mut self, phone: PhoneId, within: bool) {
-        // A REFER within a call transfers it: who should hear whom then is for the tests of transfer.
         let ask = self.choose(&Ask::ALL);
-        let ask = if within && ask == Ask::Refer { Ask::Options } else { ask };
         self.press(phone, |phone, now| phone.ask(now, ask, within));
+    }
+
+    /// A REFER: blind, or with the call of another telephone; mostly one of the same user's, since others are refused.
+    fn transfer(&mut self, phone: PhoneId) {
+        let told = self.chance(85);
+        let (user, any) = (self.user_of(phone).to_owned(), self.chance(10));
+        let is_his = |at: &usize| *at != phone.0 && (any || self.phones[*at].phone.config().user == user);
+        let others: Vec<usize> = (0..self.phones.len()).filter(is_his).collect();
+        let named = |at: usize| Some((self.phones[at].phone.dialog_name()?, self.phones[at].phone.far()?.to_owned()));
+        let with: Vec<_> = others.into_iter().filter_map(named).collect();
+        if with.is_empty() || self.chance(25) {
+            let number = self.choose(&NUMBERS);
+            self.press(phone, |phone, now| phone.refer(now, number, None, told));
+        } else {
+            let (name, number) = &with[below(&mut self.random, with.len() as u32) as usize];
+            self.press(phone, |phone, now| phone.refer(now, number, Some(name), told));
+        }
     }
 
     fn act_as_client(&mut self, client: ClientId) {
@@ -341,13 +367,88 @@ impl World {
         let call = &calls[below(&mut self.random, calls.len() as u32) as usize];
         let action = self.choose(&ACTIONS);
         let offered = call["actions"].as_array().is_some_and(|actions| actions.iter().any(|name| name == action));
+        if action == "complete-transfer" {
+            return self.complete_a_transfer(client, call, &calls, offered);
+        }
         let mut message = json!({"topic": "tel", "message": action, "call-id": call["call-id"]});
-        if action == "send-digits" {
-            message["digits"] = "12#".into();
+        let mut excuses = Vec::new();
+        match action {
+            "send-digits" => message["digits"] = "12#".into(),
+            "blind-transfer" | "redirect" | "consult" => {
+                let dest = self.choose(&NUMBERS);
+                message["dest"] = dest.into();
+                excuses = self.excuses(client, action, dest, call);
+            }
+            _ => {}
         }
         let reply = self.execute_at_once(client, message);
-        if (reply["error"] == 0) != offered {
+        let error = reply["error"].as_u64().unwrap_or_default();
+        let right = match (offered, excuses.as_slice()) {
+            (false, _) => error != 0,
+            (true, []) => error == 0,
+            (true, [Excuse::Must(code)]) => error == *code,
+            (true, excuses) => error == 0 || excuses.contains(&Excuse::May(error)),
+        };
+        if !right {
             self.fail(&format!("{action} was offered: {offered}; it was answered {reply} for {call:?}"));
         }
+        self.transfers += usize::from(action == "blind-transfer" && error == 0);
     }
+
+    /// Why an action that is offered may be refused, or must be, because of where the call is to go.
+    fn excuses(&self, client: ClientId, action: &str, dest: &str, call: &Map<String, Value>) -> Vec<Excuse> {
+        let is_full = self.node.engine().status().calls >= self.settings.max_calls;
+        if is_full && action != "redirect" {
+            return vec![Excuse::Must(OVERLOADED)];
+        }
+        let own = self.clients[client.0].user;
+        let far = call["parties"][1][0].as_str();
+        match (action, dest) {
+            (_, "999") => vec![Excuse::Must(NO_ROUTE)],
+            (_, "*43") => Vec::new(),
+            ("blind-transfer", user) if user == own || Some(user) == far => vec![Excuse::Must(BAD_VALUE)],
+            // It may have been there already.
+            ("redirect", user) if user == own => vec![Excuse::Must(BAD_VALUE)],
+            ("redirect", _) => vec![Excuse::May(BAD_VALUE)],
+            // The user's telephones are all one device.
+            ("consult", user) if user == own => vec![Excuse::Must(BAD_VALUE)],
+            ("consult", _) => vec![Excuse::May(NOT_REGISTERED)],
+            _ => Vec::new(),
+        }
+    }
+
+    /// That it is offered says that it can be completed with one of the user's other calls.
+    fn complete_a_transfer(
+        &mut self,
+        client: ClientId,
+        call: &Map<String, Value>,
+        calls: &[Map<String, Value>],
+        offered: bool,
+    ) {
+        let first = below(&mut self.random, calls.len() as u32) as usize;
+        let mut replies = Vec::new();
+        for with in calls.iter().cycle().skip(first).take(calls.len()) {
+            let (call, with) = (&call["call-id"], &with["call-id"]);
+            let message = json!({"topic": "tel", "message": "complete-transfer", "call-id": call, "with": with});
+            let reply = self.execute_at_once(client, message);
+            let accepted = reply["error"] == 0;
+            replies.push(reply);
+            if accepted {
+                self.transfers += 1;
+                break;
+            }
+        }
+        if replies.iter().any(|reply| reply["error"] == 0) != offered {
+            self.fail(&format!("complete-transfer was offered: {offered}; it was answered {replies:?} for {call:?}"));
+        }
+    }
+}
+
+/// A refusal of what was offered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Excuse {
+    /// With this error it may be refused.
+    May(u64),
+    /// With this error it has to be.
+    Must(u64),
 }

@@ -17,6 +17,8 @@ const OTHERS: u32 = 11;
 const MEMORY: Duration = Duration::from_secs(200);
 /// How long ago the last request may have come that is not answered yet, with nothing else under way.
 const UNDER_WAY: Duration = Duration::from_secs(10);
+/// How much later than it should something may be sent again.
+const PUNCTUAL: Duration = Duration::from_millis(50);
 /// A PRACK takes no longer than a message on a stream is under way.
 const AT_ONCE: Duration = Duration::from_secs(2);
 /// A 2xx that comes later than this after its INVITE may find nobody (timers B and M).
@@ -53,6 +55,26 @@ struct Sent {
     first: Instant,
     last: Instant,
     times: u32,
+    /// Something was answered.
+    answered: bool,
+}
+
+impl Sent {
+    /// How long after its last sending it is sent again, where nothing is answered: never less, and hardly more.
+    fn interval(&self, method: &str) -> Duration {
+        let doubled = T1 * 2u32.pow(self.times.min(10) - 1);
+        if method == "INVITE" { doubled } else { doubled.min(T2) }
+    }
+
+    fn most(method: &str) -> u32 {
+        if method == "INVITE" { INVITES } else { OTHERS }
+    }
+
+    /// Whether it should have been sent again by now.
+    fn is_overdue(&self, now: Instant, method: &str) -> bool {
+        let unanswered = self.stream.is_none() && !self.answered && self.times < Sent::most(method);
+        unanswered && now - self.last > self.interval(method) + PUNCTUAL
+    }
 }
 
 #[derive(Debug)]
@@ -83,6 +105,11 @@ impl Wire {
     /// A message reaches the switch.
     pub(super) fn arrives(&mut self, now: Instant, stream: Option<StreamId>, bytes: &[u8]) {
         let Some(seen) = Seen::of(bytes) else { return };
+        if seen.status.is_some()
+            && let Some(sent) = self.sent.get_mut(&(seen.branch.clone(), seen.method.clone()))
+        {
+            sent.answered = true;
+        }
         match seen.status {
             None if seen.method == "ACK" => {}
             None => {
@@ -186,25 +213,28 @@ impl Wire {
         let method = seen.method.clone();
         let key = (seen.branch, seen.method);
         let Some(sent) = self.sent.get_mut(&key) else {
-            self.sent.insert(key, Sent { stream, first: now, last: now, times: 1 });
+            self.sent.insert(key, Sent { stream, first: now, last: now, times: 1, answered: false });
             return Ok(());
         };
-        let invite = method == "INVITE";
-        let doubled = T1 * 2u32.pow(sent.times.min(10) - 1);
-        let least = if invite { doubled } else { doubled.min(T2) };
-        let passed = now - sent.last;
+        let (passed, least, late) = (now - sent.last, sent.interval(&method), sent.is_overdue(now, &method));
         sent.last = now;
         sent.times += 1;
         if stream.is_some() {
             return Err(format!("a {method} was sent again on a stream"));
         }
-        if passed < least {
+        if passed < least || late {
             return Err(format!("a {method} was sent again after {passed:?}, the {} time", sent.times));
         }
-        match sent.times > if invite { INVITES } else { OTHERS } {
+        match sent.times > Sent::most(&method) {
             true => Err(format!("a {method} was sent {} times", sent.times)),
             false => Ok(()),
         }
+    }
+
+    /// Whether the switch has sent this request before.
+    pub(super) fn has_seen(&self, request: &[u8]) -> bool {
+        let seen = Seen::of(request).filter(|seen| seen.status.is_none() && seen.method != "ACK");
+        seen.is_some_and(|seen| self.sent.contains_key(&(seen.branch, seen.method)))
     }
 
     /// A connection broke, and with it the way of the answers.
@@ -223,6 +253,12 @@ impl Wire {
                 .then(|| format!("the {method} {branch} is not answered"))
         };
         if let Some(breach) = self.asked.iter().find_map(owed) {
+            return Err(breach);
+        }
+        let late = |((branch, method), sent): (&(String, String), &Sent)| {
+            sent.is_overdue(now, method).then(|| format!("the {method} {branch} was not sent again"))
+        };
+        if let Some(breach) = self.sent.iter().find_map(late) {
             return Err(breach);
         }
         self.owes_no_ack(now)?;

@@ -15,6 +15,7 @@ use super::sdp::{Description, Origin};
 use super::session::Session;
 use super::stream::Stream;
 use super::transaction::Resend;
+use super::transfer::Referral;
 use super::{Head, Status};
 
 /// A call, from the first INVITE to the last word about it.
@@ -46,6 +47,8 @@ pub(super) struct Call {
     pub(super) min_expires: u32,
     /// Digits that wait for the INFO before them to be answered.
     pub(super) digits: std::collections::VecDeque<char>,
+    /// Transfers that it has asked for and wants to hear of, by the number of the REFER.
+    pub(super) referrals: BTreeMap<u32, Referral>,
 }
 
 /// Where the first offer and its answer stand.

@@ -79,7 +79,8 @@ impl Phone {
             _ => false,
         };
         let needless = matches!(want, Want::Hold(hold) if call.held == hold);
-        if !possible || needless || call.is_changing() {
+        // RFC 3261 §14.1: not while one of the other side's is thought about.
+        if !possible || needless || call.is_changing() || !self.asked.is_empty() {
             return false;
         }
         self.ask_change(now, want, update);

@@ -75,7 +75,7 @@ impl Phone {
             Method::Options => {
                 self.respond(now, key, 200, self.abilities_of_answer(), None);
             }
-            Method::Notify => self.refuse(now, key, 200),
+            Method::Notify => self.receive_notify(now, key, request),
             Method::Refer => self.refuse(now, key, 603),
             Method::Subscribe => self.refuse(now, key, 489),
             _ => self.not_allowed(now, key),

@@ -84,6 +84,7 @@ impl Phone {
             session_timer: None,
             min_expires: 0,
             digits: std::collections::VecDeque::new(),
+            referrals: std::collections::BTreeMap::new(),
         }
     }
 

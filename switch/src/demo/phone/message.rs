@@ -47,6 +47,15 @@ pub(super) fn extra(name: &str, value: &(impl ToString + ?Sized)) -> Header {
     Header::Other(name.to_owned(), value.to_string())
 }
 
+/// The value of the first header of this name, whether or not `rsip` has one for it.
+pub(super) fn value(message: &impl HasHeaders, name: &str) -> Option<String> {
+    message.headers().iter().find_map(|header| {
+        let text = header.to_string();
+        let (key, value) = text.split_once(':')?;
+        key.trim().eq_ignore_ascii_case(name).then(|| value.trim().to_owned())
+    })
+}
+
 /// Whether a header that lists tokens lists this one.
 pub(super) fn lists(message: &impl HasHeaders, name: &str, token: &str) -> bool {
     message.headers().iter().any(|header| {

@@ -59,6 +59,8 @@ pub(super) enum Purpose {
     /// A PRACK: nobody minds what becomes of it.
     Within,
     Ask(Ask),
+    /// A transfer.
+    Refer,
 }
 
 /// A request of ours, until its last answer is past.

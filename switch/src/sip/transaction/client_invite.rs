@@ -80,6 +80,11 @@ impl ClientInvite {
         ClientInvite::GivenUp
     }
 
+    /// Whether it is to be sent again, by itself; its end always comes.
+    pub(super) fn repeats(&self, flow: Flow) -> bool {
+        matches!(self, ClientInvite::Calling { .. }) && !flow.is_reliable()
+    }
+
     /// Timer A.
     pub(super) fn retransmit(self, io: &mut Io<'_>, tx: ClientTx, flow: Flow) -> ClientInvite {
         match self {

@@ -40,6 +40,11 @@ impl ClientOther {
         !matches!(self, ClientOther::Completed)
     }
 
+    /// Whether it is to be sent again, by itself; its end always comes.
+    pub(super) fn repeats(&self, flow: Flow) -> bool {
+        !matches!(self, ClientOther::Completed) && !flow.is_reliable()
+    }
+
     /// Timer E.
     pub(super) fn retransmit(self, io: &mut Io<'_>, tx: ClientTx, flow: Flow) -> ClientOther {
         match self {

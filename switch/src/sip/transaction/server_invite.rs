@@ -46,6 +46,16 @@ impl ServerInvite {
         matches!(self, ServerInvite::Accepted { .. })
     }
 
+    /// Whether its last response is to be sent again, by itself; and whether its end comes with time.
+    pub(super) fn repeats(&self, flow: Flow) -> (bool, bool) {
+        match self {
+            ServerInvite::Proceeding(_) => (false, false),
+            ServerInvite::Unpracked { .. } | ServerInvite::Accepted { .. } => (true, true),
+            ServerInvite::Completed { .. } => (!flow.is_reliable(), true),
+            ServerInvite::Confirmed | ServerInvite::Acknowledged => (false, true),
+        }
+    }
+
     pub(super) fn respond(
         self,
         io: &mut Io<'_>,

@@ -21,6 +21,11 @@ impl ServerOther {
         ServerOther::Trying
     }
 
+    /// Whether its end comes with time.
+    pub(super) fn ends(&self) -> bool {
+        matches!(self, ServerOther::Completed(_))
+    }
+
     pub(super) fn respond(
         self,
         io: &mut Io<'_>,
