@@ -80,8 +80,8 @@ impl World {
         if let Some(to) = phone.listens_to().filter(|to| call.to.is_none_or(|(before, _)| before != *to)) {
             call.to = Some((to, now));
         }
-        let since = |before: Option<Instant>, is: bool| is.then(|| before.unwrap_or(now));
-        call.held = since(call.held, phone.status() == Status::Talking { held: true } && phone.is_settled());
+        let held = phone.status() == Status::Talking { held: true } && phone.is_settled();
+        call.held = held.then(|| call.held.unwrap_or(now));
     }
 
     /// A telephone speaks, to this port.
@@ -102,8 +102,8 @@ impl World {
         if partners.len() == hearing.partners.len() && partners.iter().all(|pair| hearing.partners.contains_key(pair)) {
             return;
         }
-        let gone = |pair: &(LegId, LegId), _: &mut [String; 2]| !partners.contains(pair);
-        for (_, [a, b]) in hearing.partners.extract_if(.., gone) {
+        let gone = hearing.partners.keys().filter(|pair| !partners.contains(pair)).copied();
+        for [a, b] in gone.collect::<Vec<_>>().into_iter().filter_map(|pair| hearing.partners.remove(&pair)) {
             for pair in [[a.clone(), b.clone()], [b, a]] {
                 hearing.pairs.entry(pair).and_modify(|pair| pair.over = Some(now));
             }
