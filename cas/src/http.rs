@@ -255,7 +255,8 @@ where
         }
     });
     let mut builder = auto::Builder::new(LocalExecutor(Rc::clone(&listening.turns)));
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time);
+    // One piece is written with less ado than two, and copying an answer costs less than that.
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(limits.header_time).writev(false);
     builder.http2().timer(TokioTimer::new()).max_concurrent_streams(limits.streams);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     tokio::select! {
@@ -312,12 +313,15 @@ fn refusal(status: u16, failure: Failure) -> Reply {
 
 /// The answer to HEAD is that to GET, without the body (RFC 9110 §9.3.2).
 fn response(reply: Reply, is_head: bool) -> Response<Full<Bytes>> {
-    let length = reply.body.len();
+    let length = is_head.then_some(reply.body.len());
     let mut response = Response::new(Full::new(if is_head { Bytes::new() } else { reply.body }));
     *response.status_mut() = StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(reply.content_type));
-    headers.insert(CONTENT_LENGTH, length.into());
+    if let Some(length) = length {
+        // That of a body which is there is written by itself.
+        headers.insert(CONTENT_LENGTH, length.into());
+    }
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     for (name, value) in reply.headers {
         match HeaderValue::try_from(value) {

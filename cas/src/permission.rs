@@ -2,10 +2,13 @@
 //!
 //! The table that lists an action in `permissions` is the one that admits the message: offered is accepted.
 
+use std::sync::LazyLock;
+
+use bytes::Bytes;
 use serde_json::Value;
 
 use crate::topic::{Grade, MESSAGES, Spec};
-use crate::wire::{Code, Failure, Fields};
+use crate::wire::{Code, Failure, Fields, json};
 
 /// Whether the message may be asked.
 pub(crate) fn check(grade: Grade, spec: &Spec) -> Result<(), Failure> {
@@ -24,8 +27,35 @@ pub(crate) fn of_topic(grade: Grade, topic: &str) -> Value {
     permitted.map(|spec| Value::from(spec.name)).collect()
 }
 
+/// The same as it is on the wire: every reply has it.
+pub(crate) fn encoded(grade: Grade, topic: &str) -> &'static [u8] {
+    static ALL: LazyLock<Vec<(Grade, &'static str, Bytes)>> = LazyLock::new(|| {
+        let all = MESSAGES.iter().flat_map(|spec| spec.grades.iter().map(move |grade| (*grade, spec.topic)));
+        all.map(|(grade, topic)| (grade, topic, json::encode(&of_topic(grade, topic)))).collect()
+    });
+    let found = ALL.iter().find(|(of, named, _)| *of == grade && *named == topic);
+    found.map_or(NOTHING, |(_, _, permitted)| permitted)
+}
+
+/// No message of the topic may be asked, or there is no such topic.
+pub(crate) const NOTHING: &[u8] = b"[]";
+
 /// The same for all topics of which anything may be asked.
 pub(crate) fn of_all(grade: Grade) -> Fields {
     let permitted = MESSAGES.iter().filter(|spec| check(grade, spec).is_ok());
     permitted.map(|spec| (spec.topic.to_owned(), of_topic(grade, spec.topic))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_on_the_wire_is_what_may_be_asked() {
+        for grade in [Grade::User, Grade::Admin, Grade::Console] {
+            for topic in ["session", "tel", "config", "system", "nonsense"] {
+                assert_eq!(json::decode(encoded(grade, topic)).ok(), Some(of_topic(grade, topic)), "{topic}");
+            }
+        }
+    }
 }

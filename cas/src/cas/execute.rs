@@ -28,6 +28,9 @@ const MAX_EXCHANGES_OF_SESSION: usize = 64;
 /// Messages waiting for their turn to change the site.
 const MAX_SITE_QUEUE: usize = 64;
 
+/// Members of every reply, whatever the message yields.
+const HEADERS: [&str; 7] = ["topic", "message", "timestamp", "sequence-id", "request-id", "response", "permissions"];
+
 /// One message under way.
 pub(super) struct Task {
     place: Place,
@@ -377,26 +380,33 @@ impl Cas {
         response: u32,
         result: Result<Fields, Failure>,
     ) -> Bytes {
-        let mut reply = Fields::new();
+        let mut reply = json::Object::new();
         for (header, name) in [("topic", &head.topic), ("message", &head.message)] {
             if !name.is_empty() {
-                reply.insert(header.into(), name.as_str().into());
+                reply.member(header, name);
             }
         }
         let last_event = match asker {
             Asker::Session(key) => self.core.sessions.get(key).map_or(0, |session| session.last_event()),
             Asker::Console => 0,
         };
-        reply.insert("timestamp".into(), now.wall.0.into());
-        reply.insert("sequence-id".into(), last_event.into());
+        reply.member("timestamp", &now.wall.0);
+        reply.member("sequence-id", &last_event);
         if let Some(id) = &head.request_id {
-            reply.insert("request-id".into(), id.clone());
+            reply.member("request-id", id);
         }
-        reply.insert("response".into(), response.into());
-        conclude(&mut reply, result);
-        let permissions = self.grade(site, asker).map(|grade| permission::of_topic(grade, &head.topic));
-        reply.insert("permissions".into(), permissions.unwrap_or_else(|| Value::Array(Vec::new())));
-        json::encode(&reply)
+        reply.member("response", &response);
+        if result.is_ok() {
+            reply.member("error", &0);
+        }
+        for (name, value) in &result.unwrap_or_else(Failure::described) {
+            debug_assert!(!HEADERS.contains(&name.as_str()), "no topic yields a header");
+            reply.member(name, value);
+        }
+        let grade = self.grade(site, asker);
+        reply
+            .encoded("permissions", grade.map_or(permission::NOTHING, |grade| permission::encoded(grade, &head.topic)));
+        reply.finish()
     }
 }
 
@@ -413,7 +423,7 @@ fn exchange(asker: Asker, body: Value) -> Result<Exchange, Failure> {
 
 /// A dry run that did the thing would be the worst answer of all.
 fn refuse_dry_run(spec: &Spec, fields: &Fields) -> Result<(), Failure> {
-    match fields.get("dry-run") {
+    match wire::member(fields, "dry-run") {
         None | Some(Value::Null | Value::Bool(false)) => Ok(()),
         Some(_) if spec.mode == Mode::Read => Ok(()),
         Some(_) => Err(Failure::bad("dry-run", "dry runs are not served yet: nothing was done")),

@@ -1,6 +1,6 @@
 //! What a web page must not have a browser ask in its name. A program that is no browser sends none of these headers, except `Host`.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use hyper::header::{HOST, ORIGIN};
 use hyper::http::request::Parts;
@@ -13,12 +13,11 @@ use crate::wire::{Code, Failure};
 /// Refuses what comes from a page of another origin. On a loopback address only `localhost` and plain addresses are names of this machine: another
 /// one was pointed here by its owner, so that a page of his counts as of the same origin (DNS rebinding).
 pub(super) fn check(head: &Parts, is_loopback: bool) -> Result<(), Reply> {
-    let host = host(head);
-    if is_loopback && host.as_ref().is_some_and(|host| !is_this_machine(host)) {
+    if is_loopback && !is_for_this_machine(head) {
         let failure = Failure::new(Code::NOT_PERMITTED, "this address is asked as localhost or by its IP address");
         return Err(refusal(421, failure));
     }
-    match is_foreign(head, host.as_ref()) {
+    match is_foreign(head) {
         true => Err(refusal(403, Failure::new(Code::NOT_PERMITTED, "a web page of another origin may not ask this"))),
         false => Ok(()),
     }
@@ -30,19 +29,30 @@ fn host(head: &Parts) -> Option<Authority> {
     head.uri.authority().cloned().or_else(header)
 }
 
+/// Whoever names no host names no other.
+fn is_for_this_machine(head: &Parts) -> bool {
+    // What programs write, which need not be taken apart.
+    let written = || head.headers.get(HOST)?.to_str().ok();
+    let is_plain = |host: &str| host.parse::<SocketAddr>().is_ok() || host.parse::<IpAddr>().is_ok();
+    if head.uri.authority().is_none() && written().is_some_and(is_plain) {
+        return true;
+    }
+    host(head).is_none_or(|host| is_this_machine(&host))
+}
+
 fn is_this_machine(host: &Authority) -> bool {
     let name = host.host();
     name.eq_ignore_ascii_case("localhost") || name.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
 }
 
-fn is_foreign(head: &Parts, host: Option<&Authority>) -> bool {
+fn is_foreign(head: &Parts) -> bool {
     // A plain GET has no Origin, and on this machine the cookie is sent to every port.
     let site = head.headers.get("sec-fetch-site").map(|site| site.as_bytes());
     if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
         return true;
     }
     let Some(origin) = head.headers.get(ORIGIN) else { return false };
-    let is_own = || same(origin.to_str().ok()?, host?.as_str());
+    let is_own = || same(origin.to_str().ok()?, host(head)?.as_str());
     is_own() != Some(true)
 }
 

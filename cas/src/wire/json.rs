@@ -21,6 +21,47 @@ pub(crate) fn encode(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("maps with string keys, strings and numbers can always be written").into()
 }
 
+/// An object that is written member by member, straight to the wire: a map of them all would cost more than what it says. No name may come twice.
+#[derive(Debug)]
+pub(crate) struct Object(Vec<u8>);
+
+impl Object {
+    pub(crate) fn new() -> Object {
+        let mut bytes = Vec::with_capacity(512);
+        bytes.push(b'{');
+        Object(bytes)
+    }
+
+    pub(crate) fn member(&mut self, name: &str, value: &impl Serialize) {
+        self.name(name);
+        self.write(value);
+    }
+
+    /// A member whose value is on the wire already.
+    pub(crate) fn encoded(&mut self, name: &str, value: &[u8]) {
+        self.name(name);
+        self.0.extend_from_slice(value);
+    }
+
+    pub(crate) fn finish(mut self) -> Bytes {
+        self.0.push(b'}');
+        self.0.into()
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.write(&name);
+        self.0.push(b':');
+    }
+
+    fn write(&mut self, value: &impl Serialize) {
+        serde_json::to_writer(&mut self.0, value)
+            .expect("maps with string keys, strings and numbers can always be written");
+    }
+}
+
 /// The members of a message as its type; members the type does not name are ignored.
 pub(crate) fn members<T: DeserializeOwned>(fields: Fields) -> Result<T, Failure> {
     serde_path_to_error::deserialize(Value::Object(fields)).map_err(|error| {
@@ -102,6 +143,16 @@ mod tests {
             let failure = sample(json!({"call-id": "1", member: value})).unwrap_err();
             assert_eq!((failure.text.as_str(), failure.field.as_deref()), (text, Some(member)));
         }
+    }
+
+    #[test]
+    fn an_object_written_by_its_members_reads_back() {
+        let mut object = Object::new();
+        object.member("a\"b", &json!({"c": [1, null]}));
+        object.encoded("d", b"[true]");
+        object.member("e", &"\n\u{fc}");
+        assert_eq!(decode(&object.finish()).unwrap(), json!({"a\"b": {"c": [1, null]}, "d": [true], "e": "\n\u{fc}"}));
+        assert_eq!(Object::new().finish(), "{}");
     }
 
     #[test]
