@@ -16,16 +16,16 @@ pub use crate::boundary::{
     Endpoint, Finding, Input, Job, Output, Reply, Request, RequestId, Settings, Source, Stats, Work,
 };
 use crate::bulk::Exchange;
-use crate::control::{CallControl, CallEvent, CallInfo, Cause, Ticket};
+use crate::control::{CallControl, CallEvent, CallInfo, Cause, ParkedInfo, Ticket};
 use crate::core::{Core, logged_out};
 use crate::entropy::Entropy;
 use crate::event::Event;
 use crate::session::{Due, SessionKey};
-use crate::site::{DeviceId, MachineKey, Site};
+use crate::site::{DeviceId, MachineKey, Site, UserId};
 use crate::store;
 use crate::subscription;
 use crate::time::Now;
-use crate::topic::telephony;
+use crate::topic::{parking, telephony};
 use crate::wire::Failure;
 
 /// The longest a `GetEvents` waits.
@@ -94,10 +94,13 @@ impl Cas {
                 let event = telephony::call_ended_event(now, call, cause, duration_msec);
                 self.core.tell(now, user, &event);
             }
+            CallEvent::Parked(call) => self.parked_changed(now, site, control, &call),
             CallEvent::Completed(ticket, result) => self.completed(now, site, ticket, result),
             CallEvent::Device { device, registered } => {
                 if let Some((device, user)) = site.device(device).and_then(|device| Some((device, device.user?))) {
                     self.core.tell(now, user, &telephony::device_event(now, device, registered));
+                    // Who has a telephone now may get what is parked.
+                    self.tell_parked(now, site, control, user);
                 }
             }
         }
@@ -198,6 +201,29 @@ impl Cas {
         self.release_held_logins(now);
         let unclaimed = self.core.kept.expire(now);
         self.core.write(unclaimed);
+    }
+
+    /// Parked calls are everybody's to see.
+    fn parked_changed(&mut self, now: Now, site: &Site, control: &dyn CallControl, call: &ParkedInfo) {
+        let sessions = self.core.sessions.all().filter(|(_, session)| subscription::sees_parked(session));
+        let mut encoded: [Option<Event>; 2] = [None, None];
+        for key in sessions.map(|(key, _)| key).collect::<Vec<_>>() {
+            let Some(who) = self.core.principal(site, key) else { continue };
+            let may = control.may_unpark(site, &who, &call.orbit);
+            let event = encoded[usize::from(may)].get_or_insert_with(|| parking::event(now, call, may)).clone();
+            self.core.sessions.push(now, key, event);
+        }
+    }
+
+    fn tell_parked(&mut self, now: Now, site: &Site, control: &dyn CallControl, user: UserId) {
+        let sees = |key: &SessionKey| self.core.sessions.get(*key).is_some_and(subscription::sees_parked);
+        for key in self.core.sessions.of_user(user).into_iter().filter(sees).collect::<Vec<_>>() {
+            let Some(who) = self.core.principal(site, key) else { continue };
+            for call in control.parked(site) {
+                let event = parking::event(now, &call, control.may_unpark(site, &who, &call.orbit));
+                self.core.sessions.push(now, key, event);
+            }
+        }
     }
 
     /// The event is encoded once for all who may do the same with the call.

@@ -61,6 +61,18 @@ pub enum CallCommand {
     Redirect(CallId, String),
     /// Puts a call on hold and calls another number from the same phone (S67).
     Consult(CallId, String),
+    /// Parks the far end, whose call is then to be got by whoever wants it; the user's own part ends (S62).
+    Park {
+        /// The user's call.
+        call: CallId,
+        /// An orbit or an extension; `None`: the first free orbit.
+        orbit: Option<String>,
+    },
+    /// Rings the user's own phone, which then has the call that is parked there (S62).
+    Unpark {
+        /// An orbit or an extension.
+        orbit: String,
+    },
     /// Joins the far ends of two of the user's calls, whose own parts end (S67).
     CompleteTransfer {
         /// The call whose far end goes to that of the other.
@@ -181,6 +193,8 @@ actions! {
     Consult = "consult",
     /// [`CallCommand::CompleteTransfer`]
     CompleteTransfer = "complete-transfer",
+    /// [`CallCommand::Park`]
+    Park = "park",
 }
 
 /// What may be done with a call now.
@@ -218,6 +232,8 @@ pub enum CallState {
     Connected,
     /// On hold by this user.
     Held,
+    /// Parked by the other party: it waits for whoever gets it.
+    Parked,
 }
 
 impl CallState {
@@ -229,6 +245,7 @@ impl CallState {
             CallState::Offering => "offering",
             CallState::Connected => "connected",
             CallState::Held => "held",
+            CallState::Parked => "parked",
         }
     }
 }
@@ -276,6 +293,10 @@ pub enum Cause {
     Forwarded,
     /// The user has sent the other party on.
     Transferred,
+    /// The user has parked the other party.
+    Parked,
+    /// Where something was to be got, there was nothing, or somebody else has got it.
+    NothingThere,
     /// A phone stopped answering.
     Vanished,
     /// The switch is full.
@@ -302,6 +323,8 @@ impl Cause {
             Cause::AnsweredElsewhere => "answered-elsewhere",
             Cause::Forwarded => "forwarded",
             Cause::Transferred => "transferred",
+            Cause::Parked => "parked",
+            Cause::NothingThere => "nothing-there",
             Cause::Vanished => "vanished",
             Cause::Overloaded => "overloaded",
             Cause::Shutdown => "shutdown",
@@ -354,6 +377,65 @@ pub struct RegistrationInfo {
     pub expires: Wall,
 }
 
+/// What a command has yielded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Yield {
+    /// That it is done.
+    Done,
+    /// This call.
+    Call(CallId),
+    /// That the call is parked here.
+    Orbit(String),
+}
+
+impl From<Option<CallId>> for Yield {
+    fn from(call: Option<CallId>) -> Yield {
+        call.map_or(Yield::Done, Yield::Call)
+    }
+}
+
+/// A parked call: one row of `get-parked`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ParkedInfo {
+    /// The orbit or extension where it is.
+    pub orbit: String,
+    /// Who is parked: his number.
+    pub addr: String,
+    /// His name; may be empty.
+    pub name: String,
+    /// The number of the user who has parked him.
+    pub by: String,
+    /// Since when.
+    pub since: Wall,
+    /// Where it stands.
+    pub state: ParkedState,
+}
+
+/// Where a parked call stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParkedState {
+    /// It waits.
+    Parked,
+    /// It waits, and whoever parked it is rung.
+    Recalling,
+    /// Somebody has got it.
+    Retrieved,
+    /// It ended where it was.
+    Ended,
+}
+
+impl ParkedState {
+    /// As clients are told.
+    pub fn name(self) -> &'static str {
+        match self {
+            ParkedState::Parked => "parked",
+            ParkedState::Recalling => "recalling",
+            ParkedState::Retrieved => "retrieved",
+            ParkedState::Ended => "ended",
+        }
+    }
+}
+
 /// The counts `switch status` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineStatus {
@@ -386,7 +468,9 @@ pub enum CallEvent {
         duration_msec: u64,
     },
     /// An accepted command came to its end.
-    Completed(Ticket, Result<Option<CallId>, Refusal>),
+    Completed(Ticket, Result<Yield, Refusal>),
+    /// A parked call began, changed or is parked no more.
+    Parked(ParkedInfo),
     /// A device became reachable or ceased to be (S131).
     Device {
         /// The device.
@@ -406,6 +490,12 @@ pub trait CallControl {
 
     /// Calls as they are at this instant.
     fn view(&self, site: &Site, who: &Principal, query: CallQuery) -> Vec<CallInfo>;
+
+    /// Calls that are parked now, by orbit.
+    fn parked(&self, site: &Site) -> Vec<ParkedInfo>;
+
+    /// Whether [`CallCommand::Unpark`] would be accepted for what is parked there, by the same decision.
+    fn may_unpark(&self, site: &Site, who: &Principal, orbit: &str) -> bool;
 
     /// Devices reachable now, by device.
     fn registrations(&self) -> Vec<RegistrationInfo>;

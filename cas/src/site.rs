@@ -5,6 +5,7 @@
 //! services or (later) groups and orbits.
 
 mod extension;
+pub mod plan;
 mod secret;
 #[cfg(test)]
 mod tests;
@@ -13,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 pub use self::extension::{Extension, ExtensionError};
+use self::plan::{Code, Orbit, Plan};
 pub use self::secret::{MachineKey, Sealed};
 use crate::store::{Change, Snapshot};
 
@@ -139,6 +141,19 @@ pub enum Target {
     Feature(Feature),
 }
 
+/// What somebody has dialled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialled<'a> {
+    /// A user.
+    User(UserId),
+    /// A service of the switch.
+    Feature(Feature),
+    /// A place where calls are parked.
+    Orbit(Orbit),
+    /// A feature code, and what is behind it.
+    Code(Code, &'a str),
+}
+
 /// Services reached by dialling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Feature {
@@ -174,6 +189,8 @@ impl User {
 pub struct Site {
     /// The digest realm, fixed at first start so that a changed domain breaks no phone.
     pub realm: String,
+    /// What can be dialled besides the numbers of the store.
+    pub plan: Plan,
     users: BTreeMap<UserId, User>,
     devices: BTreeMap<DeviceId, Device>,
     numbers: BTreeMap<Extension, Target>,
@@ -191,6 +208,7 @@ impl Site {
     pub fn new(snapshot: &Snapshot) -> Site {
         let mut site = Site {
             realm: snapshot.realm.clone(),
+            plan: Plan::default(),
             users: BTreeMap::new(),
             devices: BTreeMap::new(),
             numbers: BTreeMap::new(),
@@ -285,6 +303,18 @@ impl Site {
     /// What a dialled number leads to.
     pub fn target(&self, number: &str) -> Option<&Target> {
         self.numbers.get(number)
+    }
+
+    /// What whoever dials this means. A number of the store goes before what the configuration would make of it.
+    pub fn dialled<'a>(&self, number: &'a str) -> Option<Dialled<'a>> {
+        match self.target(number) {
+            Some(Target::User(user)) => Some(Dialled::User(*user)),
+            Some(Target::Feature(feature)) => Some(Dialled::Feature(*feature)),
+            None => match self.plan.orbits.at(number) {
+                Some(orbit) => Some(Dialled::Orbit(orbit)),
+                None => self.plan.code(number).map(|(code, rest)| Dialled::Code(code, rest)),
+            },
+        }
     }
 
     /// Numbers in their order.

@@ -51,13 +51,15 @@ impl Row {
     /// Whether there are such events.
     pub(crate) fn check(&self, field: &str) -> Result<(), Failure> {
         match (self.topic.as_str(), self.kind.as_str(), self.args.is_empty()) {
-            ("tel", "device", true) => Ok(()),
+            ("tel", "device" | "park", true) => Ok(()),
             ("tel", "device", false) => {
                 Err(Failure::bad(field, "tel device is one's own calls and devices: it takes no arguments"))
             }
-            (topic, kind, _) => {
-                Err(Failure::bad(field, format!("there are no events of topic {topic:?}, kind {kind:?}: tel device")))
-            }
+            ("tel", "park", false) => Err(Failure::bad(field, "tel park is all parked calls: it takes no arguments")),
+            (topic, kind, _) => Err(Failure::bad(
+                field,
+                format!("there are no events of topic {topic:?}, kind {kind:?}: tel device, tel park"),
+            )),
         }
     }
 
@@ -69,6 +71,11 @@ impl Row {
 /// Whether a session is told of its user's calls and devices.
 pub(crate) fn sees_own_device(session: &Session) -> bool {
     session.subscriptions.values().any(|record| record.topic == "tel" && record.kind == "device")
+}
+
+/// Whether a session is told of parked calls.
+pub(crate) fn sees_parked(session: &Session) -> bool {
+    session.subscriptions.values().any(|record| record.topic == "tel" && record.kind == "park")
 }
 
 /// The summary that every read and write of subscriptions answers with (S53, S55).

@@ -7,8 +7,9 @@ mod calls;
 mod configuration;
 mod directory;
 mod history;
+pub(crate) mod parking;
 mod session;
-mod subscription;
+pub(crate) mod subscription;
 mod system;
 pub(crate) mod telephony;
 
@@ -153,7 +154,10 @@ pub(crate) static MESSAGES: &[Spec] = messages! {
     "tel" "redirect"          Asynchronous USERS telephony::redirect;
     "tel" "consult"           Asynchronous USERS telephony::consult;
     "tel" "complete-transfer" Asynchronous USERS telephony::complete_transfer;
+    "tel" "park"              Asynchronous USERS parking::park;
+    "tel" "unpark"            Asynchronous USERS parking::unpark;
     "tel" "get-calls"   Read         USERS telephony::get_calls;
+    "tel" "get-parked"  Read         USERS parking::get_parked;
     "find" "lookup-contacts" Read EVERYBODY directory::lookup_contacts;
     "history" "get-recs" Read USERS history::get_recs;
     "subscribe" "subscribe-events" Write USERS subscription::subscribe_events;
@@ -222,7 +226,7 @@ mod tests {
     #[test]
     fn s34_telephony_is_asynchronous_and_storage_is_not() {
         for spec in MESSAGES {
-            let commands = spec.topic == "tel" && spec.name != "get-calls";
+            let commands = spec.topic == "tel" && !spec.name.starts_with("get-");
             assert_eq!(spec.mode == Mode::Asynchronous, commands, "{}/{}", spec.topic, spec.name);
         }
     }

@@ -44,6 +44,8 @@ pub enum Command {
         /// The other.
         b: LegId,
     },
+    /// From now on the leg hears nobody, and nobody hears it.
+    Part(LegId),
     /// From now on the leg hears itself.
     Echo(LegId),
     /// Sends DTMF towards this leg's telephone (RFC 4733), one digit after another, 100 ms each with 60 ms between; while a digit

@@ -86,6 +86,11 @@ impl Worker {
                     bridge::join(&mut self.legs, a, b);
                 }
             }
+            Command::Part(leg) => {
+                if let Some(slot) = self.legs.find(leg) {
+                    bridge::part(&mut self.legs, slot);
+                }
+            }
             Command::Echo(leg) => {
                 if let Some(slot) = self.legs.find(leg) {
                     bridge::join(&mut self.legs, slot, slot);

@@ -7,12 +7,13 @@ use cas::site::Site;
 use media::LegId;
 
 use crate::call::leg::{Exchange, Leg, LegState, Said, Session};
-use crate::call::party::PartyState;
+use crate::call::party::{Party, PartyState};
 use crate::call::transfer::Asked;
-use crate::call::{Call, Side, Stage};
+use crate::call::{Call, CallNo, Side, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{Engine, Life};
 use crate::service::Service;
+use crate::service::orbit::Recall;
 use crate::subscribe::watch::subject;
 use crate::subscribe::{Notice, SubId};
 
@@ -24,6 +25,7 @@ impl Engine {
         self.audit_legs()?;
         self.audit_displays()?;
         self.audit_transfers()?;
+        self.audit_parks()?;
         self.audit_media()?;
         match self.touched.is_empty() && self.completions.is_empty() {
             true => Ok(()),
@@ -163,8 +165,12 @@ impl Engine {
         let met = self.table.legs().map(|(id, _)| id).filter(|id| self.offers_again(*id) == Some(true));
         let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
         let behind_nat = self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
+        let recalls = self.parks.iter().filter(|(_, parked)| parked.recall == Recall::Waiting);
+        let showing = self.table.calls().map(|(no, _)| no).filter(|no| self.shows_where_parked(*no));
         ringing
             .map(|(no, _)| Timer::NoAnswer(no))
+            .chain(recalls.map(|(_, parked)| Timer::Recall(parked.call)))
+            .chain(showing.map(Timer::Parked))
             .chain(self.endpoint.transactions.wanted().map(Timer::Transaction))
             .chain(bound.map(Timer::Binding))
             .chain(limited.map(Timer::Session))
@@ -261,6 +267,45 @@ impl Engine {
         Ok(())
     }
 
+    fn shows_where_parked(&self, no: CallNo) -> bool {
+        let tells = |party: &Party| matches!(party.state, PartyState::Service(Service::Parked(..)));
+        self.table.call(no).is_some_and(|call| tells(&call.caller) || tells(&call.callee))
+    }
+
+    /// What is parked has its place and a call that keeps it, and the other way round; who is rung for it, a call that rings.
+    fn audit_parks(&self) -> Result<(), String> {
+        for (slot, parked) in self.parks.iter() {
+            let call = self.table.call(parked.call);
+            let keeps = |call: &Call| call.caller.leg().is_some() && is_service(&call.callee, Service::Park(slot));
+            if !call.is_some_and(keeps) {
+                return Err(format!("nobody is parked at {slot:?}: {call:?}"));
+            }
+            if let Recall::Ringing(no) = parked.recall
+                && !self.table.call(no).is_some_and(|call| is_service(&call.caller, Service::Recall(slot)))
+            {
+                return Err(format!("nobody is rung for {slot:?}"));
+            }
+        }
+        for (no, call) in self.table.calls() {
+            let kept = match call.callee.state {
+                PartyState::Service(Service::Park(slot)) => {
+                    self.parks.get(slot).is_some_and(|parked| parked.call == no)
+                }
+                _ => true,
+            };
+            let rung = match call.caller.state {
+                PartyState::Service(Service::Recall(slot)) => {
+                    self.parks.get(slot).is_some_and(|parked| parked.recall == Recall::Ringing(no))
+                }
+                _ => true,
+            };
+            if !kept || !rung {
+                return Err(format!("{no:?} is parked nowhere"));
+            }
+        }
+        Ok(())
+    }
+
     fn audit_legs(&self) -> Result<(), String> {
         for (id, leg) in self.table.legs() {
             let listed = self.table.call(leg.call).is_some_and(|call| call.party(leg.side).legs().contains(&id));
@@ -302,6 +347,10 @@ impl Engine {
 
 fn is_echo(call: &Call) -> bool {
     matches!(call.callee.state, PartyState::Service(Service::Echo))
+}
+
+fn is_service(party: &Party, service: Service) -> bool {
+    matches!(party.state, PartyState::Service(is) if is == service)
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub(crate) mod hold;
 pub(crate) mod leg;
 pub(crate) mod offer;
 pub(crate) mod originate;
+pub(crate) mod park;
 pub(crate) mod party;
 pub(crate) mod probe;
 pub(crate) mod record;

@@ -16,7 +16,8 @@ use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cas::site::DigestPolicy;
+use cas::site::plan::{Code, Plan};
+use cas::site::{DigestPolicy, Extension};
 use cas::store::trim::HistoryLimits;
 
 pub use self::change::Changes;
@@ -33,6 +34,8 @@ pub struct Config {
     pub media: Media,
     /// `[cas]`
     pub cas: CasSection,
+    /// `[park]` and `[codes]`
+    pub plan: Plan,
     /// `[limits]`
     pub limits: Limits,
     /// `[history]`
@@ -145,6 +148,10 @@ const SETTINGS: &[Setting] = &[
     setting("media", "ports", r#""20000-29999""#, "RTP and RTCP ports over UDP: a call uses four"),
     setting("media", "threads", "1", "threads that relay it, each with its part of the ports: 1 to 32, no more than cores"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
+    setting("park", "orbits", r#""700-719""#, "where calls are parked, and retrieved by dialling the number"),
+    setting("park", "recall", "60", "seconds until whoever parked a call is rung again, to 3600; 0: never"),
+    setting("codes", "park", r#""*68""#, "parks the call on hold: at the first free orbit, or at a number dialled behind it; \"\": nothing does"),
+    setting("codes", "retrieve", r#""*88""#, "and an extension behind it: gets the call parked there"),
     setting("limits", "calls", "10000", "calls at a time, where the RTP ports do not end it before"),
     setting("limits", "calls-per-source", "5000", "of them from one source: an IP address, or an IPv6 /64"),
     setting("limits", "transactions", "1000000", "SIP requests remembered; each stays for 32 s after its end"),
@@ -227,6 +234,11 @@ impl Config {
                 threads: file.get("media", "threads", read::threads)?,
             },
             cas: CasSection { listen: file.get("cas", "listen", read::addresses)? },
+            plan: Plan {
+                codes: codes(&file)?,
+                orbits: file.get("park", "orbits", read::orbits)?,
+                recall: file.get("park", "recall", read::recall)?,
+            },
             limits: Limits {
                 calls: file.get("limits", "calls", read::limit)?,
                 calls_per_source: file.get("limits", "calls-per-source", read::limit)?,
@@ -278,6 +290,21 @@ impl Config {
         }
         Ok(config)
     }
+}
+
+/// Each code that there is, and no two alike.
+fn codes(file: &Document<'_>) -> Result<Vec<(Code, Extension)>, ConfigError> {
+    let mut codes: Vec<(Code, Extension)> = Vec::new();
+    for code in Code::ALL {
+        let Some(written) = file.get("codes", code.name(), read::code)? else { continue };
+        if let Some((other, _)) = codes.iter().find(|(_, other)| *other == written) {
+            let (name, other) = (code.name(), other.name());
+            let name = if file.sets("codes", name) { name } else { other };
+            return Err(file.wrong("codes", name, "each code once"));
+        }
+        codes.push((code, written));
+    }
+    Ok(codes)
 }
 
 /// Why a file is no configuration.

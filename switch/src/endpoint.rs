@@ -66,6 +66,10 @@ pub enum Timer {
     KeepAlive(DeviceId),
     /// Nobody has answered a call.
     NoAnswer(CallNo),
+    /// A parked call was got by nobody.
+    Recall(CallNo),
+    /// Where a call is parked was shown for long enough.
+    Parked(CallNo),
     /// An offer that met the phone's own is made again (RFC 3261 §14.1).
     Reoffer(LegId),
     /// A session is to be refreshed, or is over (RFC 4028).

@@ -15,7 +15,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cas::control::{CallEvent, CallId, Cause, Refusal, Ticket};
+use cas::control::{CallEvent, CallId, Cause, Refusal, Ticket, Yield};
 use cas::entropy::Entropy;
 use cas::site::{Access, DeviceId, DigestPolicy, Site};
 use cas::store::{self, Change, Snapshot, StoreError};
@@ -37,6 +37,7 @@ use crate::node::{Limits, Live, Output, Settings, StoreUser};
 use crate::ports::{Place, Ports};
 use crate::registrar::Registrar;
 use crate::seats::{Seats, Told};
+use crate::service::orbit::Parks;
 use crate::sip::flow::{Flow, StreamId};
 use crate::sip::message::Response;
 use crate::sip::stun;
@@ -118,6 +119,7 @@ pub struct Engine {
     pub(crate) endpoint: Endpoint,
     pub(crate) registrar: Registrar,
     pub(crate) table: Table,
+    pub(crate) parks: Parks,
     pub(crate) history: History,
     pub(crate) behind: Behind,
     pub(crate) ports: Ports,
@@ -170,6 +172,7 @@ impl Engine {
             endpoint,
             registrar: Registrar::new(now, &snapshot.bindings, settings.max_bindings),
             table: Table::default(),
+            parks: Parks::default(),
             history: History::default(),
             behind: Behind::default(),
             ports: Ports::new(&settings.ports, random),
@@ -330,6 +333,8 @@ impl Engine {
                 }
                 Timer::KeepAlive(device) => self.keep_alive(at, device),
                 Timer::NoAnswer(no) => self.no_answer(at, no),
+                Timer::Recall(no) => self.recall_due(at, no),
+                Timer::Parked(no) => self.parked_shown(at, no),
                 Timer::Reoffer(leg) => self.settled(at, leg),
                 Timer::Session(leg) => self.session_due(at, leg),
                 Timer::Unfinished(stream) => self.endpoint.close(stream),
@@ -445,7 +450,12 @@ impl Engine {
     }
 
     pub(crate) fn complete(&mut self, ticket: Ticket, result: Result<Option<CallId>, Refusal>) {
-        self.completions.push(CallEvent::Completed(ticket, result));
+        self.completions.push(CallEvent::Completed(ticket, result.map(Yield::from)));
+    }
+
+    /// A call is parked, and whoever asked is told where.
+    pub(crate) fn complete_at(&mut self, ticket: Ticket, orbit: String) {
+        self.completions.push(CallEvent::Completed(ticket, Ok(Yield::Orbit(orbit))));
     }
 
     pub(crate) fn media(&mut self, told: Told) {

@@ -45,6 +45,8 @@ pub struct Settings {
     pub max_transactions: usize,
     /// Bindings of one device (RFC 3261 §10.3).
     pub max_bindings: usize,
+    /// Feature codes and park orbits.
+    pub plan: cas::site::plan::Plan,
     /// What one source may have, and what is no call and no transaction.
     pub limits: Limits,
     /// The CAS's own.
@@ -171,7 +173,8 @@ impl Node {
         key: MachineKey,
         mut entropy: impl FnMut() -> Box<dyn Entropy>,
     ) -> Node {
-        let site = Site::new(snapshot);
+        let mut site = Site::new(snapshot);
+        site.plan = settings.plan.clone();
         let engine = Engine::new(now, settings, &site, snapshot, entropy());
         let cas = Cas::new(settings.cas.clone(), snapshot, key, entropy());
         let mut node = Node { site, engine, cas, outputs: VecDeque::new() };

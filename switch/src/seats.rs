@@ -128,6 +128,16 @@ impl Seats {
         self.gather(a, b)
     }
 
+    /// From now on the leg hears nobody, and nobody hears it.
+    pub(crate) fn silence(&mut self, leg: LegId) -> Told {
+        self.part(leg);
+        match self.whereabouts(leg) {
+            Some(Whereabouts::At(worker)) => vec![(*worker, Command::Part(leg))],
+            // What is on its way was parted when it set out.
+            Some(Whereabouts::Moving { .. }) | None => Vec::new(),
+        }
+    }
+
     /// Brings two legs to one thread, and joins them if they are there.
     fn gather(&mut self, a: LegId, b: LegId) -> Told {
         let Some(to) = self.thread(a) else { return Vec::new() };

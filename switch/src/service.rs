@@ -1,10 +1,13 @@
 //! Endpoints inside the switch: what a number can lead to besides phones.
 
 pub(crate) mod echo;
+pub(crate) mod orbit;
 
 use cas::site::Feature;
 
-use crate::call::{CallNo, PartyState};
+use self::orbit::Slot;
+use crate::call::transfer::Asked;
+use crate::call::{CallNo, LegId, PartyState};
 use crate::engine::{At, Engine};
 
 /// What stands in for a phone.
@@ -15,6 +18,12 @@ pub(crate) enum Service {
     /// Nobody, until it is known what came of the transfer that made this call. Its sound is not parted meanwhile: whose call is not on hold still
     /// hears the one who is being sent on.
     Transfer(CallNo),
+    /// Keeps company to a parked call.
+    Park(Slot),
+    /// Calls whoever has parked the call there, which takes its place when he answers.
+    Recall(Slot),
+    /// Tells whoever has parked a call where it is; then the transfer that he may have asked for is done.
+    Parked(Slot, Option<Asked>),
 }
 
 impl Engine {
@@ -27,5 +36,11 @@ impl Engine {
             call.callee.state = PartyState::Service(service);
         }
         self.connect(at, no);
+    }
+
+    /// Who is kept waiting hears nobody, and nobody hears him.
+    pub(crate) fn entertain(&mut self, leg: LegId) {
+        let told = self.seats.silence(leg);
+        self.media(told);
     }
 }

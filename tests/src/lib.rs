@@ -1,10 +1,12 @@
 //! What the scenarios in `tests/tests` share.
 //!
-//! [`world`] is the switch in virtual time, with telephones and clients of its own; [`template`] is a telephone for it that says what it is told to. Real telephones around the real program: [`process`]
+//! [`world`] is the switch in virtual time, with telephones and clients of its own; [`template`] is a telephone for it that says what it is told to, [`calls`] are several of
+//! those in calls. Real telephones around the real program: [`process`]
 //! runs the switch, [`baresip`] the telephones, [`curl`] is a CAS client, [`wire`] listens to what goes over the wire. Each of these is a
 //! child process that ends with its value. [`crowd`] are telephones by the thousand. [`stranger`] sends the program any bytes at all, [`torture`] are those of the RFCs.
 
 pub mod baresip;
+pub mod calls;
 pub mod crowd;
 pub mod curl;
 pub mod malformed;

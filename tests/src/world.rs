@@ -247,6 +247,11 @@ impl World {
         self.node.engine().view(self.node.site(), &who, CallQuery::OfUser(user.id))
     }
 
+    /// The orbits where calls are parked.
+    pub fn parked(&self) -> Vec<String> {
+        self.node.engine().parked(self.node.site()).into_iter().map(|call| call.orbit).collect()
+    }
+
     /// SIP transactions that are remembered.
     pub fn transactions(&self) -> usize {
         self.node.engine().status().transactions

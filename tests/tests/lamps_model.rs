@@ -9,6 +9,7 @@ use std::time::Duration;
 use cas::control::{CallState, Direction};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
+use serde_json::json;
 use tests::template::{Dialog, Sip, Template};
 use tests::world::{Behaviour, Handset, PhoneId, Status, Weather, World};
 
@@ -145,9 +146,19 @@ impl Watcher {
     /// What it shows is so.
     fn check(&self, world: &World, seed: u64) {
         assert!(self.dialog.is_some(), "LAMPS_SEED={seed}: it has no subscription");
-        let numbers: &[&str] = if self.number == "lamps" { &["501", "502", "503"] } else { &[self.number] };
+        let numbers: &[&str] = match self.number {
+            "lamps" => &["501", "502", "503"],
+            "lamps+700+701" => &["700", "701"],
+            number => &[number],
+        };
         for number in numbers {
             let (_, shown) = &self.seen[*number];
+            if number.starts_with('7') {
+                let lit: Vec<&str> = shown.values().map(|(state, _)| state.as_str()).collect();
+                let right: &[&str] = if world.parked().contains(&(*number).to_owned()) { &["confirmed"] } else { &[] };
+                assert_eq!(lit, right, "LAMPS_SEED={seed}: the orbit {number}");
+                continue;
+            }
             let held = world.ends_of(number);
             let ids: Vec<String> = held.iter().map(|call| call.id.to_string()).collect();
             let shown_ids: Vec<String> = shown.keys().cloned().collect();
@@ -157,7 +168,7 @@ impl Watcher {
             for call in held {
                 let (state, direction) = &shown[&call.id.to_string()];
                 let right: &[&str] = match call.state {
-                    CallState::Connected | CallState::Held => &["confirmed"],
+                    CallState::Connected | CallState::Held | CallState::Parked => &["confirmed"],
                     CallState::Ringing => &["early"],
                     CallState::Dialing | CallState::Offering => &["trying", "early"],
                 };
@@ -173,9 +184,23 @@ impl Watcher {
     }
 }
 
+/// A client of a user parks one of his calls, or has a parked one brought to his telephone.
+fn park(world: &mut World, random: &mut ChaCha8Rng) {
+    let client = world.log_in(["501", "502", "503"][below(random, 3) as usize]);
+    let orbit = ["700", "701"][below(random, 2) as usize];
+    let call = world.calls(client).into_iter().next().map(|call| call["call-id"].clone());
+    let message = match call {
+        Some(call) => json!({"topic": "tel", "message": "park", "call-id": call, "orbit": orbit}),
+        None => json!({"topic": "tel", "message": "unpark", "orbit": orbit}),
+    };
+    world.execute(client, message);
+    world.log_out(client);
+}
+
 fn act(world: &mut World, random: &mut ChaCha8Rng, phones: &[PhoneId]) {
     let phone = phones[below(random, phones.len() as u32) as usize];
-    match (world.phone(phone).status(), below(random, 12)) {
+    match (world.phone(phone).status(), below(random, 13)) {
+        (_, 12) => park(world, random),
         (_, 0) => world.restart(),
         (_, 1) => {
             let weathers = [Weather::CALM, Weather::CALM, Weather { lost: 200, ..Weather::CALM }];
@@ -188,7 +213,7 @@ fn act(world: &mut World, random: &mut ChaCha8Rng, phones: &[PhoneId]) {
         (Status::Idle, 3) => world.unregister(phone),
         (Status::Idle, 4) => world.register(phone),
         (Status::Idle, _) => {
-            let number = ["501", "502", "503", "*43", "999"][below(random, 5) as usize];
+            let number = ["501", "502", "503", "*43", "999", "700", "701"][below(random, 7) as usize];
             world.call(phone, number);
         }
         (Status::Ringing, 2..6) => drop(world.answer(phone)),
@@ -224,7 +249,8 @@ fn sequence(seed: u64) {
         world.register(phone);
         phone
     });
-    let mut watchers = [("501", 1), ("502", 2), ("lamps", 3)].map(|(number, host)| Watcher::new(&world, number, host));
+    let mut watchers = [("501", 1), ("502", 2), ("lamps", 3), ("700", 4), ("lamps+700+701", 5)]
+        .map(|(number, host)| Watcher::new(&world, number, host));
     for step in 0..STEPS {
         act(&mut world, &mut random, &phones);
         let time = Duration::from_millis(u64::from(below(&mut random, 2500)));

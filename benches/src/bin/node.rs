@@ -10,6 +10,7 @@ use benches::sample::Spread;
 use benches::sip::{Account, Message, finish, session};
 use bytes::Bytes;
 use cas::cas::Settings as CasSettings;
+use cas::site::plan::Plan;
 use cas::site::{Access, Device, DeviceId, DigestPolicy, Extension, MachineKey, Role, Target, User, UserId};
 use cas::store::{self, Change, Reply, Request, memory::Memory};
 use cas::time::{Now, Wall};
@@ -97,6 +98,7 @@ impl World {
             follow_redirects: true,
             max_transactions: 1_000_000,
             max_bindings: 4,
+            plan: Plan::default(),
             limits: Limits { calls_per_source: calls, ..Limits::default() },
             cas: CasSettings::default(),
         };

@@ -9,7 +9,7 @@ use super::login::Attempt;
 use super::{Cas, Environment};
 use crate::boundary::{Finding, Job, Output, Reply, Request, RequestId, Source};
 use crate::bulk::{Asker, Exchange, MAX_PARTS, Step};
-use crate::control::{CallId, Refusal, Ticket};
+use crate::control::{CallId, Refusal, Ticket, Yield};
 use crate::core::logged_out;
 use crate::event::Event;
 use crate::permission;
@@ -270,14 +270,20 @@ impl Cas {
     }
 
     /// Call control has come to the end of a command (S39, S41).
-    pub(super) fn completed(&mut self, now: Now, site: &Site, ticket: Ticket, result: Result<Option<CallId>, Refusal>) {
+    pub(super) fn completed(&mut self, now: Now, site: &Site, ticket: Ticket, result: Result<Yield, Refusal>) {
         let Some(Command { task, response, call }) = self.tickets.remove(&ticket) else { return };
         let Asker::Session(key) = task.asker else { return };
         if let Some(session) = self.core.sessions.get_mut(key) {
             session.pending = session.pending.saturating_sub(1);
         }
         let result = match result {
-            Ok(made) => Ok(with_call(Fields::new(), made.or(call))),
+            Ok(Yield::Done) => Ok(with_call(Fields::new(), call)),
+            Ok(Yield::Call(made)) => Ok(with_call(Fields::new(), Some(made))),
+            Ok(Yield::Orbit(orbit)) => {
+                let mut fields = with_call(Fields::new(), call);
+                fields.insert("orbit".into(), orbit.into());
+                Ok(fields)
+            }
             Err(refusal) => Err(Failure { call_id: call.map(|call| call.to_string()), ..refusal.into() }),
         };
         if task.head.wait {

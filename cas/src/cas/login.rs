@@ -2,7 +2,7 @@
 //!
 //! A wrong password is answered 401, and late where many were wrong ([`attempts`](crate::attempts)).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,7 @@ use crate::session::{Client, SessionKey};
 use crate::site::UserId;
 use crate::subscription;
 use crate::time::Now;
+use crate::topic::subscription::snapshot;
 use crate::topic::{Grade, telephony};
 use crate::wire::{Code, Failure, Fields, json};
 
@@ -189,16 +190,14 @@ impl Cas {
         Ok(Reply::json(200, json::encode(&reply)).with_header("set-cookie", cookie(&token)))
     }
 
-    /// The first event of subscriptions taken up.
+    /// The first events of subscriptions taken up.
     fn snapshot(&mut self, env: &mut Environment<'_>, key: SessionKey) {
-        let Some(event) = self
-            .core
-            .principal(env.site, key)
-            .map(|who| telephony::snapshot_event(env.now, env.site, env.control, &who))
-        else {
-            return;
-        };
-        self.core.sessions.push(env.now, key, event);
+        let Some(who) = self.core.principal(env.site, key) else { return };
+        let subscriptions = self.core.sessions.get(key).into_iter().flat_map(|session| session.subscriptions.values());
+        let kinds: BTreeSet<String> = subscriptions.map(|record| record.kind.clone()).collect();
+        for event in kinds.iter().filter_map(|kind| snapshot(env.now, env.site, env.control, &who, kind)) {
+            self.core.sessions.push(env.now, key, event);
+        }
     }
 
     fn login_reply(&self, env: &Environment<'_>, key: SessionKey, token: &str) -> Fields {

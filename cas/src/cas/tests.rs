@@ -41,6 +41,7 @@ impl Entropy for Counter {
 struct FakeControl {
     calls: Vec<CallInfo>,
     registered: Vec<RegistrationInfo>,
+    parked: Vec<ParkedInfo>,
     reports: Vec<CallReport>,
     commands: Vec<CallCommand>,
     refuse: Option<Refusal>,
@@ -69,6 +70,15 @@ impl CallControl for FakeControl {
             CallQuery::One(id) => info.id == id,
         };
         self.calls.iter().filter(wanted).cloned().collect()
+    }
+
+    fn parked(&self, _: &Site) -> Vec<ParkedInfo> {
+        self.parked.clone()
+    }
+
+    fn may_unpark(&self, _: &Site, who: &Principal, orbit: &str) -> bool {
+        let has_phone = self.registered.iter().any(|binding| binding.device.0 + 1 == who.user.0);
+        has_phone && self.parked.iter().any(|call| call.orbit == orbit)
     }
 
     fn registrations(&self) -> Vec<RegistrationInfo> {

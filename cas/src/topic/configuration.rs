@@ -86,7 +86,7 @@ pub(super) fn add_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
 }
 
 fn new_user(cx: &mut Context<'_>, request: &AddUser, is_admin: bool) -> Result<User, Failure> {
-    if cx.site.user_by_login(&request.ext).is_some() || cx.site.target(&request.ext).is_some() {
+    if cx.site.user_by_login(&request.ext).is_some() || cx.site.dialled(&request.ext).is_some() {
         return Err(taken("ext", format!("{} is taken", request.ext)));
     }
     let name = request.name.as_deref().or(is_admin.then_some("Administrator"));

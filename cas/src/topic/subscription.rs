@@ -3,16 +3,21 @@
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::telephony::snapshot_event;
-use super::{Context, Outcome, Progress, Waiting};
+use super::{Context, Outcome, Progress, Waiting, parking, telephony};
+use crate::control::{CallControl, Principal};
+use crate::event::Event;
+use crate::site::Site;
 use crate::store::{Change, Request, SubscriptionRecord};
 use crate::subscription::{self, Row, check_room};
+use crate::time::Now;
 use crate::wire::{Code, Failure, Fields, json};
 
 /// What `subscribe-events` waits with.
 pub(crate) struct Addition {
     /// What the store was given.
     records: Vec<SubscriptionRecord>,
+    /// The kinds that were asked for: each has its snapshot, also where it was subscribed to before.
+    kinds: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -41,6 +46,9 @@ pub(super) fn subscribe_events(cx: &mut Context<'_>, fields: Fields) -> Outcome 
     rows.iter().try_for_each(|row| row.check("subscribe"))?;
     let key = cx.session()?;
     let Some(session) = cx.core.sessions.get(key) else { return Err(Failure::ended()) };
+    let mut kinds: Vec<String> = rows.iter().map(|row| row.kind.clone()).collect();
+    kinds.sort_unstable();
+    kinds.dedup();
     let mut new: Vec<Row> = Vec::new();
     for row in rows {
         if !session.subscriptions.values().any(|record| row.is(record)) && !new.contains(&row) {
@@ -62,10 +70,10 @@ pub(super) fn subscribe_events(cx: &mut Context<'_>, fields: Fields) -> Outcome 
         })
         .collect();
     if records.is_empty() {
-        return subscribed(cx, Addition { records });
+        return subscribed(cx, Addition { records, kinds });
     }
     let changes = records.iter().cloned().map(Change::PutSubscription).collect();
-    Ok(Progress::Store(Request::Write(changes), Waiting::Subscribe(Addition { records })))
+    Ok(Progress::Store(Request::Write(changes), Waiting::Subscribe(Addition { records, kinds })))
 }
 
 /// The store has it: from this instant on the session is told, and the snapshot is cut at the same.
@@ -80,12 +88,24 @@ pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Outcome {
         }
     };
     let who = cx.principal()?;
-    let snapshot = snapshot_event(cx.now, cx.site, cx.control, &who);
+    let kinds = addition.kinds.iter();
+    let snapshots: Vec<Event> = kinds.filter_map(|kind| snapshot(cx.now, cx.site, cx.control, &who, kind)).collect();
     if let Some(session) = cx.core.sessions.get_mut(session) {
         session.subscriptions.extend(addition.records.into_iter().map(|record| (record.id, record)));
     }
-    cx.core.sessions.push(cx.now, session, snapshot);
+    for snapshot in snapshots {
+        cx.core.sessions.push(cx.now, session, snapshot);
+    }
     list(cx, Fields::new())
+}
+
+/// What is so at the instant a subscription begins.
+pub(crate) fn snapshot(now: Now, site: &Site, control: &dyn CallControl, who: &Principal, kind: &str) -> Option<Event> {
+    match kind {
+        "device" => Some(telephony::snapshot_event(now, site, control, who)),
+        "park" => Some(parking::snapshot_event(now, site, control, who)),
+        _ => None,
+    }
 }
 
 pub(super) fn unsubscribe(cx: &mut Context<'_>, fields: Fields) -> Outcome {

@@ -63,7 +63,7 @@ struct TwoCalls {
 
 pub(super) fn make_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: MakeCall = json::members(fields)?;
-    let dest = number(&request.dest)?;
+    let dest = number("dest", &request.dest)?;
     let hint = request.name_hint.filter(|hint| !hint.trim().is_empty());
     if hint.as_ref().is_some_and(|hint| hint.len() > MAX_TEXT || hint.chars().any(char::is_control)) {
         return Err(Failure::bad("name-hint", format!("name-hint is a name of at most {MAX_TEXT} bytes")));
@@ -99,17 +99,17 @@ pub(super) fn send_digits(cx: &mut Context<'_>, fields: Fields) -> Outcome {
 
 pub(super) fn blind_transfer(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: OneCallTo = json::members(fields)?;
-    command(cx, &request.call_id, |call| Ok(CallCommand::BlindTransfer(call, number(&request.dest)?)))
+    command(cx, &request.call_id, |call| Ok(CallCommand::BlindTransfer(call, number("dest", &request.dest)?)))
 }
 
 pub(super) fn redirect(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: OneCallTo = json::members(fields)?;
-    command(cx, &request.call_id, |call| Ok(CallCommand::Redirect(call, number(&request.dest)?)))
+    command(cx, &request.call_id, |call| Ok(CallCommand::Redirect(call, number("dest", &request.dest)?)))
 }
 
 pub(super) fn consult(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: OneCallTo = json::members(fields)?;
-    command(cx, &request.call_id, |call| Ok(CallCommand::Consult(call, number(&request.dest)?)))
+    command(cx, &request.call_id, |call| Ok(CallCommand::Consult(call, number("dest", &request.dest)?)))
 }
 
 pub(super) fn complete_transfer(cx: &mut Context<'_>, fields: Fields) -> Outcome {
@@ -121,10 +121,10 @@ pub(super) fn complete_transfer(cx: &mut Context<'_>, fields: Fields) -> Outcome
 }
 
 /// What may be dialled.
-fn number(dest: &str) -> Result<String, Failure> {
+pub(super) fn number(field: &str, dest: &str) -> Result<String, Failure> {
     let dest = dest.trim();
     match dest.is_empty() || dest.len() > MAX_TEXT {
-        true => Err(Failure::bad("dest", format!("dest is a number of at most {MAX_TEXT} bytes"))),
+        true => Err(Failure::bad(field, format!("{field} is a number of at most {MAX_TEXT} bytes"))),
         false => Ok(dest.to_owned()),
     }
 }
@@ -136,7 +136,11 @@ pub(super) fn get_calls(cx: &mut Context<'_>, _: Fields) -> Outcome {
 }
 
 /// A command for one call. Whatever it comes to, the client is told which call it was about.
-fn command(cx: &mut Context<'_>, asked: &str, command: impl FnOnce(CallId) -> Result<CallCommand, Failure>) -> Outcome {
+pub(super) fn command(
+    cx: &mut Context<'_>,
+    asked: &str,
+    command: impl FnOnce(CallId) -> Result<CallCommand, Failure>,
+) -> Outcome {
     let outcome = call_id(asked).and_then(|call| execute(cx, command(call)?, Some(call)));
     outcome.map_err(|failure| {
         // A call that has ended, another's, and one that never was are told alike.
@@ -145,7 +149,7 @@ fn command(cx: &mut Context<'_>, asked: &str, command: impl FnOnce(CallId) -> Re
     })
 }
 
-fn execute(cx: &mut Context<'_>, command: CallCommand, asked: Option<CallId>) -> Outcome {
+pub(super) fn execute(cx: &mut Context<'_>, command: CallCommand, asked: Option<CallId>) -> Outcome {
     let who = cx.principal()?;
     let session = cx.session()?;
     if cx.core.sessions.get(session).is_some_and(|session| session.pending >= MAX_PENDING) {

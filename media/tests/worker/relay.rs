@@ -253,3 +253,18 @@ fn a_datagram_cut_off_by_the_buffer_is_not_relayed() {
     assert_eq!(world.heard(2), []);
     assert_eq!(world.close(1).unusable, 1);
 }
+
+#[test]
+fn two_that_are_parted_hear_nothing_until_they_are_joined_again() {
+    let mut world = World::call();
+    world.talk(1, 0..2);
+    world.command(Command::Part(LegId(1)));
+    world.talk(1, 2..4);
+    world.talk(2, 0..2);
+    assert_eq!((world.heard(2).len(), world.heard(1).len()), (2, 0));
+    world.command(Command::Bridge { a: LegId(1), b: LegId(2) });
+    world.talk(2, 2..4);
+    assert_eq!(world.heard(1).len(), 2);
+    let stats = world.close(1);
+    assert_eq!((stats.received, stats.sent), (4, 2), "what nobody hears is counted all the same");
+}

@@ -158,6 +158,7 @@ impl World {
             | Command::Update { leg, .. }
             | Command::Bridge { a: leg, .. }
             | Command::SendDigits { leg, .. }
+            | Command::Part(leg)
             | Command::Echo(leg)
             | Command::Detach(leg)
             | Command::Count(leg)

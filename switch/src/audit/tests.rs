@@ -90,6 +90,7 @@ impl Bench {
             follow_redirects: true,
             max_transactions: 500,
             max_bindings: 4,
+            plan: cas::site::plan::Plan::default(),
             limits: Limits::default(),
             cas: CasSettings::default(),
         };

@@ -11,6 +11,7 @@ use super::party::{Hold, PartyState, Side};
 use super::{CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
+use crate::service::Service;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
@@ -234,6 +235,12 @@ impl Engine {
 
     /// The callee is there: the caller is answered, and the two hear each other.
     pub(crate) fn connect(&mut self, at: At<'_>, no: CallNo) {
+        let Some(call) = self.table.call(no) else { return };
+        if let PartyState::Service(Service::Recall(slot)) = call.caller.state
+            && let Err(failure) = self.fetch_parked(at, no, Side::Caller, slot)
+        {
+            return self.end_call(at, no, failure, None);
+        }
         let Some(call) = self.table.call(no) else { return };
         if let PartyState::Calling(leg) = call.caller.state {
             match self.answer_caller(at, no, leg) {

@@ -57,9 +57,13 @@ impl Failure {
             Cause::NoRoute => RefusalCode::NoRoute,
             Cause::NotRegistered => RefusalCode::NotRegistered,
             Cause::Overloaded | Cause::Shutdown => RefusalCode::Overloaded,
-            Cause::Normal | Cause::Cancelled | Cause::AnsweredElsewhere | Cause::Forwarded | Cause::Transferred => {
-                RefusalCode::Gone
-            }
+            Cause::Normal
+            | Cause::Cancelled
+            | Cause::AnsweredElsewhere
+            | Cause::Forwarded
+            | Cause::Transferred
+            | Cause::Parked
+            | Cause::NothingThere => RefusalCode::Gone,
             Cause::Declined | Cause::Incompatible | Cause::Vanished | Cause::Failed => RefusalCode::Declined,
         };
         Refusal { code, text: format!("{} ({})", sentence(self.cause, whose), self.status.0) }
@@ -93,6 +97,9 @@ fn words(cause: Cause) -> (u16, u8, &'static str) {
         Cause::AnsweredElsewhere => (487, 26, "Answered elsewhere"),
         Cause::Forwarded => (487, 16, "Forwarded"),
         Cause::Transferred => (487, 16, "Transferred"),
+        Cause::Parked => (487, 16, "Parked"),
+        // Nobody is there at this number now, which others get as "unallocated".
+        Cause::NothingThere => (404, 1, "Nothing is there"),
         Cause::Busy => (486, 17, "User busy"),
         Cause::NoAnswer => (480, 19, "No answer from user"),
         Cause::Declined => (603, 21, "Call rejected"),
@@ -121,6 +128,8 @@ fn sentence(cause: Cause, whose: Whose) -> String {
         Cause::Normal | Cause::Cancelled => "The call was dropped before it was answered".to_owned(),
         Cause::AnsweredElsewhere => "The call was answered elsewhere".to_owned(),
         Cause::Forwarded | Cause::Transferred => "The call was sent on to another number".to_owned(),
+        Cause::Parked => "The call was parked".to_owned(),
+        Cause::NothingThere => "There is nothing there, or somebody else has got it".to_owned(),
         Cause::NoRoute => "The number leads nowhere".to_owned(),
         Cause::Overloaded => "The switch takes no more calls now".to_owned(),
         Cause::Shutdown => "The switch is ending".to_owned(),

@@ -2,8 +2,8 @@
 
 use cas::control::{
     Accepted, Action, Actions, CallCommand, CallControl, CallId, CallInfo, CallLine, CallQuery, CallReport, CallState,
-    Cause, Direction as CallDirection, EngineStatus, PartyInfo, Principal, Refusal, RefusalCode, RegistrationInfo,
-    Shown,
+    Cause, Direction as CallDirection, EngineStatus, ParkedInfo, PartyInfo, Principal, Refusal, RefusalCode,
+    RegistrationInfo, Shown,
 };
 use cas::site::{DeviceId, Site, UserId};
 use cas::store::Change;
@@ -13,9 +13,11 @@ use super::cause::{Failure, Whose};
 use super::leg::{Exchange, LegId, LegState, Reoffer};
 use super::originate::dialled;
 use super::party::{Hold, PartyState, Side};
+use super::route::Spot;
 use super::transfer::Asked;
 use super::{Call, CallNo, Stage};
 use crate::engine::{At, Engine};
+use crate::service::Service;
 use crate::sip::sdp::Direction;
 
 impl CallControl for Engine {
@@ -54,6 +56,8 @@ impl CallControl for Engine {
                 self.complete(ticket, Ok(None));
                 Accepted { ticket, call: None }
             }
+            CallCommand::Park { call, orbit } => self.park_for_client(at, who, call, orbit.as_deref())?,
+            CallCommand::Unpark { orbit } => self.unpark(at, who, &dialled(&orbit))?,
             CallCommand::Consult(id, dest) => self.consult(at, who, id, &dest)?,
             CallCommand::CompleteTransfer { call, with } => {
                 let (end, with) = self.may_complete(who, call, with)?;
@@ -76,6 +80,7 @@ impl CallControl for Engine {
             Action::Redirect => self.may_send_on_at_all(who, call).is_ok(),
             Action::Consult => self.may_consult(site, who, call).is_ok(),
             Action::CompleteTransfer => self.may_complete_with_any(who, call).is_ok(),
+            Action::Park => self.may_park(site, who, call, Spot::FirstFree).is_ok(),
         };
         Action::ALL.iter().copied().filter(may).collect()
     }
@@ -93,6 +98,14 @@ impl CallControl for Engine {
             .filter_map(row)
             .filter(|info| matches!(query, CallQuery::OfUser(_)) || info.user == who.user)
             .collect()
+    }
+
+    fn parked(&self, site: &Site) -> Vec<ParkedInfo> {
+        self.parked_calls(site)
+    }
+
+    fn may_unpark(&self, site: &Site, who: &Principal, orbit: &str) -> bool {
+        self.may_unpark_at(site, who, orbit).is_ok()
     }
 
     fn registrations(&self) -> Vec<RegistrationInfo> {
@@ -266,6 +279,9 @@ fn info(call: &Call, side: Side) -> Option<CallInfo> {
         (PartyState::Ringing { .. }, CallDirection::Out) => CallState::Dialing,
         (PartyState::Calling(_), _) => other.seen(),
         (PartyState::Up { .. }, _) => match (party.seen(), other.seen()) {
+            (CallState::Connected, _) if matches!(other.state, PartyState::Service(Service::Park(_))) => {
+                CallState::Parked
+            }
             // His own end is up; the call is not, before the other's is.
             (_, waiting @ (CallState::Dialing | CallState::Ringing)) => waiting,
             (own, _) => own,

@@ -4,10 +4,11 @@ use bytes::Bytes;
 use media::{Codec, PayloadMap};
 
 use super::CallNo;
-use super::leg::{Leg, LegId, LegState, Reoffer};
-use super::party::Side;
+use super::leg::{Leg, LegId, LegState, Reoffer, Terms};
+use super::party::{PartyState, Side};
 use crate::engine::{At, Engine};
 use crate::ports::Place;
+use crate::service::Service;
 use crate::sip::body::{self, accepts_descriptions};
 use crate::sip::flow::Flow;
 use crate::sip::header::{Headers, Name};
@@ -116,9 +117,32 @@ impl Engine {
         sdp::Session::new(id, std::net::SocketAddr::new(ip, place.port.0))
     }
 
+    /// Whether a phone that calls, or has answered, understands something of what another can.
+    pub(crate) fn would_understand(&self, id: LegId, offer: &Offer) -> bool {
+        let Some(leg) = self.table.leg(id) else { return false };
+        let open = match &leg.state {
+            LegState::Incoming(incoming) => match &incoming.terms {
+                Terms::Offered(description) => Some(description),
+                Terms::Open | Terms::Proposed => return true,
+                Terms::Agreed(_) => None,
+            },
+            LegState::Outgoing(_) | LegState::Up(_) => None,
+        };
+        if let Some(description) = open {
+            let mut trial = leg.sdp.clone();
+            let answer = trial.answer(description, &offer.codecs(), &offer.fmtp, offer.ptime, leg.direction);
+            return answer.is_ok() && has_sound(trial.payloads());
+        }
+        leg.audio.as_ref().is_none_or(|audio| has_sound(&agreed(audio, &offer.payloads)))
+    }
+
     /// What a party's phone can: what its answered or waiting leg, or the one that is heard already, last said.
     pub(crate) fn offer_of(&self, no: CallNo, side: Side) -> Offer {
-        let leg = self.table.call(no).and_then(|call| call.party(side).speaker());
+        let leg = self.table.call(no).and_then(|call| match call.party(side).state {
+            // It speaks for the one who is parked.
+            PartyState::Service(Service::Recall(slot)) => self.table.call(self.parks.get(slot)?.call)?.caller.speaker(),
+            _ => call.party(side).speaker(),
+        });
         let audio = leg.and_then(|leg| self.table.leg(leg)).and_then(|leg| leg.audio.as_ref());
         audio.map_or_else(Offer::everything, Offer::from_audio)
     }

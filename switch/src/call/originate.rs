@@ -118,19 +118,31 @@ impl Engine {
             let text = "That is your own number, and you have no second phone".to_owned();
             return Err(Refusal { code: RefusalCode::BadValue, text });
         }
-        let ticket = self.ticket();
-        let caller = route::user_identity(at.site, who.user);
         let mut callee = route::identity(at.site, &number);
         if let Some(hint) = name_hint.filter(|_| callee.name.is_empty()) {
             callee.name = hint;
         }
+        Ok(self.ring_own(at, who, own, destination, callee))
+    }
+
+    /// Rings a user's own phones, then goes on to the destination.
+    pub(crate) fn ring_own(
+        &mut self,
+        at: At<'_>,
+        who: &Principal,
+        own: Vec<Contact>,
+        destination: Destination,
+        callee: Identity,
+    ) -> Accepted {
+        let ticket = self.ticket();
+        let caller = route::user_identity(at.site, who.user);
         let no = self.begin(at, caller, callee, Stage::RingingCaller { ticket, destination }, 70, None);
         let call = self.table.call(no).map(|call| call.caller.id);
         self.ring(at, no, Side::Caller, own, &Offer::everything());
-        Ok(Accepted { ticket, call })
+        Accepted { ticket, call }
     }
 
-    fn begin(
+    pub(crate) fn begin(
         &mut self,
         at: At<'_>,
         caller: Identity,
@@ -160,6 +172,8 @@ impl Engine {
     pub(crate) fn reach_destination(&mut self, at: At<'_>, no: CallNo, destination: &Destination) {
         match destination {
             Destination::Service(feature) => self.serve(at, no, *feature),
+            Destination::Orbit(slot) => self.retrieve(at, no, *slot),
+            Destination::Park(spot) => self.park_held(at, no, *spot),
             Destination::Phone(sip_user, instance) => {
                 let offer = self.offer_of(no, Side::Caller);
                 match self.phone_contact(at.site, sip_user, instance) {

@@ -48,6 +48,10 @@ impl Engine {
     /// Not in circles, and not without end.
     fn may_send_on(&self, no: CallNo, destination: &Destination) -> bool {
         let Some(call) = self.table.call(no) else { return false };
+        // What is not answered yet can neither be parked nor get what is.
+        if let Destination::Orbit(_) | Destination::Park(_) = destination {
+            return false;
+        }
         let goes_back = |user: &UserId| call.sent_on.contains(user) || call.callee.identity.user == Some(*user);
         let is_circle = matches!(destination, Destination::User(user) if goes_back(user));
         !is_circle && call.sent_on.len() < MAX_REDIRECTS
@@ -65,7 +69,10 @@ impl Engine {
         let destination = self.may_dial(at, number)?;
         match self.may_send_on(no, &destination) {
             true => Ok((no, destination)),
-            false => Err(Refusal { code: RefusalCode::BadValue, text: "The call has been there already".to_owned() }),
+            false => Err(Refusal {
+                code: RefusalCode::BadValue,
+                text: "The call has been there already, or cannot be sent there before it is answered".to_owned(),
+            }),
         }
     }
 

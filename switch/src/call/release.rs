@@ -102,6 +102,7 @@ impl Engine {
             self.touch_calls_of(user);
         }
         self.end_transfers(at, no, &mut call);
+        self.end_parking(at, no, &call, failure);
     }
 
     /// A leg leaves its call; its phone is told in the way its state asks for.

@@ -1,11 +1,13 @@
 //! From a dialled number to who is to be rung.
 
-use cas::site::{Access, DeviceId, Feature, Site, Target, UserId};
+use cas::site::plan::Code;
+use cas::site::{Access, DeviceId, Dialled, Feature, Site, UserId};
 
 use super::party::Identity;
 use crate::endpoint::Owner;
 use crate::engine::Engine;
 use crate::registrar::{Binding, gruu};
+use crate::service::orbit::Slot;
 use crate::sip::flow::Flow;
 use crate::sip::header::{Address, Name, Via};
 use crate::sip::message::Request;
@@ -20,6 +22,19 @@ pub(crate) enum Destination {
     Phone(String, String),
     /// A service of the switch.
     Service(Feature),
+    /// Whoever is parked there. For whoever is sent there: that he is parked.
+    Orbit(Slot),
+    /// That a call is parked.
+    Park(Spot),
+}
+
+/// Where a call is to be parked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
+    /// The first orbit that is free.
+    FirstFree,
+    /// There.
+    At(Slot),
 }
 
 /// A phone to be rung: where, and as whom to address it.
@@ -43,9 +58,13 @@ impl Contact {
 
 /// Where a number leads.
 pub(crate) fn destination(site: &Site, number: &str) -> Option<Destination> {
-    Some(match site.target(number)? {
-        Target::User(user) => Destination::User(*user),
-        Target::Feature(feature) => Destination::Service(*feature),
+    Some(match site.dialled(number)? {
+        Dialled::User(user) => Destination::User(user),
+        Dialled::Feature(feature) => Destination::Service(feature),
+        Dialled::Orbit(orbit) => Destination::Orbit(Slot::Orbit(orbit)),
+        Dialled::Code(Code::Park, "") => Destination::Park(Spot::FirstFree),
+        Dialled::Code(Code::Park, there) => Destination::Park(Spot::At(Slot::of(site, there)?)),
+        Dialled::Code(Code::Retrieve, there) => Destination::Orbit(Slot::of(site, there)?),
     })
 }
 
@@ -65,13 +84,13 @@ pub(crate) fn destination_of(site: &Site, uri: &Uri) -> Option<Destination> {
 
 /// Who a number is, as others see it.
 pub(crate) fn identity(site: &Site, number: &str) -> Identity {
-    match site.target(number) {
-        Some(Target::User(user)) => user_identity(site, *user),
-        Some(Target::Feature(Feature::Echo)) => {
-            Identity { user: None, number: number.to_owned(), name: "Echo".to_owned() }
-        }
-        None => Identity { user: None, number: number.to_owned(), name: String::new() },
-    }
+    let name = match site.dialled(number) {
+        Some(Dialled::User(user)) => return user_identity(site, user),
+        Some(Dialled::Feature(Feature::Echo)) => "Echo",
+        Some(Dialled::Orbit(_)) => "Park",
+        Some(Dialled::Code(..)) | None => "",
+    };
+    Identity { user: None, number: number.to_owned(), name: name.to_owned() }
 }
 
 /// Who a user is, as others see him.

@@ -10,9 +10,12 @@ use cas::time::Now;
 use media::LegStats;
 
 use super::leg::{Leaving, Leg, LegId};
-use super::party::{Party, Side};
+use super::party::{Party, PartyState, Side};
 use super::{Call, CallNo};
 use crate::ports::Place;
+use crate::service::Service;
+use crate::service::orbit::Slot;
+use crate::subscribe::watch::Subject;
 
 /// Every call, leg and leaving leg, by every name they are asked for.
 #[derive(Debug, Default)]
@@ -33,7 +36,7 @@ pub(crate) struct Table {
     left: Vec<LegId>,
     /// Whether anybody watches lamps; and whose calls were touched since they were looked at.
     pub(crate) are_watched: bool,
-    touched: BTreeSet<UserId>,
+    touched: BTreeSet<Subject>,
     next: u64,
 }
 
@@ -129,15 +132,22 @@ impl Table {
         self.users.extend(party.identity.user.map(|user| (user, party.id)));
     }
 
-    /// A call may be about to change: its users' lamps are looked at when the step ends.
+    /// A call may be about to change: the lamps of its users, and of where it is parked, are looked at when the step ends.
     fn touch(&mut self, no: CallNo) {
         if let Some(call) = self.calls.get(&no).filter(|_| self.are_watched) {
-            self.touched.extend([&call.caller, &call.callee].into_iter().filter_map(|party| party.identity.user));
+            let subjects = |party: &Party| {
+                let slot = match party.state {
+                    PartyState::Service(Service::Park(Slot::Orbit(orbit))) => Some(Subject::Orbit(orbit)),
+                    _ => None,
+                };
+                party.identity.user.map(Subject::User).into_iter().chain(slot)
+            };
+            self.touched.extend([&call.caller, &call.callee].into_iter().flat_map(subjects));
         }
     }
 
     /// Whose calls were touched since this was last asked.
-    pub(crate) fn take_touched_users(&mut self) -> BTreeSet<UserId> {
+    pub(crate) fn take_touched(&mut self) -> BTreeSet<Subject> {
         std::mem::take(&mut self.touched)
     }
 

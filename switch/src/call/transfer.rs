@@ -10,11 +10,12 @@ use super::cause::{Failure, Whose};
 use super::leg::{LegId, LegState};
 use super::offer::{has_sound, refused};
 use super::party::{Identity, Party, PartyState, Side};
-use super::route::{self, Destination};
+use super::route::{self, Destination, Spot};
 use super::{Call, CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::service::Service;
+use crate::service::orbit::Slot;
 use crate::sip::header::{Address, Name};
 use crate::sip::message::{Method, Request, Response, Status};
 use crate::sip::replaces::Replaces;
@@ -30,7 +31,7 @@ pub(crate) struct Transferor {
 }
 
 /// How a transfer was asked for.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Asked {
     /// By a client.
     Client(Ticket),
@@ -145,7 +146,12 @@ impl Engine {
         if self.is_full() {
             return Err(Failure::new(Cause::Overloaded).refusal(Whose::Far));
         }
-        let destination = self.may_dial(at, number)?;
+        let destination = match self.may_dial(at, number)? {
+            Destination::Park(spot) => return self.may_park_there(at, who, id, spot),
+            Destination::Orbit(slot @ Slot::Orbit(_)) => return self.may_park_there(at, who, id, Spot::At(slot)),
+            Destination::Orbit(Slot::User(_)) => return Err(Failure::new(Cause::NoRoute).refusal(Whose::Far)),
+            destination => destination,
+        };
         let other = self.table.call(end.call).and_then(|call| call.party(end.side.other()).identity.user);
         match destination {
             Destination::User(user) if Some(user) == other || user == who.user => Err(Refusal {
@@ -154,6 +160,18 @@ impl Engine {
             }),
             destination => Ok((end, destination)),
         }
+    }
+
+    /// Who is sent to an orbit is parked there.
+    fn may_park_there(
+        &self,
+        at: At<'_>,
+        who: &Principal,
+        id: CallId,
+        spot: Spot,
+    ) -> Result<(End, Destination), Refusal> {
+        let (end, slot) = self.may_park(at.site, who, id, spot)?;
+        Ok((end, Destination::Orbit(slot)))
     }
 
     /// Whether a call's far end may be sent on at all.
@@ -213,6 +231,9 @@ impl Engine {
 
     /// Blind: the far end goes to whom it has not met.
     pub(crate) fn send_to(&mut self, at: At<'_>, end: End, number: &str, destination: &Destination, asked: Asked) {
+        if let Destination::Orbit(slot) = destination {
+            return self.park(at, end, *slot, asked);
+        }
         let to = route::identity(at.site, number);
         let no = CallNo(self.table.number(at.now));
         let Some(caller) = self.take_far(at, end, no) else { return };
@@ -258,13 +279,13 @@ impl Engine {
         self.table.replace(end.call, side, standin)
     }
 
-    fn party(&mut self, at: At<'_>, identity: Identity, met: Identity) -> Party {
+    pub(crate) fn party(&mut self, at: At<'_>, identity: Identity, met: Identity) -> Party {
         let id = CallId(self.table.number(at.now));
         Party::new(id, identity, cas::control::Direction::In, met, at.now)
     }
 
     /// A call of parties of which at least one comes from `from`, and counts for the same source.
-    fn begin_transferred(
+    pub(crate) fn begin_transferred(
         &mut self,
         at: At<'_>,
         (no, from): (CallNo, CallNo),
@@ -336,6 +357,11 @@ impl Engine {
 
     /// RFC 3515 §2.4.4: the state of a REFER, as the status line of what was done for it.
     fn notify(&mut self, at: At<'_>, asked: &Asked, status: Status) {
+        self.notify_line(at, asked, status, status.phrase());
+    }
+
+    /// The same in other words.
+    pub(crate) fn notify_line(&mut self, at: At<'_>, asked: &Asked, status: Status, phrase: &str) {
         let Asked::Phone { leg, number, notify: true } = *asked else { return };
         let Some(up) = self.up(leg) else { return };
         let mut notify = up.dialog.request(Method::Notify);
@@ -347,7 +373,7 @@ impl Engine {
         notify.headers.push(Name::Event, format!("refer;id={number}"));
         notify.headers.push(Name::SubscriptionState, state);
         notify.headers.push(Name::Contact, flow.contact());
-        let line = format!("SIP/2.0 {} {}\r\n", status.0, status.phrase());
+        let line = format!("SIP/2.0 {} {phrase}\r\n", status.0);
         let notify = notify.with_body("message/sipfrag;version=2.0", line);
         self.endpoint.request(at.now.mono, flow, notify, Owner::Nobody);
     }
@@ -387,7 +413,9 @@ fn status_of(code: RefusalCode) -> Status {
     Status(match code {
         RefusalCode::NoRoute | RefusalCode::NotFound => 404,
         RefusalCode::NotRegistered => 480,
-        RefusalCode::Overloaded | RefusalCode::Limit => 503,
+        RefusalCode::Overloaded => 503,
+        // No orbit is free, or not the one that was wanted.
+        RefusalCode::Busy | RefusalCode::Limit => 486,
         _ => 403,
     })
 }

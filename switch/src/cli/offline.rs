@@ -4,7 +4,7 @@ use bytes::Bytes;
 use cas::cas::{Cas, Endpoint, Input, Output, Request, RequestId, Settings, Source};
 use cas::control::{
     Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallLine, CallQuery, CallReport, EngineStatus,
-    Principal, Refusal, RefusalCode, RegistrationInfo, Shown,
+    ParkedInfo, Principal, Refusal, RefusalCode, RegistrationInfo, Shown,
 };
 use cas::site::{DeviceId, Site};
 use cas::store::folder::Folder;
@@ -27,9 +27,11 @@ pub(super) fn ask(config: &Config, message: &Value, effect: Effect) -> Result<By
     let key = folder.machine_key(&mut System::default())?;
     let mut database = Sqlite::open(folder, &config.sip.domain)?;
     let snapshot = store::snapshot(&mut database, clock::now().wall)?;
+    let mut site = Site::new(&snapshot);
+    site.plan = config.plan.clone();
     let mut node = Offline {
         cas: Cas::new(Settings::default(), &snapshot, key, Box::new(System::default())),
-        site: Site::new(&snapshot),
+        site,
         control: NoCalls { bindings: snapshot.bindings },
         database,
     };
@@ -100,6 +102,14 @@ impl CallControl for NoCalls {
 
     fn view(&self, _: &Site, _: &Principal, _: CallQuery) -> Vec<CallInfo> {
         Vec::new()
+    }
+
+    fn parked(&self, _: &Site) -> Vec<ParkedInfo> {
+        Vec::new()
+    }
+
+    fn may_unpark(&self, _: &Site, _: &Principal, _: &str) -> bool {
+        false
     }
 
     fn registrations(&self) -> Vec<RegistrationInfo> {

@@ -6,7 +6,8 @@ use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use cas::site::DigestPolicy;
+use cas::site::plan::Orbits;
+use cas::site::{DigestPolicy, Extension};
 
 use super::document::{Value, Wrong};
 
@@ -14,6 +15,8 @@ use super::document::{Value, Wrong};
 const MAX_DOMAIN: usize = 253;
 /// More media threads than this help nobody: one relays some thousand streams.
 const MAX_THREADS: u8 = 32;
+/// An hour.
+const MAX_RECALL: u64 = 3600;
 /// A century.
 const MAX_DAYS: u32 = 36_500;
 
@@ -70,6 +73,27 @@ pub(super) fn ports(value: &Value<'_>) -> Result<RangeInclusive<u16>, Wrong> {
 pub(super) fn threads(value: &Value<'_>) -> Result<NonZeroU8, Wrong> {
     let threads = integer(value).and_then(|number| u8::try_from(number).ok()).and_then(NonZeroU8::new);
     threads.filter(|threads| threads.get() <= MAX_THREADS).map_or_else(|| wrong(value, "a number from 1 to 32"), Ok)
+}
+
+pub(super) fn orbits(value: &Value<'_>) -> Result<Orbits, Wrong> {
+    text(value, r#"two numbers of one length and a dash, 1000 orbits at most, such as "700-719""#, Orbits::parse)
+}
+
+/// 0, never: `None`.
+pub(super) fn recall(value: &Value<'_>) -> Result<Option<Duration>, Wrong> {
+    let seconds = integer(value).and_then(|number| u64::try_from(number).ok()).filter(|seconds| *seconds <= MAX_RECALL);
+    seconds.map_or_else(
+        || wrong(value, "a number of seconds from 0 to 3600"),
+        |seconds| Ok(Some(Duration::from_secs(seconds)).filter(|recall| !recall.is_zero())),
+    )
+}
+
+/// Empty: `None`.
+pub(super) fn code(value: &Value<'_>) -> Result<Option<Extension>, Wrong> {
+    text(value, r##"digits, * and #, such as "*68", or "" for none"##, |text| match text {
+        "" => Some(None),
+        text => Extension::parse(text).ok().map(Some),
+    })
 }
 
 /// 0, for ever: `None`.

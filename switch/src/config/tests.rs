@@ -128,6 +128,29 @@ fn domains() {
 }
 
 #[test]
+fn codes_and_orbits_are_numbers_and_no_two_codes_alike() {
+    let cases = [
+        (
+            "[park]\norbits = \"719-700\"",
+            r#"switch.toml:2: orbits = "719-700": expected two numbers of one length and a dash, 1000 orbits at most, such as "700-719""#,
+        ),
+        ("[park]\nrecall = 3601", "switch.toml:2: recall = 3601: expected a number of seconds from 0 to 3600"),
+        (
+            "[codes]\npark = \"*6 8\"",
+            r##"switch.toml:2: park = "*6 8": expected digits, * and #, such as "*68", or "" for none"##,
+        ),
+        ("[codes]\npark = \"*88\"", r#"switch.toml:2: park = "*88": expected each code once"#),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error(text), expected);
+    }
+    let config = Config::parse("switch.toml", "[park]\norbits = \"01-09\"\nrecall = 0\n[codes]\npark = \"\"").unwrap();
+    assert_eq!((config.plan.recall, config.plan.orbits.to_string()), (None, "01-09".to_owned()));
+    assert_eq!(config.plan.code("*68"), None);
+    assert!(config.plan.code("*88502").is_some());
+}
+
+#[test]
 fn an_unknown_setting_is_told_with_the_nearest_one() {
     let cases = [
         ("[sip]\ndomian = \"a\"", "switch.toml:2: there is no setting domian in [sip]: did you mean domain?"),
@@ -136,7 +159,10 @@ fn an_unknown_setting_is_told_with_the_nearest_one() {
             "switch.toml:2: there is no setting port in [sip]: expected udp, tcp, domain, digest, follow-redirects",
         ),
         ("[spi]\nudp = []", "switch.toml:1: there is no section [spi]: did you mean sip?"),
-        ("[trunks]", "switch.toml:1: there is no section [trunks]: expected sip, media, cas, limits, history, log"),
+        (
+            "[trunks]",
+            "switch.toml:1: there is no section [trunks]: expected sip, media, cas, park, codes, limits, history, log",
+        ),
         ("digest = \"md5\"", "switch.toml:1: there is no setting digest outside of a section: it belongs under [sip]"),
         ("dat = \"x\"", "switch.toml:1: there is no setting dat outside of a section: did you mean data?"),
         ("sip = 5", "switch.toml:1: sip is a section: expected [sip]"),

@@ -135,6 +135,7 @@ fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
         max_transactions: config.limits.transactions,
         follow_redirects: config.sip.follow_redirects,
         max_bindings: BINDINGS,
+        plan: config.plan.clone(),
         limits: node::Limits {
             calls_per_source: config.limits.calls_per_source,
             transactions_per_source: config.limits.transactions_per_source,

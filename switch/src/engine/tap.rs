@@ -220,6 +220,7 @@ mod tests {
                 follow_redirects: true,
                 max_transactions: 100,
                 max_bindings: 16,
+                plan: cas::site::plan::Plan::default(),
                 limits: Limits::default(),
                 cas: cas::cas::Settings::default(),
             };

@@ -85,6 +85,7 @@ fn short(command: &Command) -> String {
         Command::Open { leg, .. } => format!("open {}", leg.0),
         Command::Update { leg, .. } => format!("update {}", leg.0),
         Command::Bridge { a, b } => format!("bridge {} {}", a.0, b.0),
+        Command::Part(leg) => format!("part {}", leg.0),
         Command::Echo(leg) => format!("echo {}", leg.0),
         Command::SendDigits { leg, digits } => format!("digits {} {digits:?}", leg.0),
         Command::Detach(leg) => format!("detach {}", leg.0),
@@ -219,4 +220,21 @@ fn nothing_is_told_of_legs_that_are_not_there() {
     threads.act(|seats| seats.echo(nobody));
     threads.act(|seats| seats.close(nobody));
     assert_eq!(threads.told(), Vec::<String>::new());
+}
+
+#[test]
+fn a_leg_that_is_silenced_hears_nobody_though_it_was_on_its_way_to_another() {
+    let mut threads = Threads::new();
+    let (a, b) = (threads.open(1, 0), threads.open(2, 0));
+    threads.act(|seats| seats.join(a, b));
+    threads.told();
+    threads.act(|seats| seats.silence(b));
+    assert_eq!(threads.told(), ["0 part 2"]);
+    assert!(!threads.seats.are_joined(a, b));
+    let c = threads.open(3, 1);
+    threads.act(|seats| seats.join(a, c));
+    threads.act(|seats| seats.silence(c));
+    threads.told();
+    threads.hear();
+    assert_eq!(threads.told(), ["0 attach 3"], "it arrives, and is joined to nobody");
 }

@@ -201,6 +201,7 @@ pub(super) fn because(request: &Request, status: u16, text: &str) -> Response {
 fn may_watch(package: Package, subject: Subject, own: Option<UserId>, request: &Request) -> Result<(), Response> {
     match (package, subject) {
         (Package::Summary, Subject::User(user)) if Some(user) != own => Err(request.response(Status(403))),
+        (Package::Summary, Subject::Orbit(_)) => Err(request.response(Status(404))),
         _ => Ok(()),
     }
 }

@@ -38,6 +38,11 @@ impl Engine {
                 is_on_the_phone: !self.dialogs_of(subject).is_empty(),
                 published: self.subscriptions.publications.of(user),
             },
+            Subject::Orbit(_) => Presence {
+                is_reachable: true,
+                is_on_the_phone: !self.dialogs_of(subject).is_empty(),
+                published: Vec::new(),
+            },
         }
     }
 }

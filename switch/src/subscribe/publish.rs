@@ -91,7 +91,7 @@ impl Engine {
         if event.and_then(|event| Package::from_name(&event.package)) != Some(Package::Presence) {
             return Err(bad_event(request));
         }
-        let Subject::User(user) = found;
+        let Subject::User(user) = found else { return Err(request.response(Status(404))) };
         if at.site.device(device).and_then(|device| device.user) != Some(user) {
             return Err(request.response(Status(403)));
         }

@@ -6,19 +6,23 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use cas::control::{CallId, CallState, Direction};
-use cas::site::{Access, Site, Target, UserId};
+use cas::site::plan::Orbit;
+use cas::site::{Access, Dialled, Site, UserId};
 
 use super::{News, Package, SubId, Subscription};
 use crate::call::leg::{Leg, LegState};
 use crate::call::party::{Hold, Identity, PartyState};
 use crate::call::{Call, Side};
 use crate::engine::{At, Engine};
+use crate::service::orbit::Slot;
 use crate::subscribe::presence::Presence;
 
 /// What is behind a number that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Subject {
     User(UserId),
+    /// Where calls are parked.
+    Orbit(Orbit),
 }
 
 /// How a subject stands, as one package tells it.
@@ -73,9 +77,10 @@ pub(crate) struct DialogKey {
 
 /// What a number leads to that can be watched. A service is the same at all times.
 pub(crate) fn subject(site: &Site, number: &str) -> Option<Subject> {
-    match site.target(number) {
-        Some(Target::User(user)) => Some(Subject::User(*user)),
-        Some(Target::Feature(_)) => None,
+    match site.dialled(number) {
+        Some(Dialled::User(user)) => Some(Subject::User(user)),
+        Some(Dialled::Orbit(orbit)) => Some(Subject::Orbit(orbit)),
+        Some(Dialled::Feature(_) | Dialled::Code(..)) => None,
         // A phone watches its mailbox by its own SIP user name, which need be no number.
         None => site.device_by_sip_user(number)?.user.map(Subject::User),
     }
@@ -89,7 +94,24 @@ impl Engine {
                 let ends = self.table.ends_of(user).into_iter().filter_map(|id| self.table.end(id));
                 ends.filter_map(|(no, side)| self.dialog_state(self.table.call(no)?, side)).collect()
             }
+            Subject::Orbit(orbit) => self.parked_state(orbit).into_iter().collect(),
         }
+    }
+
+    /// The call that is parked there, seen from there: its key is that of the dialog with the telephone of who is parked, the other way round.
+    fn parked_state(&self, orbit: Orbit) -> Option<DialogState> {
+        let call = self.table.call(self.parks.get(Slot::Orbit(orbit))?.call)?;
+        let (who, keeper) = (&call.caller, &call.callee);
+        let hold = matches!(who.state, PartyState::Up { hold, .. } if hold != Hold::default());
+        let leg = who.leg().and_then(|leg| self.table.leg(leg)).map(key);
+        Some(DialogState {
+            id: keeper.id,
+            is_initiator: false,
+            progress: Progress::Confirmed,
+            local: End { identity: keeper.identity.clone(), holds: false },
+            remote: End { identity: who.identity.clone(), holds: hold },
+            key: leg.map(|key| DialogKey { local_tag: key.remote_tag, remote_tag: key.local_tag, ..key }),
+        })
     }
 
     /// One end of a call; `None` while there is nothing of it to see.
@@ -134,12 +156,12 @@ impl Engine {
         })
     }
 
-    /// Tells the watchers of whoever was touched in this step how he stands now, if it is otherwise than before.
+    /// Tells the watchers of whatever was touched in this step how it stands now, if it is otherwise than before.
     pub(crate) fn light_lamps(&mut self, at: At<'_>) {
-        let mut users = self.table.take_touched_users();
-        users.append(&mut self.subscriptions.touched);
-        let of_user = |user| [Package::Dialog, Package::Presence].map(|package| (package, Subject::User(user)));
-        self.look_at(at, users.into_iter().flat_map(of_user));
+        let mut subjects = self.table.take_touched();
+        subjects.extend(std::mem::take(&mut self.subscriptions.touched).into_iter().map(Subject::User));
+        let of_each = |subject| [Package::Dialog, Package::Presence].map(|package| (package, subject));
+        self.look_at(at, subjects.into_iter().flat_map(of_each));
     }
 
     /// All of them are looked at before anybody is told: a list tells of all its changes at once.

@@ -54,7 +54,7 @@ impl View {
     fn take(&mut self, event: &Value) -> Result<(), String> {
         let name = format!("{}/{}", text(event, "topic"), text(event, "message"));
         match name.as_str() {
-            "tel/snapshot-evt" => {
+            "tel/snapshot-evt" if event["kind"] == "device" => {
                 self.calls = rows(&event["calls"])?.into_iter().map(|call| (id(&call), call)).collect();
                 self.complete = true;
             }

@@ -130,6 +130,10 @@ impl Plane {
                     return Err(format!("leg {} was opened twice", leg.0));
                 }
             }
+            Command::Part(leg) => {
+                self.must_be_at(to, *leg)?;
+                self.joined.retain(|(a, b)| a != leg && b != leg);
+            }
             Command::Update { leg, .. } | Command::Count(leg) | Command::Close(leg) => self.must_be_at(to, *leg)?,
             Command::Echo(leg) => {
                 self.must_be_at(to, *leg)?;

@@ -2,6 +2,7 @@
 
 use cas::cas::Settings as CasSettings;
 use cas::entropy::Entropy;
+use cas::site::plan::Plan;
 use cas::site::{Access, Device, DeviceId, DigestPolicy, Extension, MachineKey, Role, Target, User, UserId};
 use cas::store::{self, Change, Request, memory::Memory};
 use cas::time::Now;
@@ -43,6 +44,7 @@ pub(super) fn settings() -> Settings {
         max_transactions: 500,
         follow_redirects: true,
         max_bindings: 4,
+        plan: Plan::default(),
         limits: Limits::default(),
         cas: CasSettings::default(),
     }

@@ -10,18 +10,18 @@ use switch::demo::phone::{
     Answers, Ask, Behaviour, Codec, Deaf, Digits, Hold, Manners, Phone, Reliable, SessionTimer, Status, Talk, Transport,
 };
 
-use super::client::ClientId;
+use super::client::{ClientId, rows};
 use super::disk::Disk;
 use super::network::{Weather, below};
 use super::{Handset, PhoneId, World, ports, site};
 
-/// What may be dialled: users, one who is not there, nobody's number, and the echo.
-const NUMBERS: [&str; 7] = ["501", "502", "503", "504", "502", "999", "*43"];
+/// What may be dialled: users, one who is not there, nobody's number, the echo, an orbit.
+const NUMBERS: [&str; 8] = ["501", "502", "503", "504", "502", "999", "*43", "700"];
 /// Two for each user.
 const MOST_PHONES: usize = 8;
 /// The telephony actions of a call.
-const ACTIONS: [&str; 8] =
-    ["drop", "hold", "unhold", "send-digits", "blind-transfer", "redirect", "consult", "complete-transfer"];
+const ACTIONS: [&str; 9] =
+    ["drop", "hold", "unhold", "send-digits", "blind-transfer", "redirect", "consult", "complete-transfer", "park"];
 /// Errors of the protocol that an offered action may meet because of its destination (`cas/REFERENCE.md`).
 const BAD_VALUE: u64 = 5;
 const OVERLOADED: u64 = 20;
@@ -327,8 +327,9 @@ impl World {
                     self.begin_poll(client, timeout);
                 }
             }
-            16..17 => self.break_poll(client),
-            17..18 => self.log_out(client),
+            16 => self.break_poll(client),
+            17 => self.log_out(client),
+            18 => self.unpark(client),
             _ => self.subscribe(client),
         }
     }
@@ -344,6 +345,18 @@ impl World {
         let reply = self.execute_as_is(client, &asked);
         if self.chance(20) {
             self.repeat(client, &asked, &reply);
+        }
+    }
+
+    /// What is parked is offered to whoever can have it, and he gets it (invariant 6).
+    fn unpark(&mut self, client: ClientId) {
+        let reply = self.execute_at_once(client, json!({"topic": "tel", "message": "get-parked"}));
+        let Ok(rows) = rows(&reply["parked"]) else { self.fail(&format!("no rows: {reply}")) };
+        let orbit = rows.first().map_or(json!("700"), |row| row["orbit"].clone());
+        let offered = rows.first().is_some_and(|row| row["actions"] == json!(["unpark"]));
+        let reply = self.execute_at_once(client, json!({"topic": "tel", "message": "unpark", "orbit": orbit}));
+        if (reply["error"] == 0) != offered {
+            self.fail(&format!("unpark was offered: {offered}; it was answered {reply} for {rows:?}"));
         }
     }
 

@@ -43,11 +43,11 @@ fn what_was_given_is_not_told_again() {
 #[test]
 fn a_gateway_is_known_by_its_address() {
     let mut bench = Bench::new();
-    let reply = bench.console(add(json!({"ext": "700", "name": "Gateway", "address": "192.0.2.9:5060"})));
+    let reply = bench.console(add(json!({"ext": "600", "name": "Gateway", "address": "192.0.2.9:5060"})));
     assert_eq!(reply["error"], 0, "{reply}");
     assert!(reply.get("sip-secret").is_none());
     assert!(bench.site.gateway_at("192.0.2.9:5060".parse().unwrap()).is_some());
-    let again = bench.console(add(json!({"ext": "701", "name": "G", "address": "192.0.2.9:5060"})));
+    let again = bench.console(add(json!({"ext": "601", "name": "G", "address": "192.0.2.9:5060"})));
     assert_eq!((&again["error"], &again["field"]), (&json!(14), &json!("address")));
 }
 
@@ -175,4 +175,15 @@ fn an_administrator_who_was_removed_while_waiting_changes_nothing() {
     bench.release();
     assert_eq!(bench.reply(late).1["error"], 10);
     assert!(bench.site.user_by_login("504").is_none());
+}
+
+#[test]
+fn what_can_be_dialled_already_is_no_extension() {
+    let mut bench = Bench::new();
+    for ext in ["501", "700", "719"] {
+        let reply = bench.console(add(json!({"ext": ext, "name": "Basil"})));
+        assert_eq!((&reply["error"], &reply["field"]), (&json!(14), &json!("ext")), "{reply}");
+    }
+    let reply = bench.console(add(json!({"ext": "720", "name": "Basil"})));
+    assert_eq!(reply["error"], 0, "{reply}");
 }

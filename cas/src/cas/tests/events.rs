@@ -237,7 +237,7 @@ fn a_session_that_waits_for_an_answer_is_not_abandoned() {
     let id = bench.send(&session, &asked);
     bench.pass(Duration::from_secs(500));
     assert_eq!(bench.cas.stats().sessions, 1);
-    bench.publish(CallEvent::Completed(Ticket(1), Ok(None)));
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Done)));
     assert_eq!(bench.reply(id).0, 200);
     bench.pass(Duration::from_secs(120));
     assert_eq!(bench.cas.stats().sessions, 0);
@@ -263,6 +263,69 @@ fn the_completion_of_a_session_that_has_ended_is_nobodys() {
     let session = bench.log_in("501");
     bench.execute(&session, message("tel", "make-call", json!({"dest": "502"})));
     bench.post(Endpoint::Logout, Some(&session), NETWORK, b"");
-    bench.publish(CallEvent::Completed(Ticket(1), Ok(None)));
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Done)));
     assert_eq!(bench.cas.stats().pending, 0);
+}
+
+#[test]
+fn s62_parked_calls_are_everybodys_and_offered_to_whoever_has_a_telephone() {
+    let mut bench = Bench::new();
+    let parked = |state| ParkedInfo {
+        orbit: "700".into(),
+        addr: "501".into(),
+        name: "Vanessa Kensington".into(),
+        by: "502".into(),
+        since: Wall(5),
+        state,
+    };
+    bench.control.parked.push(parked(ParkedState::Parked));
+    bench.control.registered.push(RegistrationInfo {
+        device: DeviceId(2),
+        contact: String::new(),
+        source: String::new(),
+        agent: String::new(),
+        expires: Wall(0),
+    });
+    let columns = json!(["orbit", "addr", "name", "by", "since", "state", "actions"]);
+    for (user, actions) in [("501", json!([])), ("502", json!(["unpark"]))] {
+        let session = bench.log_in(user);
+        let asked = message("subscribe", "subscribe-events", json!({"subscribe": [["tel", "park"]]}));
+        assert_eq!(bench.execute(&session, asked)["error"], 0);
+        let row = json!(["700", "501", "Vanessa Kensington", "502", 5, "parked", actions]);
+        let snapshot = bench.events(&session, 0).remove(0);
+        assert_eq!((&snapshot["kind"], &snapshot["parked"]), (&json!("park"), &json!([columns, row])), "{snapshot}");
+        assert_eq!(bench.execute(&session, message("tel", "get-parked", json!({})))["parked"], json!([columns, row]));
+        bench.publish(CallEvent::Parked(parked(ParkedState::Recalling)));
+        let event = bench.events(&session, 1).remove(0);
+        assert_eq!((&event["message"], &event["state"]), (&json!("parked-evt"), &json!("recalling")));
+        assert_eq!(event["actions"], actions);
+        let wrong = json!({"subscribe": [["tel", "park", ["700"]]]});
+        assert_eq!(bench.execute(&session, message("subscribe", "subscribe-events", wrong))["error"], 5);
+    }
+}
+
+#[test]
+fn s62_park_and_unpark_are_commands_of_call_control() {
+    let mut bench = Bench::new();
+    let session = bench.log_in("501");
+    bench.execute(&session, message("tel", "park", json!({"call-id": "b7", "request-id": 1})));
+    bench.execute(&session, message("tel", "park", json!({"call-id": "b7", "orbit": "705"})));
+    bench.execute(&session, message("tel", "unpark", json!({"orbit": "705"})));
+    bench.execute(&session, message("tel", "unpark", json!({"ext": "502"})));
+    let call = CallId(0xb7);
+    let expected = [
+        CallCommand::Park { call, orbit: None },
+        CallCommand::Park { call, orbit: Some("705".into()) },
+        CallCommand::Unpark { orbit: "705".into() },
+        CallCommand::Unpark { orbit: "502".into() },
+    ];
+    assert_eq!(bench.control.commands, expected);
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Orbit("700".into()))));
+    let completion = bench.events(&session, 0).remove(0);
+    assert_eq!((&completion["orbit"], &completion["call-id"]), (&json!("700"), &json!("b7")), "{completion}");
+    let refusal = Refusal { code: RefusalCode::NotFound, text: String::new() };
+    bench.control.refuse = Some(refusal);
+    let reply = bench.execute(&session, message("tel", "unpark", json!({"ext": "502"})));
+    assert_eq!((&reply["error"], &reply["field"]), (&json!(11), &json!("ext")), "{reply}");
+    assert_eq!(bench.execute(&session, message("tel", "unpark", json!({})))["error"], 4);
 }

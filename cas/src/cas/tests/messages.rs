@@ -107,7 +107,7 @@ fn s36_s38_s41_make_call_is_answered_at_once_and_completed_by_event() {
     assert_eq!(reply["sequence-id"], 0);
     let command = CallCommand::MakeCall { dest: "502".into(), name_hint: Some("Austin".into()), device: None };
     assert_eq!(bench.control.commands, [command]);
-    bench.publish(CallEvent::Completed(Ticket(1), Ok(Some(CallId(0xa1)))));
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Call(CallId(0xa1)))));
     let events = bench.events(&session, 0);
     let wanted = json!([{"topic": "tel", "message": "tel-completion-evt", "timestamp": 1_700_000_000_000u64,
         "sequence-id": 1, "request-id": 27, "name": "make-call", "response": 1, "error": 0, "call-id": "a1"}]);
@@ -125,7 +125,7 @@ fn s39_parallel_requests_complete_in_any_order() {
     assert_eq!(unique.len(), 50);
     for n in (0..50u64).map(|n| n * 7 % 50) {
         let result = match n % 2 {
-            0 => Ok(Some(CallId(n))),
+            0 => Ok(Yield::Call(CallId(n))),
             _ => Err(Refusal { code: RefusalCode::Busy, text: "busy".into() }),
         };
         bench.publish(CallEvent::Completed(Ticket(n + 1), result));
@@ -216,7 +216,7 @@ fn a_session_has_no_more_than_64_commands_pending() {
     let replies: Vec<Value> = (0..65).map(|n| bench.execute(&session, make_call(n))).collect();
     assert!(replies[..64].iter().all(|reply| code(reply).0 == 0));
     assert_eq!(code(&replies[64]).0, 20);
-    bench.publish(CallEvent::Completed(Ticket(9), Ok(None)));
+    bench.publish(CallEvent::Completed(Ticket(9), Ok(Yield::Done)));
     assert_eq!(
         code(&bench.execute(&session, make_call(64))).0,
         0,
@@ -237,7 +237,7 @@ fn a_session_has_no_more_than_64_requests_waiting_and_others_are_served() {
     let (status, reply) = bench.reply(id);
     assert_eq!((status, code(&reply).0), (503, 20));
     assert_eq!(code(&bench.execute(&other, make_call(1))).0, 0);
-    bench.publish(CallEvent::Completed(Ticket(1), Ok(None)));
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Done)));
     assert_eq!(code(&bench.execute(&session, message("tel", "get-calls", json!({})))).0, 0);
 }
 
@@ -279,7 +279,7 @@ fn a_part_that_waits_for_its_completion_does_not_hold_back_the_rest() {
     let id = bench.send(&session, &json!([first, message("tel", "drop", json!({"call-id": "a1"}))]));
     assert_eq!(bench.control.commands.len(), 2);
     assert!(bench.replies.is_empty());
-    bench.publish(CallEvent::Completed(Ticket(1), Ok(Some(CallId(0xa1)))));
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Call(CallId(0xa1)))));
     let replies = bench.reply(id).1;
     assert_eq!((&replies[0]["response"], &replies[1]["response"]), (&json!(0), &json!(2)));
 }
@@ -293,7 +293,7 @@ fn a_repeated_request_is_done_once() {
     asked["timestamp"] = 99.into();
     asked["sequence-id"] = 4.into();
     assert_eq!(bench.execute(&session, asked.clone()), first);
-    bench.publish(CallEvent::Completed(Ticket(1), Ok(None)));
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Done)));
     assert_eq!(bench.execute(&session, asked.clone()), first, "the first one's reply, after the completion too");
     assert_eq!(bench.control.commands.len(), 1);
     asked["dest"] = "503".into();
@@ -352,7 +352,7 @@ fn a_repeat_of_a_request_under_way_waits_for_the_same_reply() {
     bench.input(Input::Gone(first));
     let second = bench.send(&session, &asked);
     assert!(bench.replies.is_empty());
-    bench.publish(CallEvent::Completed(Ticket(1), Ok(Some(CallId(0xa1)))));
+    bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Call(CallId(0xa1)))));
     assert_eq!(bench.reply(second).1["call-id"], "a1");
     assert!(bench.replies.is_empty(), "who has gone is not answered");
     assert_eq!(bench.control.commands.len(), 1);
