@@ -73,6 +73,11 @@ pub enum CallCommand {
         /// An orbit or an extension.
         orbit: String,
     },
+    /// Rings the user's own phone, which then answers the call that rings at another's (S69), or gets what is parked there.
+    Pickup {
+        /// An extension or an orbit.
+        ext: String,
+    },
     /// Joins the far ends of two of the user's calls, whose own parts end (S67).
     CompleteTransfer {
         /// The call whose far end goes to that of the other.

@@ -156,6 +156,7 @@ pub(crate) static MESSAGES: &[Spec] = messages! {
     "tel" "complete-transfer" Asynchronous USERS telephony::complete_transfer;
     "tel" "park"              Asynchronous USERS parking::park;
     "tel" "unpark"            Asynchronous USERS parking::unpark;
+    "tel" "pickup"            Asynchronous USERS parking::pickup;
     "tel" "get-calls"   Read         USERS telephony::get_calls;
     "tel" "get-parked"  Read         USERS parking::get_parked;
     "find" "lookup-contacts" Read EVERYBODY directory::lookup_contacts;

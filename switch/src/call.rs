@@ -20,6 +20,7 @@ pub(crate) mod offer;
 pub(crate) mod originate;
 pub(crate) mod park;
 pub(crate) mod party;
+pub(crate) mod pickup;
 pub(crate) mod probe;
 pub(crate) mod record;
 pub(crate) mod redirect;

@@ -52,7 +52,7 @@ pub use overload::Pressure;
 pub(crate) const ALLOW: &str =
     "INVITE, ACK, CANCEL, BYE, OPTIONS, REGISTER, PRACK, UPDATE, INFO, REFER, SUBSCRIBE, NOTIFY, PUBLISH";
 /// The extensions it knows: offered, and no reason to refuse a request that requires them (RFC 3261 §20.37).
-pub(crate) const SUPPORTED: &str = "100rel, eventlist, gruu, norefersub, outbound, path, timer";
+pub(crate) const SUPPORTED: &str = "100rel, eventlist, gruu, norefersub, outbound, path, replaces, timer";
 /// What it calls itself.
 pub(crate) const AGENT: &str = "switch";
 /// How long running calls go on after a stop was asked for.

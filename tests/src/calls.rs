@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use crate::template::{Dialog, Sip, Template};
-use crate::world::{DOMAIN, World};
+use serde_json::{Value, json};
+
+use crate::template::{Dialog, Sip, Template, sdp};
+use crate::world::{ClientId, DOMAIN, World};
 
 /// So many seconds.
 pub const fn secs(seconds: u64) -> Duration {
@@ -131,4 +133,37 @@ pub fn answers(world: &mut World, template: &mut Template) -> Dialog {
     template.adds("");
     template.wait_request(world, "ACK");
     Dialog::of_callee(&invite, "c")
+}
+
+/// Calls a number from another line of the same telephone, and is answered.
+#[track_caller]
+pub fn dials(world: &mut World, template: &mut Template, number: &str) -> (Phone, Sip) {
+    let body = sdp(template.address(), 4002, "0 8");
+    let invite = template.call(world, number, &body);
+    let ok = template.wait_status(world, "INVITE", 200);
+    let dialog = Dialog::of_caller(&ok);
+    template.say_within(world, &dialog, "ACK", 2, "");
+    let line = Phone { template: template.at_port(template.address().port()), dialog, number: invite.number() };
+    (line, ok)
+}
+
+/// A call to a number that is refused.
+#[track_caller]
+pub fn refused(world: &mut World, template: &mut Template, number: &str) -> u16 {
+    let body = sdp(template.address(), 4002, "0 8");
+    let invite = template.call(world, number, &body);
+    let answer =
+        template.wait(world, |sip| sip.method() == "INVITE" && sip.status() >= 300 && sip.number() == invite.number());
+    template.acknowledge_refusal(world, &invite, &answer);
+    answer.status()
+}
+
+/// A client says a message of topic `tel`.
+#[track_caller]
+pub fn tel(world: &mut World, client: ClientId, message: &str, members: &Value) -> Value {
+    let mut request = json!({"topic": "tel", "message": message});
+    if let (Some(request), Some(members)) = (request.as_object_mut(), members.as_object()) {
+        request.extend(members.clone());
+    }
+    world.execute(client, request)
 }

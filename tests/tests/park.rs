@@ -4,16 +4,9 @@
 
 use cas::store::HistoryKind;
 use serde_json::{Value, json};
-use tests::calls::{Phone, nothing_is_left, registered, secs, talking};
-use tests::template::{Dialog, Sip, Template, sdp};
+use tests::calls::{Phone, dials, nothing_is_left, refused, registered, secs, talking, tel};
+use tests::template::{Dialog, Template};
 use tests::world::{ClientId, DOMAIN, World};
-
-#[track_caller]
-fn tel(world: &mut World, client: ClientId, message: &str, members: &Value) -> Value {
-    let mut request = json!({"topic": "tel", "message": message});
-    request.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
-    world.execute(client, request)
-}
 
 /// Puts its call on hold.
 #[track_caller]
@@ -23,29 +16,6 @@ fn holds(world: &mut World, phone: &mut Phone) {
     assert_eq!(answer.status(), 200);
     let (dialog, number) = (phone.dialog.clone(), phone.number);
     phone.template.say_within(world, &dialog, "ACK", number, "");
-}
-
-/// Calls a number from another line of the same telephone, and is answered.
-#[track_caller]
-fn dials(world: &mut World, template: &mut Template, number: &str) -> (Phone, Sip) {
-    let body = sdp(template.address(), 4002, "0 8");
-    let invite = template.call(world, number, &body);
-    let ok = template.wait_status(world, "INVITE", 200);
-    let dialog = Dialog::of_caller(&ok);
-    template.say_within(world, &dialog, "ACK", 2, "");
-    let line = Phone { template: template.at_port(template.address().port()), dialog, number: invite.number() };
-    (line, ok)
-}
-
-/// A call to a number that is refused.
-#[track_caller]
-fn refused(world: &mut World, template: &mut Template, number: &str) -> u16 {
-    let body = sdp(template.address(), 4002, "0 8");
-    let invite = template.call(world, number, &body);
-    let answer =
-        template.wait(world, |sip| sip.method() == "INVITE" && sip.status() >= 300 && sip.number() == invite.number());
-    template.acknowledge_refusal(world, &invite, &answer);
-    answer.status()
 }
 
 fn parked(world: &mut World, client: ClientId) -> Vec<Value> {

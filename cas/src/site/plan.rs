@@ -12,19 +12,22 @@ pub enum Code {
     Park,
     /// Gets the call that is parked at the extension behind it.
     Retrieve,
+    /// Answers the call that rings at the extension behind it.
+    Pickup,
 }
 
-named!(Code { Park = "park", Retrieve = "retrieve" });
+named!(Code { Park = "park", Retrieve = "retrieve", Pickup = "pickup" });
 
 impl Code {
     /// All, in the order of the configuration.
-    pub const ALL: [Code; 2] = [Code::Park, Code::Retrieve];
+    pub const ALL: [Code; 3] = [Code::Park, Code::Retrieve, Code::Pickup];
 
     /// What it is if nobody sets another.
     pub fn default_number(self) -> &'static str {
         match self {
             Code::Park => "*68",
             Code::Retrieve => "*88",
+            Code::Pickup => "**",
         }
     }
 
@@ -32,7 +35,7 @@ impl Code {
     fn takes(self) -> Takes {
         match self {
             Code::Park => Takes::Either,
-            Code::Retrieve => Takes::Number,
+            Code::Retrieve | Code::Pickup => Takes::Number,
         }
     }
 }

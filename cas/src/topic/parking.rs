@@ -1,4 +1,4 @@
-//! Topic `tel`, of parked calls (S62): they are nobody's, and whoever wants one gets it.
+//! Topic `tel`, of calls that are to be got: parked ones (S62), which are nobody's, and those that ring for another (S69).
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -38,6 +38,14 @@ pub(super) fn park(cx: &mut Context<'_>, fields: Fields) -> Outcome {
 }
 
 pub(super) fn unpark(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    fetch(cx, fields, |orbit| CallCommand::Unpark { orbit }, "nothing is parked there")
+}
+
+pub(super) fn pickup(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    fetch(cx, fields, |ext| CallCommand::Pickup { ext }, "nothing rings there, and nothing is parked")
+}
+
+fn fetch(cx: &mut Context<'_>, fields: Fields, command: fn(String) -> CallCommand, nothing: &str) -> Outcome {
     let request: Place = json::members(fields)?;
     let (field, orbit) = match (request.orbit, request.ext) {
         (Some(orbit), _) => ("orbit", orbit),
@@ -45,9 +53,9 @@ pub(super) fn unpark(cx: &mut Context<'_>, fields: Fields) -> Outcome {
         (None, None) => return Err(Failure::missing("orbit")),
     };
     let orbit = number(field, &orbit)?;
-    let outcome = execute(cx, CallCommand::Unpark { orbit }, None);
+    let outcome = execute(cx, command(orbit), None);
     outcome.map_err(|failure| match failure.code {
-        Code::NOT_FOUND => Failure::of(field, Code::NOT_FOUND, "nothing is parked there"),
+        Code::NOT_FOUND => Failure::of(field, Code::NOT_FOUND, nothing),
         _ => failure,
     })
 }

@@ -241,9 +241,12 @@ impl Engine {
         {
             return self.end_call(at, no, failure, None);
         }
-        let Some(call) = self.table.call(no) else { return };
-        if let PartyState::Calling(leg) = call.caller.state {
-            match self.answer_caller(at, no, leg) {
+        // Who picks a call up waits for his answer as the caller does.
+        for side in [Side::Callee, Side::Caller] {
+            let Some(PartyState::Calling(leg)) = self.table.call(no).map(|call| &call.party(side).state) else {
+                continue;
+            };
+            match self.answer_waiting(at, no, *leg) {
                 Ok(true) => {}
                 Ok(false) => return self.touch(no, None),
                 Err(failure) => return self.end_call(at, no, failure, None),
@@ -271,10 +274,12 @@ impl Engine {
         self.touch(no, None);
     }
 
-    /// The 200 to the caller: with the codecs the callee has taken, or with an offer of them where the INVITE made none. `Ok(false)`: a
+    /// The 200 to a phone that has called: with the codecs the other has taken, or with an offer of them where the INVITE made none. `Ok(false)`: a
     /// provisional response waits for its PRACK, and then we come back (RFC 3262 §3).
-    fn answer_caller(&mut self, at: At<'_>, no: CallNo, id: LegId) -> Result<bool, Failure> {
-        let offer = self.offer_of(no, Side::Callee);
+    pub(crate) fn answer_waiting(&mut self, at: At<'_>, no: CallNo, id: LegId) -> Result<bool, Failure> {
+        let side = self.table.leg(id).map_or(Side::Caller, |leg| leg.side);
+        let agreed = self.offer_agreed(no, side.other());
+        let offer = if self.would_understand(id, &agreed) { agreed } else { self.offer_of(no, side.other()) };
         let asserted = self.other_of(id).map(|other| (other.clone(), self.address(other).to_string()));
         let Some(leg) = self.table.leg_mut(id) else { return Err(Failure::new(Cause::Failed)) };
         let LegState::Incoming(incoming) = &mut leg.state else { return Err(Failure::new(Cause::Failed)) };
@@ -312,7 +317,7 @@ impl Engine {
         leg.state = LegState::Up(Box::new(Up::new(incoming.dialog.clone(), exchange, takes)));
         self.endpoint.respond(at.now.mono, tx, &response);
         if let Some(call) = self.table.call_mut(no) {
-            call.caller.state = PartyState::Up { leg: id, hold: Hold { by_phone, by_client: false } };
+            call.party_mut(side).state = PartyState::Up { leg: id, hold: Hold { by_phone, by_client: false } };
         }
         self.settle_session(at, id, timer);
         self.update_media(id);

@@ -57,6 +57,7 @@ impl CallControl for Engine {
                 Accepted { ticket, call: None }
             }
             CallCommand::Park { call, orbit } => self.park_for_client(at, who, call, orbit.as_deref())?,
+            CallCommand::Pickup { ext } => self.pick_up_for_client(at, who, &dialled(&ext))?,
             CallCommand::Unpark { orbit } => self.unpark(at, who, &dialled(&orbit))?,
             CallCommand::Consult(id, dest) => self.consult(at, who, id, &dest)?,
             CallCommand::CompleteTransfer { call, with } => {

@@ -24,8 +24,11 @@ impl Engine {
             return;
         }
         let speaks = self.take_early_answer(id, response);
-        let Some(leg) = self.table.leg(id) else { return };
+        let Some(leg) = self.table.leg_mut(id) else { return };
         let (no, side) = (leg.call, leg.side);
+        if let (LegState::Outgoing(outgoing), Ok(to)) = (&mut leg.state, response.headers.to()) {
+            outgoing.remote_tag = to.tag().unwrap_or_default().to_owned();
+        }
         let Some(call) = self.table.call_mut(no) else { return };
         let PartyState::Ringing { rung, heard, .. } = &mut call.party_mut(side).state else { return };
         let is_heard = speaks && side == Side::Callee && heard.is_none();

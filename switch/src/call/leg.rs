@@ -147,6 +147,8 @@ pub(crate) struct Outgoing {
     pub(crate) flow: Flow,
     /// What was asked for: an INVITE that must be sent again in other words is made from it.
     pub(crate) asked: Asked,
+    /// The tag that the phone has last said for itself, by which others may name the dialog; empty before.
+    pub(crate) remote_tag: String,
     /// Made by the phone's reliable provisional responses; several where a proxy forks.
     pub(crate) early: Vec<EarlyDialog>,
 }

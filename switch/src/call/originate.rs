@@ -39,6 +39,10 @@ impl Engine {
             Ok(read) => read,
             Err(response) => return self.endpoint.respond(at.now.mono, tx, &response),
         };
+        let replaced = match self.replaced(at, &invite, device) {
+            Ok(replaced) => replaced,
+            Err(response) => return self.endpoint.respond(at.now.mono, tx, &response),
+        };
         let tag = self.endpoint.token();
         let begun = Dialog::server(&invite, &tag, flow).and_then(|dialog| Ok((dialog, invite.headers.cseq()?.number)));
         let (dialog, number) = match begun {
@@ -76,6 +80,11 @@ impl Engine {
             call.caller.state = PartyState::Calling(leg);
         }
         match destination {
+            _ if replaced.is_some() => {
+                if let Some(replaced) = replaced {
+                    self.replace_dialog(at, no, replaced);
+                }
+            }
             Some(destination) => self.reach_destination(at, no, &destination),
             None => self.end_call(at, no, Failure::new(Cause::NoRoute), None),
         }
@@ -174,6 +183,7 @@ impl Engine {
             Destination::Service(feature) => self.serve(at, no, *feature),
             Destination::Orbit(slot) => self.retrieve(at, no, *slot),
             Destination::Park(spot) => self.park_held(at, no, *spot),
+            Destination::Pickup(user) => self.pick_up_of(at, no, *user),
             Destination::Phone(sip_user, instance) => {
                 let offer = self.offer_of(no, Side::Caller);
                 match self.phone_contact(at.site, sip_user, instance) {

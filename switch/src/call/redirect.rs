@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use cas::control::{CallEvent, CallId, Cause, Direction, Principal, Refusal, RefusalCode};
+use cas::control::{CallId, Cause, Direction, Principal, Refusal, RefusalCode};
 use cas::site::UserId;
 
-use super::cause::Failure;
 use super::leg::{LegId, LegState};
 use super::party::{Party, PartyState, Side};
 use super::route::{self, Destination};
@@ -49,7 +48,7 @@ impl Engine {
     fn may_send_on(&self, no: CallNo, destination: &Destination) -> bool {
         let Some(call) = self.table.call(no) else { return false };
         // What is not answered yet can neither be parked nor get what is.
-        if let Destination::Orbit(_) | Destination::Park(_) = destination {
+        if let Destination::Orbit(_) | Destination::Park(_) | Destination::Pickup(_) = destination {
             return false;
         }
         let goes_back = |user: &UserId| call.sent_on.contains(user) || call.callee.identity.user == Some(*user);
@@ -104,9 +103,6 @@ impl Engine {
 
     /// The callee's end becomes another's: his own phones ring no more, and his clients and his history are told.
     pub(crate) fn send_on(&mut self, at: At<'_>, no: CallNo, number: &str, destination: &Destination) {
-        for leg in self.table.call(no).map(|call| call.callee.legs()).unwrap_or_default() {
-            self.leave(at, leg, Failure::new(Cause::Forwarded), None);
-        }
         if let Some(call) = self.table.call_mut(no) {
             call.sent_on.extend(call.callee.identity.user);
         }
@@ -115,16 +111,7 @@ impl Engine {
         let met = call.caller.identity.clone();
         let next = Party::new(CallId(self.table.number(at.now)), identity, Direction::In, met, at.now);
         let Some(before) = self.table.replace(no, Side::Callee, next) else { return };
-        if let Some(user) = before.identity.user {
-            self.touch_calls_of(user);
-        }
-        if let Some(record) = super::record::history(&before, Cause::Forwarded, 0) {
-            self.write_history(at, record);
-        }
-        if let (Some(user), Some(_)) = (before.identity.user, &before.told) {
-            let event = CallEvent::Ended { call: before.id, user, cause: Cause::Forwarded, duration_msec: 0 };
-            self.events.push_back(event);
-        }
+        self.dismiss(at, &before, Cause::Forwarded);
         if let Some(call) = self.table.call_mut(no)
             && let Stage::Ringing { failure, .. } = &mut call.stage
         {

@@ -62,7 +62,8 @@ impl Engine {
         let part = Part::new(leg, side, contact.device, flow, sdp.local().into());
         self.take_part(no, DialogKey::of_request(&invite), part);
         let tx = self.endpoint.request(at.now.mono, flow, invite, Owner::Invite(leg));
-        let state = LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, early: Vec::new() }));
+        let state =
+            LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, remote_tag: String::new(), early: Vec::new() }));
         let (device, direction, audio) = (contact.device, Direction::SendRecv, None);
         let shown = self.table.call(no).map(|call| call.party(side.other()).identity.clone()).unwrap_or_default();
         self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio, direction, shown, state });
@@ -109,7 +110,8 @@ impl Engine {
         let Some(leg) = self.table.leg_mut(id) else { return };
         let body = leg.sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, Direction::SendRecv);
         let tx = self.endpoint.request(at.now.mono, flow, invite.with_body("application/sdp", body), Owner::Invite(id));
-        leg.state = LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, early: Vec::new() }));
+        leg.state =
+            LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, remote_tag: String::new(), early: Vec::new() }));
         // What it said the first time belongs to a dialog that is no more.
         leg.audio = None;
         if let Some(PartyState::Ringing { heard, .. }) =

@@ -26,6 +26,8 @@ pub(crate) enum Destination {
     Orbit(Slot),
     /// That a call is parked.
     Park(Spot),
+    /// The call that rings for this user.
+    Pickup(UserId),
 }
 
 /// Where a call is to be parked.
@@ -65,6 +67,10 @@ pub(crate) fn destination(site: &Site, number: &str) -> Option<Destination> {
         Dialled::Code(Code::Park, "") => Destination::Park(Spot::FirstFree),
         Dialled::Code(Code::Park, there) => Destination::Park(Spot::At(Slot::of(site, there)?)),
         Dialled::Code(Code::Retrieve, there) => Destination::Orbit(Slot::of(site, there)?),
+        Dialled::Code(Code::Pickup, there) => match site.dialled(there)? {
+            Dialled::User(user) => Destination::Pickup(user),
+            _ => return None,
+        },
     })
 }
 

@@ -273,10 +273,7 @@ impl super::Lamp {
 fn key(leg: &Leg) -> DialogKey {
     let (call_id, local_tag) = match &leg.state {
         LegState::Incoming(incoming) => (incoming.dialog.call_id(), incoming.dialog.remote_tag()),
-        LegState::Outgoing(outgoing) => {
-            let tag = outgoing.early.first().map_or("", |early| early.dialog.remote_tag());
-            (outgoing.asked.call_id.as_str(), tag)
-        }
+        LegState::Outgoing(outgoing) => (outgoing.asked.call_id.as_str(), outgoing.remote_tag.as_str()),
         LegState::Up(up) => (up.dialog.call_id(), up.dialog.remote_tag()),
     };
     DialogKey { call_id: call_id.to_owned(), local_tag: local_tag.to_owned(), remote_tag: leg.tag.clone() }
