@@ -15,6 +15,11 @@ use crate::target::Switch;
 
 /// Calls opened a second.
 const OPENING: f64 = 500.0;
+/// So many of them at each telephone, or a few more: what happens to a call is told to whoever has others at the same telephone, so that what is open
+/// elsewhere is another thing than what is open here.
+const OF_EACH: usize = 2;
+/// How often those that are still missing are tried.
+const TRIES: usize = 20;
 /// How many the others are compared with.
 const FEW: usize = 100;
 /// As long as anything is left of how a call was set up.
@@ -23,7 +28,7 @@ const REMAINS: Duration = Duration::from_secs(34);
 pub(super) fn open_calls(programs: &Programs, scale: &Scale) -> io::Result<Vec<Comparison>> {
     let many = scale.open_calls.min(possible());
     let few = FEW.min(many / 2);
-    let switch = Switch::start(&programs.switch, 2 * scale.phones)?;
+    let switch = Switch::start(&programs.switch, 2 * scale.phones.max(many / OF_EACH))?;
     let mut phones = Phones::register(switch.sip, &switch.users, None)?;
     let line = &phones.line;
     let mut calls = Calls::new(&mut phones.callers, &phones.callees, phones.places, Hold::Kept);
@@ -31,9 +36,19 @@ pub(super) fn open_calls(programs: &Programs, scale: &Scale) -> io::Result<Vec<C
         Some(complaint) => Err(io::Error::other(complaint)),
         None => Ok(()),
     };
-    let open = |calls: &mut Calls<'_>, count| {
+    // On a machine that has other things to do a call may be turned away (503): it is tried again.
+    let open = |calls: &mut Calls<'_>, wanted: usize| {
         calls.set_hold(Hold::Kept);
-        all_well(drive(line, calls, Rate { per_second: OPENING, count }))
+        for left in (0..TRIES).rev() {
+            let count = wanted.saturating_sub(calls.held.len());
+            let tally = drive(line, calls, Rate { per_second: OPENING, count });
+            match tally.complaint {
+                None => break,
+                Some(complaint) if left == 0 => return Err(io::Error::other(complaint)),
+                Some(_) => {}
+            }
+        }
+        Ok(())
     };
     let beside = |calls: &mut Calls<'_>, series: &mut Series| {
         calls.set_hold(Hold::Not);
@@ -52,7 +67,7 @@ pub(super) fn open_calls(programs: &Programs, scale: &Scale) -> io::Result<Vec<C
         thread::sleep(REMAINS);
     }
     let before = switch.process.memory();
-    open(&mut calls, many - few)?;
+    open(&mut calls, many)?;
     let at_once = switch.process.memory().saturating_sub(before) as f64 / (many - few) as f64 / 1024.0;
     let idle = idle(&switch, if scale.patient { REMAINS } else { scale.time() });
     let later = switch.process.memory().saturating_sub(before) as f64 / (many - few) as f64 / 1024.0;
