@@ -86,6 +86,8 @@ pub struct User {
     pub password_hash: String,
     /// argon2id, PHC string format: the PIN typed on a telephone.
     pub pin_hash: Option<String>,
+    /// Those who answer one another's calls by a code; `None`: nobody does.
+    pub pickup_group: Option<String>,
 }
 
 /// Which digests a device is challenged with (RFC 8760); some phones fail when SHA-256 is among those offered.
@@ -265,6 +267,13 @@ impl Site {
     /// Users by id.
     pub fn users(&self) -> impl Iterator<Item = &User> {
         self.users.values()
+    }
+
+    /// Who answers this user's calls, and whose he answers: others of his group.
+    pub fn pickup_group(&self, user: UserId) -> impl Iterator<Item = UserId> {
+        let group = self.users.get(&user).and_then(|user| user.pickup_group.as_deref());
+        let others = self.users.values().filter(move |other| group.is_some() && other.pickup_group.as_deref() == group);
+        others.map(|other| other.id).filter(move |other| *other != user)
     }
 
     /// The user who logs in under this name.

@@ -166,6 +166,7 @@ pub(crate) static MESSAGES: &[Spec] = messages! {
     "subscribe" "list"             Read  USERS subscription::list;
     "config" "get-users"      Read ADMINISTRATORS configuration::get_users;
     "config" "add-user"       Site ADMINISTRATORS configuration::add_user;
+    "config" "modify-user"    Site ADMINISTRATORS configuration::modify_user;
     "config" "delete-user"    Site ADMINISTRATORS configuration::delete_user;
     "config" "set-sip-secret" Site ADMINISTRATORS configuration::set_sip_secret;
     "system" "get-state"         Read EVERYBODY      system::get_state;

@@ -171,6 +171,13 @@ pub enum UserCommand {
         /// The secret [default: a random one]
         secret: Option<String>,
     },
+    /// Put a user into a pickup group, whose members answer one another's calls by *8
+    Group {
+        /// The extension
+        ext: String,
+        /// The group [default: none]
+        group: Option<String>,
+    },
 }
 
 /// `switch user add …`
@@ -202,6 +209,9 @@ pub struct AddUser {
     /// A gateway, known by its address: no digest, no registration, no limits per source
     #[arg(long, value_name = "IP:PORT", conflicts_with_all = ["sip_secret", "digest"])]
     pub address: Option<SocketAddr>,
+    /// The pickup group, whose members answer one another's calls by *8
+    #[arg(long, value_name = "NAME")]
+    pub pickup_group: Option<String>,
 }
 
 /// The command line of this process. Ends it where that is wrong (2) or asks for help (0).

@@ -59,6 +59,7 @@ pub fn settle(data: &Path, count: usize) {
             role: Role::User,
             password_hash: password_hash.clone(),
             pin_hash: None,
+            pickup_group: None,
         };
         let changes = vec![
             Change::PutUser(user),

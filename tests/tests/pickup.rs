@@ -75,15 +75,15 @@ fn is_refused(world: &mut World, phone: &mut Template, value: &str, status: u16)
 
 #[test]
 fn a_call_that_rings_at_another_is_answered_by_code_or_by_the_key_of_a_lamp() {
-    for by_key in [false, true] {
+    for code in ["**502", "*8", ""] {
         let mut world = World::new(1);
         let (a, mut b, rung, mut c) = ringing(&mut world);
-        let mut c = if by_key {
+        let mut c = if code.is_empty() {
             let key = lamp_key(&mut world, "502");
             replaces(&mut world, &mut c, &key);
             is_answered(&mut world, c, "501")
         } else {
-            let (line, ok) = dials(&mut world, &mut c, "**502");
+            let (line, ok) = dials(&mut world, &mut c, code);
             assert!(ok.header("P-Asserted-Identity").contains("\"First501 Last501\" <sip:501@"), "{}", ok.0);
             line
         };
@@ -112,14 +112,16 @@ fn a_call_that_rings_at_another_is_answered_by_code_or_by_the_key_of_a_lamp() {
 fn pickup_of_nothing_is_refused_and_of_two_who_try_one_has_it() {
     let mut world = World::new(1);
     let (mut a, mut b, rung, mut c) = ringing(&mut world);
-    for number in ["**503", "**501", "**999", "**700"] {
+    for number in ["**503", "**501", "**999", "**700", "*81"] {
         assert_eq!(refused(&mut world, &mut c, number), 404, "{number}");
     }
     assert_eq!(refused(&mut world, &mut a.at_port(5060), "**502"), 404, "his own call");
     let mut d = Template::new("504", 4);
     d.register(&mut world);
+    assert_eq!(refused(&mut world, &mut d, "*8"), 404, "he is in no group");
     let (mut line, _) = dials(&mut world, &mut d, "**502");
     assert_eq!(refused(&mut world, &mut c, "**502"), 404);
+    assert_eq!(refused(&mut world, &mut c, "*8"), 404);
     rings_no_more(&mut world, &mut b, &rung);
     let ok = a.wait_status(&mut world, "INVITE", 200);
     let dialog = Dialog::of_caller(&ok);

@@ -257,6 +257,7 @@ fn user(key: &MachineKey, id: u64, name: &str) -> [Change; 3] {
         role: Role::User,
         password_hash: String::new(),
         pin_hash: None,
+        pickup_group: None,
     };
     [
         Change::PutUser(user),

@@ -145,7 +145,17 @@ fn user(id: u64, login: &str, name: &str, role: Role) -> User {
     let (first, last) = User::split_name(name);
     let email = (role == Role::User).then(|| format!("{first}@example.com"));
     let password_hash = format!("hash:secret-{login}");
-    User { id: UserId(id), login: login.into(), first, last, email, role, password_hash, pin_hash: None }
+    User {
+        id: UserId(id),
+        login: login.into(),
+        first,
+        last,
+        email,
+        role,
+        password_hash,
+        pin_hash: None,
+        pickup_group: None,
+    }
 }
 
 fn phone(id: u64, owner: u64, sip_user: &str) -> Device {

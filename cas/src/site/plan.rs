@@ -14,13 +14,15 @@ pub enum Code {
     Retrieve,
     /// Answers the call that rings at the extension behind it.
     Pickup,
+    /// Answers the call that rings at another of one's group.
+    GroupPickup,
 }
 
-named!(Code { Park = "park", Retrieve = "retrieve", Pickup = "pickup" });
+named!(Code { Park = "park", Retrieve = "retrieve", Pickup = "pickup", GroupPickup = "group-pickup" });
 
 impl Code {
     /// All, in the order of the configuration.
-    pub const ALL: [Code; 3] = [Code::Park, Code::Retrieve, Code::Pickup];
+    pub const ALL: [Code; 4] = [Code::Park, Code::Retrieve, Code::Pickup, Code::GroupPickup];
 
     /// What it is if nobody sets another.
     pub fn default_number(self) -> &'static str {
@@ -28,6 +30,7 @@ impl Code {
             Code::Park => "*68",
             Code::Retrieve => "*88",
             Code::Pickup => "**",
+            Code::GroupPickup => "*8",
         }
     }
 
@@ -36,12 +39,14 @@ impl Code {
         match self {
             Code::Park => Takes::Either,
             Code::Retrieve | Code::Pickup => Takes::Number,
+            Code::GroupPickup => Takes::Nothing,
         }
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Takes {
+    Nothing,
     Number,
     Either,
 }
@@ -122,6 +127,7 @@ impl Plan {
         let dialled = self.codes.iter().filter_map(|(code, written)| {
             let rest = number.strip_prefix(written.as_str())?;
             let fits = match code.takes() {
+                Takes::Nothing => rest.is_empty(),
                 Takes::Number => !rest.is_empty(),
                 Takes::Either => true,
             };
@@ -155,6 +161,7 @@ mod tests {
         assert_eq!(plan.code("*68"), Some((Code::Park, "")));
         assert_eq!(plan.code("*68702"), Some((Code::Park, "702")));
         assert_eq!(plan.code("*88502"), Some((Code::Retrieve, "502")));
+        assert_eq!((plan.code("*8"), plan.code("*81")), (Some((Code::GroupPickup, "")), None));
         assert_eq!((plan.code("*88"), plan.code("68"), plan.code("*6")), (None, None, None));
         let longer = (Code::Retrieve, Extension("*687".to_owned()));
         let plan = Plan { codes: vec![(Code::Park, Extension("*68".to_owned())), longer], ..plan };

@@ -12,6 +12,7 @@ fn user(id: u64, login: &str) -> User {
         role: Role::User,
         password_hash: String::new(),
         pin_hash: None,
+        pickup_group: None,
     }
 }
 

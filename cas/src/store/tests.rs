@@ -28,6 +28,7 @@ pub(super) fn user(id: u64, login: &str) -> User {
         role: Role::User,
         password_hash: "$argon2id$…".to_owned(),
         pin_hash: None,
+        pickup_group: None,
     }
 }
 
@@ -94,7 +95,13 @@ pub(super) fn subscription(id: u64, owner: u64, device: Option<u64>) -> Subscrip
 pub(super) fn site() -> Vec<Change> {
     vec![
         Change::PutUser(user(1, "501")),
-        Change::PutUser(User { role: Role::Admin, email: None, pin_hash: Some("$".to_owned()), ..user(2, "502") }),
+        Change::PutUser(User {
+            role: Role::Admin,
+            email: None,
+            pin_hash: Some("$".to_owned()),
+            pickup_group: Some("sales".to_owned()),
+            ..user(2, "502")
+        }),
         Change::PutDevice(phone(1, Some(1), "501")),
         Change::PutDevice(phone(2, Some(2), "502")),
         Change::PutDevice(gateway(3, "[2001:db8::9]:5060")),

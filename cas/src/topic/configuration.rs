@@ -52,6 +52,21 @@ struct AddUser {
     role: Option<String>,
     digest: Option<String>,
     address: Option<String>,
+    pickup_group: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct ModifyUser {
+    ext: String,
+    /// Left out: as it is; null: none.
+    #[serde(default, deserialize_with = "present")]
+    pickup_group: Option<Option<String>>,
+}
+
+/// A member that is there, null or not.
+fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 #[derive(Debug, Deserialize)]
@@ -108,9 +123,10 @@ fn new_user(cx: &mut Context<'_>, request: &AddUser, is_admin: bool) -> Result<U
     };
     let (first, last) = User::split_name(name);
     let email = request.email.as_deref().map(check_email).transpose()?;
+    let pickup_group = request.pickup_group.as_deref().map(check_group).transpose()?;
     let id = cx.site.next_user();
     let login = request.ext.clone();
-    Ok(User { id, login, first, last, email, role, password_hash: String::new(), pin_hash: None })
+    Ok(User { id, login, first, last, email, role, password_hash: String::new(), pin_hash: None, pickup_group })
 }
 
 /// The number, and a device of the same name: by digest, or a gateway known by its address.
@@ -213,6 +229,15 @@ pub(super) fn delete_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     Ok(store(SiteWrite { changes, ends, gone: Some(id), reply: Fields::new() }))
 }
 
+/// Changes what is the user's own.
+pub(super) fn modify_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
+    let request: ModifyUser = json::members(fields)?;
+    let mut user = known_user(cx.site, &request.ext)?.clone();
+    let group = request.pickup_group.ok_or_else(|| Failure::missing("pickup-group"))?;
+    user.pickup_group = group.as_deref().map(check_group).transpose()?;
+    Ok(store(SiteWrite { changes: vec![Change::PutUser(user)], ends: Vec::new(), gone: None, reply: Fields::new() }))
+}
+
 pub(super) fn set_sip_secret(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     let request: SetSipSecret = json::members(fields)?;
     let user = known_user(cx.site, &request.ext)?.id;
@@ -241,7 +266,7 @@ fn digest_device(
 }
 
 pub(super) fn get_users(cx: &mut Context<'_>, _: Fields) -> Outcome {
-    let mut rows = Rows::new(&["user-id", "user", "first", "last", "email", "role", "devices"]);
+    let mut rows = Rows::new(&["user-id", "user", "first", "last", "email", "role", "devices", "pickup-group"]);
     for user in cx.site.users() {
         rows.push(vec![
             user.id.0.to_string().into(),
@@ -251,6 +276,7 @@ pub(super) fn get_users(cx: &mut Context<'_>, _: Fields) -> Outcome {
             user.email.as_deref().into(),
             user.role.name().into(),
             devices(cx.site, user.id),
+            user.pickup_group.as_deref().into(),
         ]);
     }
     Ok(Progress::Done(Fields::from_iter([("users".to_owned(), rows.into())])))
@@ -301,6 +327,14 @@ fn check_sip_secret(field: &str, secret: &str) -> Result<(), Failure> {
     match (1..=MAX_SECRET).contains(&secret.len()) && secret.bytes().all(|byte| byte.is_ascii_graphic()) {
         true => Ok(()),
         false => Err(Failure::bad(field, format!("{field} is 1 to {MAX_SECRET} visible ASCII characters"))),
+    }
+}
+
+fn check_group(group: &str) -> Result<String, Failure> {
+    let group = group.trim();
+    match (1..=MAX_NAME).contains(&group.chars().count()) && !group.chars().any(char::is_control) {
+        true => Ok(group.to_owned()),
+        false => Err(Failure::bad("pickup-group", format!("pickup-group is a name of 1 to {MAX_NAME} characters"))),
     }
 }
 

@@ -45,6 +45,7 @@ fn changes(user: u64) -> [Change; 3] {
             role: Role::User,
             password_hash: String::new(),
             pin_hash: None,
+            pickup_group: None,
         }),
         Change::PutDevice(Device {
             id: DeviceId(user),

@@ -183,7 +183,8 @@ impl Engine {
             Destination::Service(feature) => self.serve(at, no, *feature),
             Destination::Orbit(slot) => self.retrieve(at, no, *slot),
             Destination::Park(spot) => self.park_held(at, no, *spot),
-            Destination::Pickup(user) => self.pick_up_of(at, no, *user),
+            Destination::Pickup(user) => self.pick_up_of(at, no, &[*user]),
+            Destination::GroupPickup => self.pick_up_in_group(at, no),
             Destination::Phone(sip_user, instance) => {
                 let offer = self.offer_of(no, Side::Caller);
                 match self.phone_contact(at.site, sip_user, instance) {

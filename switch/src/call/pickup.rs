@@ -64,13 +64,21 @@ impl Engine {
     }
 
     /// Somebody has dialled whose call he wants, and is there.
-    pub(crate) fn pick_up_of(&mut self, at: At<'_>, no: CallNo, user: UserId) {
+    pub(crate) fn pick_up_of(&mut self, at: At<'_>, no: CallNo, users: &[UserId]) {
         let who = self.table.call(no).and_then(|call| call.caller.identity.user);
-        let target = who.and_then(|who| self.may_pick_up(who, user));
+        // The one that has waited longest.
+        let target = who.and_then(|who| users.iter().filter_map(|user| self.may_pick_up(who, *user)).min());
         let picked = target.ok_or(Failure::new(Cause::NothingThere)).and_then(|target| self.pick_up(at, no, target));
         if let Err(failure) = picked {
             self.unreached(at, no, failure);
         }
+    }
+
+    /// Somebody wants whatever rings in his group.
+    pub(crate) fn pick_up_in_group(&mut self, at: At<'_>, no: CallNo) {
+        let who = self.table.call(no).and_then(|call| call.caller.identity.user);
+        let others: Vec<UserId> = who.into_iter().flat_map(|who| at.site.pickup_group(who)).collect();
+        self.pick_up_of(at, no, &others);
     }
 
     /// The caller of one call answers another in the place of whom it rings for. Nothing has changed after a failure.

@@ -48,8 +48,11 @@ impl Engine {
     fn may_send_on(&self, no: CallNo, destination: &Destination) -> bool {
         let Some(call) = self.table.call(no) else { return false };
         // What is not answered yet can neither be parked nor get what is.
-        if let Destination::Orbit(_) | Destination::Park(_) | Destination::Pickup(_) = destination {
-            return false;
+        match destination {
+            Destination::User(_) | Destination::Phone(..) | Destination::Service(_) => {}
+            Destination::Orbit(_) | Destination::Park(_) | Destination::Pickup(_) | Destination::GroupPickup => {
+                return false;
+            }
         }
         let goes_back = |user: &UserId| call.sent_on.contains(user) || call.callee.identity.user == Some(*user);
         let is_circle = matches!(destination, Destination::User(user) if goes_back(user));

@@ -28,6 +28,8 @@ pub(crate) enum Destination {
     Park(Spot),
     /// The call that rings for this user.
     Pickup(UserId),
+    /// The call that rings for another of the caller's group.
+    GroupPickup,
 }
 
 /// Where a call is to be parked.
@@ -67,6 +69,7 @@ pub(crate) fn destination(site: &Site, number: &str) -> Option<Destination> {
         Dialled::Code(Code::Park, "") => Destination::Park(Spot::FirstFree),
         Dialled::Code(Code::Park, there) => Destination::Park(Spot::At(Slot::of(site, there)?)),
         Dialled::Code(Code::Retrieve, there) => Destination::Orbit(Slot::of(site, there)?),
+        Dialled::Code(Code::GroupPickup, _) => Destination::GroupPickup,
         Dialled::Code(Code::Pickup, there) => match site.dialled(there)? {
             Dialled::User(user) => Destination::Pickup(user),
             _ => return None,

@@ -149,7 +149,7 @@ impl Engine {
         let destination = match self.may_dial(at, number)? {
             Destination::Park(spot) => return self.may_park_there(at, who, id, spot),
             Destination::Orbit(slot @ Slot::Orbit(_)) => return self.may_park_there(at, who, id, Spot::At(slot)),
-            Destination::Orbit(Slot::User(_)) | Destination::Pickup(_) => {
+            Destination::Orbit(Slot::User(_)) | Destination::Pickup(_) | Destination::GroupPickup => {
                 return Err(Failure::new(Cause::NoRoute).refusal(Whose::Far));
             }
             destination => destination,

@@ -63,6 +63,10 @@ fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
         AdminCommand::User(UserCommand::SetSecret { ext, .. }) => {
             format!("{ext} has another SIP secret: its phone must be given it too.\n{}", secrets(reply))
         }
+        AdminCommand::User(UserCommand::Group { ext, group: Some(group) }) => {
+            format!("{ext} is in the pickup group {group}.\n")
+        }
+        AdminCommand::User(UserCommand::Group { ext, group: None }) => format!("{ext} is in no pickup group.\n"),
     };
     Ok(Shown { text, well: true })
 }
@@ -100,6 +104,10 @@ fn message(command: &AdminCommand) -> (Value, Effect) {
             let message = json!({"topic": "config", "message": "set-sip-secret", "ext": ext, "sip-secret": secret});
             (without_nulls(message), Effect::Writes)
         }
+        AdminCommand::User(UserCommand::Group { ext, group }) => {
+            let message = json!({"topic": "config", "message": "modify-user", "ext": ext, "pickup-group": group});
+            (message, Effect::Writes)
+        }
     }
 }
 
@@ -116,6 +124,7 @@ fn add_user(user: &AddUser) -> Value {
         "role": user.role,
         "digest": user.digest,
         "address": user.address.map(|address| address.to_string()),
+        "pickup-group": user.pickup_group,
     }))
 }
 

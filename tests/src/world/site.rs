@@ -76,6 +76,8 @@ fn user(id: u64, login: &str, role: Role) -> User {
         role,
         password_hash: hash(&secret(login)),
         pin_hash: None,
+        // 502 and 503 answer each other's calls.
+        pickup_group: ["502", "503"].contains(&login).then(|| "sales".to_owned()),
     }
 }
 

@@ -178,6 +178,30 @@ fn an_administrator_who_was_removed_while_waiting_changes_nothing() {
 }
 
 #[test]
+fn a_users_pickup_group_is_set_changed_and_taken_away() {
+    let mut bench = Bench::new();
+    let group = |bench: &Bench| bench.site.user_by_login("501").unwrap().pickup_group.clone();
+    let modify = |members: Value| message("config", "modify-user", members);
+    for (ext, name) in [("501", "sales"), ("502", " sales ")] {
+        assert_eq!(bench.console(modify(json!({"ext": ext, "pickup-group": name})))["error"], 0);
+    }
+    assert_eq!(group(&bench).as_deref(), Some("sales"));
+    assert_eq!(bench.site.pickup_group(UserId(2)).collect::<Vec<_>>(), [UserId(3)]);
+    for (members, error) in [
+        (json!({"ext": "501", "pickup-group": ""}), 5),
+        (json!({"ext": "501"}), 4),
+        (json!({"ext": "509", "pickup-group": "sales"}), 11),
+    ] {
+        assert_eq!(bench.console(modify(members))["error"], error);
+    }
+    assert_eq!(bench.console(modify(json!({"ext": "501", "pickup-group": null})))["error"], 0);
+    assert_eq!((group(&bench), bench.site.pickup_group(UserId(2)).count()), (None, 0));
+    let reply = bench.console(add(json!({"ext": "503", "name": "Basil", "pickup-group": "sales"})));
+    assert_eq!(reply["error"], 0, "{reply}");
+    assert_eq!(bench.site.user_by_login("503").unwrap().pickup_group.as_deref(), Some("sales"));
+}
+
+#[test]
 fn what_can_be_dialled_already_is_no_extension() {
     let mut bench = Bench::new();
     for ext in ["501", "700", "719"] {

@@ -32,6 +32,7 @@ fn open(data: &Path, key: u8, login: &str) -> Box<Sqlite> {
         role: Role::User,
         password_hash: String::new(),
         pin_hash: None,
+        pickup_group: None,
     };
     let access = Access::digest(&key, [1; 12], login, "switch.local", "secret", None);
     let device = Device { id: DeviceId(1), user: Some(UserId(1)), access };

@@ -39,10 +39,10 @@ impl Directory for Sqlite {
 
     fn put_user(&mut self, user: &User) -> Result<(), StoreError> {
         self.change(
-            "INSERT INTO user (id, login, first, last, email, role, password_hash, pin_hash)
-             VALUES (:id, :login, :first, :last, :email, :role, :password_hash, :pin_hash)
+            "INSERT INTO user (id, login, first, last, email, role, password_hash, pin_hash, pickup_group)
+             VALUES (:id, :login, :first, :last, :email, :role, :password_hash, :pin_hash, :pickup_group)
              ON CONFLICT (id) DO UPDATE SET login = :login, first = :first, last = :last, email = :email, role = :role,
-                 password_hash = :password_hash, pin_hash = :pin_hash",
+                 password_hash = :password_hash, pin_hash = :pin_hash, pickup_group = :pickup_group",
             named_params! {
                 ":id": user.id.0.cast_signed(),
                 ":login": user.login,
@@ -52,6 +52,7 @@ impl Directory for Sqlite {
                 ":role": user.role.name(),
                 ":password_hash": user.password_hash,
                 ":pin_hash": user.pin_hash,
+                ":pickup_group": user.pickup_group,
             },
         )
     }
@@ -261,6 +262,7 @@ fn user(row: &Row<'_>) -> rusqlite::Result<User> {
         role: named(row, "role", Role::from_name)?,
         password_hash: row.get("password_hash")?,
         pin_hash: row.get("pin_hash")?,
+        pickup_group: row.get("pickup_group")?,
     })
 }
 

@@ -133,7 +133,10 @@ fn every_version_comes_up_to_this_one() {
         let old = Connection::open(folder.path().join(FILE)).unwrap();
         MIGRATIONS[..version as usize].iter().for_each(|sql| old.execute_batch(sql).unwrap());
         old.pragma_update(None, "user_version", version).unwrap();
-        old.execute_batch("INSERT INTO user VALUES (1, '501', '', '', NULL, 'user', '', NULL)").unwrap();
+        old.execute_batch(
+            "INSERT INTO user (id, login, first, last, role, password_hash) VALUES (1, '501', '', '', 'user', '')",
+        )
+        .unwrap();
         drop(old);
         let mut store = open(folder.path());
         assert_eq!(everything(&mut store).users[0].login, "501", "from version {version}");
