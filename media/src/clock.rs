@@ -17,6 +17,11 @@ impl Clock {
         Clock { start, wall: wall.duration_since(UNIX_EPOCH).unwrap_or_default() }
     }
 
+    /// How long the workers have been there.
+    pub(crate) fn since_start(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.start)
+    }
+
     /// The instant in units of an RTP clock, for differences only.
     pub(crate) fn units(&self, now: Instant, rate: u32) -> u32 {
         units(now.saturating_duration_since(self.start), rate)

@@ -1,8 +1,10 @@
 //! What the engine asks of a worker, and what it is told.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
+use crate::sound::Sound;
 pub use crate::stream::Leg;
 
 /// A media thread.
@@ -16,6 +18,25 @@ pub struct LegId(pub u64);
 /// An RTP port of the pool; its RTCP is one above (RFC 3550 §11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Port(pub u16);
+
+/// Names a sound of the switch's own: see [`Command::Learn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SoundId(pub u16);
+
+/// Names one playing of a sound, so that its end is known for its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PlayId(pub u64);
+
+/// How a sound is played.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Repeat {
+    /// Without end, and everybody who hears it is at the same place in it, as with a radio.
+    Together,
+    /// Without end, from its beginning.
+    Always,
+    /// Once, from its beginning: then [`Event::Played`] is told, and whoever the leg is joined to is heard again.
+    Once(PlayId),
+}
 
 /// What a worker is asked to do. Commands for a leg that does not exist are ignored.
 #[derive(Debug, PartialEq, Eq)]
@@ -44,10 +65,30 @@ pub enum Command {
         /// The other.
         b: LegId,
     },
-    /// From now on the leg hears nobody, and nobody hears it.
-    Part(LegId),
     /// From now on the leg hears itself.
     Echo(LegId),
+    /// From now on the leg hears nobody, and nobody hears it: ends whatever it was joined to.
+    Part(LegId),
+    /// A sound, under the name by which it will be asked for; it takes the place of one that had the name.
+    Learn {
+        /// Its name.
+        sound: SoundId,
+        /// Itself.
+        is: Arc<Sound>,
+    },
+    /// From now on the leg's telephone hears a sound, in 20 ms packets of the codec last sent to it or the one it prefers, and nothing of whoever
+    /// the leg is joined to (who still hears the leg). Takes the place of a sound that was played to it. One that nobody has taught the worker is
+    /// silent, and over at once. What cannot be sent as things stand (on hold) is passed over: time goes on.
+    Play {
+        /// The leg.
+        leg: LegId,
+        /// The sound.
+        sound: SoundId,
+        /// How.
+        repeat: Repeat,
+    },
+    /// Ends what is played to the leg: with the first packet from whoever it is joined to, so that there is no gap, or, where none comes, soon.
+    Hush(LegId),
     /// Sends DTMF towards this leg's telephone (RFC 4733), one digit after another, 100 ms each with 60 ms between; while a digit
     /// lasts, the other party's sound is not sent. At most 64 digits wait.
     SendDigits {
@@ -160,6 +201,13 @@ pub enum Event {
         leg: LegId,
         /// For how long.
         quiet: Duration,
+    },
+    /// A sound that was to be played once is over. Not told of one whose place another took, nor of one that was hushed.
+    Played {
+        /// To this leg.
+        leg: LegId,
+        /// Which it was.
+        play: PlayId,
     },
     /// A leg has left its worker. Whoever gets this has the only one there is, and owes it an [`Command::Attach`].
     Detached(Box<Leg>),

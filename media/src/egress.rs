@@ -18,10 +18,19 @@ const LONGEST_FRAME: Duration = Duration::from_millis(200);
 /// A timestamp so far ahead of the wall clock was set anew by its source.
 const LEAP: Duration = Duration::from_secs(10);
 
+/// Whose packets feed a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Feeder {
+    /// Those of a leg's telephone.
+    Leg(LegId),
+    /// Those of the switch: see `player`.
+    Player,
+}
+
 /// Who feeds a stream: changes when sequence numbers or clock begin anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Source {
-    pub(crate) leg: LegId,
+    pub(crate) feeder: Feeder,
     pub(crate) generation: u32,
     pub(crate) rate: u32,
 }

@@ -13,9 +13,10 @@ use thread_priority::{
     thread_native_id,
 };
 
-use crate::command::{Command, Event, Port, WorkerId};
+use crate::command::{Command, Event, Port, SoundId, WorkerId};
 use crate::lateness::{Counter, Lateness};
 use crate::net::Sweep;
+use crate::sound::Sound;
 use crate::tap::{Tap, TappedNet};
 use crate::worker::Worker;
 
@@ -111,6 +112,13 @@ impl Plane {
             handle.thread().unpark();
         }
         understood
+    }
+
+    /// Teaches every thread a sound.
+    pub fn learn(&mut self, sound: SoundId, is: &Arc<Sound>) {
+        for number in 0..self.threads.len() as u8 {
+            self.command(WorkerId(number), Command::Learn { sound, is: Arc::clone(is) });
+        }
     }
 
     /// Gives a thread a command, done within a tick. Commands are done in the order given, and none is ever dropped: if thousands wait because

@@ -38,12 +38,20 @@ pub(crate) fn rewrite(packet: &mut [u8], header: Header) {
     fixed[8..12].copy_from_slice(&header.ssrc.to_be_bytes());
 }
 
+/// Writes a packet of our own; its length. Of a payload for which there is no room nothing is written.
+pub(crate) fn write(header: Header, payload: &[u8], packet: &mut [u8]) -> usize {
+    let length = HEADER + payload.len();
+    let Some(packet) = packet.get_mut(..length) else { return 0 };
+    packet[0] = 2 << 6;
+    rewrite(packet, header);
+    packet[HEADER..].copy_from_slice(payload);
+    length
+}
+
 /// A packet of our own with a payload of four bytes, which is what a telephone-event has (RFC 4733 §2.3).
 pub(crate) fn event_packet(header: Header, payload: [u8; 4]) -> [u8; HEADER + 4] {
     let mut packet = [0; HEADER + 4];
-    packet[0] = 2 << 6;
-    rewrite(&mut packet, header);
-    packet[HEADER..].copy_from_slice(&payload);
+    write(header, &payload, &mut packet);
     packet
 }
 

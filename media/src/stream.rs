@@ -5,14 +5,16 @@ use std::time::{Duration, Instant};
 
 use crate::bridge::Joined;
 use crate::clock::Clock;
-use crate::command::{Codec, Event, LegId, LegStats, Port, Stream, StreamStart};
+use crate::command::{Codec, Event, LegId, LegStats, Port, Repeat, SoundId, Stream, StreamStart};
 use crate::dtmf::{Generator, Key, Listener};
-use crate::egress::{Egress, Source};
+use crate::egress::{Egress, Feeder, Place, Source};
 use crate::latch::{Latch, RtcpLatch};
 use crate::net::{Channel, Net};
+use crate::player::{Due, Player};
 use crate::reception::{Arrival, Reception};
 use crate::rtcp::{LONGEST, Reporter, Sent};
 use crate::rtp::{self, Header};
+use crate::sound::{LONGEST as LONGEST_SOUND, PACKETS, Sounds};
 
 /// After each of these without RTP the engine is told.
 const QUIET: Duration = Duration::from_secs(60);
@@ -29,6 +31,9 @@ pub struct Leg {
     pub(crate) joined: Joined,
     /// When time next brings something; until then a turn has nothing to do but to pass on what comes.
     due: Option<Instant>,
+    /// What its telephone hears instead of whoever it is joined to, and how many there were before.
+    player: Option<Player>,
+    played: u32,
     phase: Phase,
     stats: LegStats,
 }
@@ -53,6 +58,8 @@ struct Settled {
     reception: Reception,
     listener: Listener,
     egress: Egress,
+    /// The codec of the sound last sent.
+    sounded: Option<Codec>,
     generator: Generator,
     reporter: Reporter,
 }
@@ -83,7 +90,8 @@ impl Leg {
     }
 
     pub(crate) fn new(id: LegId, port: Port, start: StreamStart) -> Leg {
-        Leg { id, port, joined: Joined::Nobody, due: None, phase: Phase::Opened(start), stats: LegStats::default() }
+        let (phase, stats) = (Phase::Opened(start), LegStats::default());
+        Leg { id, port, joined: Joined::Nobody, due: None, player: None, played: 0, phase, stats }
     }
 
     /// An exchange of offer and answer settled this.
@@ -103,6 +111,21 @@ impl Leg {
         };
         self.stats.unsent += refused as u64;
         self.due = Some(now);
+    }
+
+    /// The telephone hears a sound of the switch's.
+    pub(crate) fn play(&mut self, now: Instant, sound: SoundId, repeat: Repeat) {
+        self.due = Some(now);
+        self.played = self.played.wrapping_add(1);
+        self.player = Some(Player::new(sound, repeat, self.played));
+    }
+
+    /// What is played ends when somebody else is heard, or soon.
+    pub(crate) fn hush(&mut self, now: Instant) {
+        if let Some(player) = &mut self.player {
+            player.hush(now);
+            self.due = Some(now);
+        }
     }
 
     /// The feed of the stream to the telephone ends here: whatever comes next is another.
@@ -164,7 +187,7 @@ impl Leg {
             // The timestamp is in the clock of the sound it interrupts, whatever that of its duration: one SSRC has one (RFC 3550 §5.1).
             rate = settled.reception.sound_rate().unwrap_or(rate);
         }
-        let source = Source { leg: id, generation: settled.reception.generation(), rate };
+        let source = Source { feeder: Feeder::Leg(id), generation: settled.reception.generation(), rate };
         Some(Packet { source, codec, header, payload: payload.len() })
     }
 
@@ -175,6 +198,11 @@ impl Leg {
         if packet.header.ssrc == settled.egress.ssrc() {
             self.stats.unsent += 1;
             return None;
+        }
+        match self.player {
+            Some(player) if player.gives_way() => self.player = None,
+            Some(_) => return None,
+            None => {}
         }
         let Some(to) = settled.destination().filter(|_| !settled.generator.sounding()) else {
             settled.egress.interrupt();
@@ -191,14 +219,10 @@ impl Leg {
             self.stats.unsent += 1;
             return None;
         };
-        let header = Header {
-            payload_type,
-            marker: marker || place.first,
-            sequence: place.sequence,
-            timestamp: place.timestamp,
-            ssrc: settled.egress.ssrc(),
-        };
-        rtp::rewrite(datagram, header);
+        if !event {
+            settled.sounded = Some(packet.codec);
+        }
+        rtp::rewrite(datagram, settled.header(payload_type, marker, place));
         Some(to)
     }
 
@@ -240,8 +264,15 @@ impl Leg {
         self.due.is_some_and(|due| due <= now)
     }
 
-    /// What time itself brings, but for our own digits: the end of a key, reports, the silence of the telephone.
-    pub(crate) fn tick(&mut self, now: Instant, clock: &Clock, net: &mut impl Net, events: &mut impl FnMut(Event)) {
+    /// What time itself brings, but for our own digits: the end of a key, our own sounds, reports, the silence of the telephone.
+    pub(crate) fn tick(
+        &mut self,
+        now: Instant,
+        clock: &Clock,
+        sounds: &Sounds,
+        net: &mut impl Net,
+        events: &mut impl FnMut(Event),
+    ) {
         let leg = self.id;
         let Phase::Settled(settled) = &mut self.phase else { return };
         settled.listener.expire(now, &mut |Key { digit, held }| events(Event::Dtmf { leg, digit, duration: held }));
@@ -250,11 +281,15 @@ impl Leg {
             settled.told = minutes;
             events(Event::Silent { leg, quiet: QUIET * minutes });
         }
-        if settled.reporter.due(now) {
+        let report = settled.reporter.due(now);
+        if self.player.is_some() {
+            self.speak(now, clock, sounds, net, events);
+        }
+        if report {
             self.report(now, clock, false, net);
         }
         self.due = match &self.phase {
-            Phase::Settled(settled) => Some(settled.next(now)),
+            Phase::Settled(settled) => earlier(Some(settled.next(now)), self.player.map(|player| player.wakes(now))),
             Phase::Opened(_) => None,
         };
     }
@@ -281,6 +316,48 @@ impl Leg {
             ssrc: egress.ssrc(),
         };
         self.send(to, &rtp::event_packet(header, step.payload), step.payload.len(), net);
+    }
+
+    /// Sends what is due of the sound that is played.
+    fn speak(
+        &mut self,
+        now: Instant,
+        clock: &Clock,
+        sounds: &Sounds,
+        net: &mut impl Net,
+        events: &mut impl FnMut(Event),
+    ) {
+        let (Phase::Settled(settled), Some(player)) = (&mut self.phase, &mut self.player) else { return };
+        let (nth, of_sound) = match player.due(now, clock, sounds) {
+            Due::Nothing => return,
+            Due::Packet { nth, of_sound } => (nth, of_sound),
+            Due::Over(play) => {
+                self.player = None;
+                if let Some(play) = play {
+                    events(Event::Played { leg: self.id, play });
+                }
+                return;
+            }
+        };
+        let Some(to) = settled.destination().filter(|_| !settled.generator.sounding()) else {
+            return settled.egress.interrupt();
+        };
+        let sound = sounds.get(player.sound);
+        let payload = settled.voice().and_then(|(payload_type, codec)| {
+            sound?.payload(codec, of_sound).map(|payload| (payload_type, codec, payload))
+        });
+        let Some((payload_type, codec, payload)) = payload else {
+            self.stats.unsent += 1;
+            return;
+        };
+        let rate = codec.clock_rate();
+        let source = Source { feeder: Feeder::Player, generation: player.generation, rate };
+        let timestamp = nth.wrapping_mul(rate / PACKETS);
+        let Some(place) = settled.egress.place(now, source, nth as u16, timestamp, false) else { return };
+        settled.sounded = Some(codec);
+        let mut packet = [0; rtp::HEADER + LONGEST_SOUND];
+        let length = rtp::write(settled.header(payload_type, false, place), payload, &mut packet);
+        self.send(to, &packet[..length], payload.len(), net);
     }
 
     fn report(&mut self, now: Instant, clock: &Clock, bye: bool, net: &mut impl Net) {
@@ -331,6 +408,7 @@ impl Settled {
             reception: Reception::default(),
             listener: Listener::default(),
             egress: Egress::new(start),
+            sounded: None,
             generator: Generator::new(),
             reporter: Reporter::new(now, start),
         }
@@ -378,6 +456,25 @@ impl Settled {
     fn rtcp_destination(&self) -> Option<SocketAddr> {
         let signalled = self.stream.remote_rtcp?;
         self.rtcp_latch.destination(self.latch.as_ref()?, signalled)
+    }
+
+    /// The header of a packet of sound. The first of its feed has the marker (RFC 3551 §4.1).
+    fn header(&self, payload_type: u8, marker: bool, place: Place) -> Header {
+        Header {
+            payload_type,
+            marker: marker || place.first,
+            sequence: place.sequence,
+            timestamp: place.timestamp,
+            ssrc: self.egress.ssrc(),
+        }
+    }
+
+    /// Payload type and codec of what we say ourselves: what the telephone heard last, so that it need not change, or what it prefers.
+    fn voice(&self) -> Option<(u8, Codec)> {
+        let sounds = |(_, codec): &&(u8, Codec)| !matches!(codec, Codec::TelephoneEvent { .. });
+        let outgoing = &self.stream.outgoing.0;
+        let same = outgoing.iter().find(|(_, codec)| Some(*codec) == self.sounded);
+        same.or_else(|| outgoing.iter().find(sounds)).copied()
     }
 
     /// The clock of the sound we send: that of the last, else of the codec preferred.

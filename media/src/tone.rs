@@ -1,4 +1,6 @@
-//! Tones: a source of one, and the ear that tells which one is heard.
+//! Tones: a source of one, and the ear that tells which one is heard; those of each country are in [`zone`].
+
+pub mod zone;
 
 use std::f64::consts::TAU;
 

@@ -9,6 +9,7 @@ use crate::command::{Command, Event, LegId, LegStats, Port, StreamStart};
 use crate::legs::{Legs, Slot};
 use crate::net::{Channel, Net};
 use crate::outbox::{Outbox, Outgoing};
+use crate::sound::Sounds;
 use crate::stream::Leg;
 
 /// Datagrams taken from one socket in a turn: eight times what a telephone with 10 ms packets sends in the 20 ms after a late turn. What is more
@@ -26,6 +27,7 @@ const DATAGRAM: usize = 2048;
 pub struct Worker {
     clock: Clock,
     legs: Legs,
+    sounds: Sounds,
     /// Opened since the last turn: what waits at their ports was not meant for them.
     opened: Vec<Slot>,
     /// To be given away at the next turn.
@@ -54,6 +56,7 @@ impl Worker {
         Worker {
             clock: Clock::new(start, wall),
             legs: Legs::default(),
+            sounds: Sounds::default(),
             opened: Vec::new(),
             leaving: Vec::new(),
             closed: Vec::new(),
@@ -86,14 +89,25 @@ impl Worker {
                     bridge::join(&mut self.legs, a, b);
                 }
             }
+            Command::Echo(leg) => {
+                if let Some(slot) = self.legs.find(leg) {
+                    bridge::join(&mut self.legs, slot, slot);
+                }
+            }
             Command::Part(leg) => {
                 if let Some(slot) = self.legs.find(leg) {
                     bridge::part(&mut self.legs, slot);
                 }
             }
-            Command::Echo(leg) => {
-                if let Some(slot) = self.legs.find(leg) {
-                    bridge::join(&mut self.legs, slot, slot);
+            Command::Learn { sound, is } => self.sounds.learn(sound, is),
+            Command::Play { leg, sound, repeat } => {
+                if let Some(leg) = self.leg(leg) {
+                    leg.play(now, sound, repeat);
+                }
+            }
+            Command::Hush(leg) => {
+                if let Some(leg) = self.leg(leg) {
+                    leg.hush(now);
                 }
             }
             Command::SendDigits { leg, digits } => {
@@ -175,7 +189,7 @@ impl Worker {
         self.hear(now, net, events);
         for slot in due.drain(..) {
             if let Some(leg) = self.legs.get_mut(slot) {
-                leg.tick(now, &self.clock, net, events);
+                leg.tick(now, &self.clock, &self.sounds, net, events);
             }
         }
         self.due = due;

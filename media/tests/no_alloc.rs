@@ -1,14 +1,17 @@
-//! The way of a packet allocates nothing: sound both ways, keys heard, relayed and pressed, reports in and out.
+//! The way of a packet allocates nothing: sound both ways, keys heard, relayed and pressed, reports in and out, and sounds of the switch's own.
 #![allow(unsafe_code)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use media::net::{Channel, Net};
 use media::tap::{TappedNet, Wanted, tap};
-use media::{Codec, Command, Event, LegId, PayloadMap, Port, Stream, StreamStart, Worker};
+use media::{
+    Codec, Command, Event, LegId, PayloadMap, PlayId, Port, Repeat, Sound, SoundId, Stream, StreamStart, Worker,
+};
 use rtcp_types::prelude::*;
 use rtcp_types::{ReceiverReport, ReportBlock, Sdes, SdesChunk, SdesItem, SenderReport};
 
@@ -178,4 +181,47 @@ fn a_call_of_minutes(mut net: TappedNet<Still>) {
     assert!((9_900..10_300).contains(&to_0), "{to_0}");
     assert!(reports_0 > 30 && reports_1 > 30, "{reports_0} {reports_1}");
     assert_eq!(allocations, 0);
+}
+
+#[test]
+fn nor_does_music_nor_the_change_to_it_and_back() {
+    let (mut now, mut net) = (Instant::now(), Still::default());
+    let mut worker = Worker::new(now, SystemTime::UNIX_EPOCH);
+    let music = SoundId(0);
+    worker.command(now, Command::Learn { sound: music, is: Arc::new(Sound::music()) });
+    for (leg, codec) in [(0, Codec::Pcmu), (1, Codec::Opus)] {
+        let id = LegId(leg as u64);
+        let start = StreamStart { ssrc: leg as u32 + 100, sequence: 7, timestamp: 7 };
+        worker.command(now, Command::Open { leg: id, port: Port(20_000 + 2 * leg as u16), start });
+        let payloads = PayloadMap(vec![(0, codec)]);
+        let stream = Stream {
+            remote: Some(phone(leg)),
+            remote_rtcp: Some(phone(leg)),
+            send: true,
+            receive: true,
+            incoming: payloads.clone(),
+            outgoing: payloads,
+        };
+        worker.command(now, Command::Update { leg: id, stream });
+    }
+    worker.command(now, Command::Bridge { a: LegId(0), b: LegId(1) });
+    worker.turn(now, &mut net, &mut |_| ());
+    let (mut ended, mut allocations) = (0, 0);
+    for n in 0..20_000u32 {
+        now += Duration::from_millis(5);
+        let before = ALLOCATIONS.get();
+        for leg in [LegId(0), LegId(1)] {
+            match n % 4_000 {
+                0 => worker.command(now, Command::Play { leg, sound: music, repeat: Repeat::Together }),
+                3_000 => worker.command(now, Command::Hush(leg)),
+                3_500 => worker.command(now, Command::Play { leg, sound: music, repeat: Repeat::Once(PlayId(1)) }),
+                _ => {}
+            }
+        }
+        worker.turn(now, &mut net, &mut |event| ended += u32::from(matches!(event, Event::Played { .. })));
+        allocations += ALLOCATIONS.get() - before;
+    }
+    assert_eq!((ended, allocations), (0, 0));
+    let [[to_0, _], [to_1, _]] = net.sent;
+    assert!(to_0 > 4_000 && to_1 > 4_000, "{to_0} {to_1}");
 }

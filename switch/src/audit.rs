@@ -48,19 +48,14 @@ impl Engine {
         legs.filter(|leg| self.table.leg(*leg).is_some_and(Leg::is_agreed)).collect()
     }
 
-    /// The legs of which each may hear the other: those of a call, before its answer (early media) and after it; the one who waits for what comes of a
-    /// transfer, and the one he has sent on, until that one hears somebody else; and with itself the one that hears an echo.
+    /// The legs of which each may hear the other: those of a call, before its answer (early media) and after it; and with itself the one that hears an
+    /// echo.
     pub fn partners(&self) -> Vec<(LegId, LegId)> {
         let mut partners = Vec::new();
         for (_, call) in self.table.calls() {
             partners.extend(call.caller.speaker().zip(call.callee.speaker()));
             if is_echo(call) {
                 partners.extend(call.caller.leg().map(|leg| (leg, leg)));
-            }
-            for side in [Side::Caller, Side::Callee] {
-                let PartyState::Service(Service::Transfer(to)) = call.party(side).state else { continue };
-                let gone = self.table.call(to).filter(|to| to.callee.speaker().is_none());
-                partners.extend(call.party(side.other()).leg().zip(gone.and_then(|to| to.caller.leg())));
             }
         }
         partners
@@ -96,8 +91,25 @@ impl Engine {
         }
         match self.echoes().into_iter().find(|leg| !self.seats.hears_itself(*leg)) {
             Some(leg) => Err(format!("{leg:?} is with the echo and is not to hear itself")),
-            None => Ok(()),
+            None => self.audit_ears(),
         }
+    }
+
+    /// Every ear has what it is to hear, and nobody else's voice.
+    fn audit_ears(&self) -> Result<(), String> {
+        for (no, call) in self.table.calls() {
+            for side in [Side::Caller, Side::Callee] {
+                let Some(leg) = call.party(side).speaker() else { continue };
+                let (wanted, hears) = (self.sound_for(call, side), self.seats.sound(leg));
+                if wanted != hears {
+                    return Err(format!("{leg:?} of {no:?} is to hear {wanted:?}, and hears {hears:?}"));
+                }
+                if self.is_astray(call, side, leg) {
+                    return Err(format!("{leg:?} of {no:?} hears somebody who is not in the call"));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// With nobody in a call, nobody registered and nothing asked: only streams that are up may have their timer.

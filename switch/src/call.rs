@@ -11,6 +11,7 @@ pub(crate) mod cause;
 pub(crate) mod control;
 pub(crate) mod digits;
 pub(crate) mod display;
+pub(crate) mod ear;
 pub(crate) mod early;
 pub(crate) mod guard;
 pub(crate) mod history;

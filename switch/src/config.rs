@@ -7,6 +7,7 @@ mod change;
 mod document;
 mod read;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use cas::site::plan::{Code, Plan};
 use cas::site::{DigestPolicy, Extension};
 use cas::store::trim::HistoryLimits;
+use media::tone::zone::Zone;
 
 pub use self::change::Changes;
 use self::document::Document;
@@ -32,6 +34,8 @@ pub struct Config {
     pub sip: Sip,
     /// `[media]`
     pub media: Media,
+    /// `[sound]`
+    pub sound: Sound,
     /// `[cas]`
     pub cas: CasSection,
     /// `[park]` and `[codes]`
@@ -68,6 +72,28 @@ pub struct Media {
     pub ports: RangeInclusive<u16>,
     /// Threads that relay it.
     pub threads: NonZeroU8,
+}
+
+/// `[sound]`: what the switch itself lets phones hear.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sound {
+    /// What those on hold hear.
+    pub music: Music,
+    /// What those hear who are held by these users: by extension.
+    pub music_of: BTreeMap<String, PathBuf>,
+    /// Whose tones they are.
+    pub zone: Zone,
+}
+
+/// Music on hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Music {
+    /// That which comes with the switch.
+    BuiltIn,
+    /// Silence.
+    None,
+    /// A WAV file.
+    File(PathBuf),
 }
 
 /// `[cas]`
@@ -147,6 +173,9 @@ const SETTINGS: &[Setting] = &[
     setting("media", "address", r#""auto""#, "what is written into SDP: auto, or an address"),
     setting("media", "ports", r#""20000-29999""#, "RTP and RTCP ports over UDP: a call uses four"),
     setting("media", "threads", "1", "threads that relay it, each with its part of the ports: 1 to 32, no more than cores"),
+    setting("sound", "music", r#""built-in""#, "what those on hold hear: built-in, none, or a WAV file of up to five minutes"),
+    setting("sound", "music-of", "[]", r#"other music of single users, such as ["501 /srv/501.wav"], at most 50"#),
+    setting("sound", "zone", r#""eu""#, "whose tones callers hear (ringback, busy, congestion): a country, such as us, gb, de"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
     setting("park", "orbits", r#""700-719""#, "where calls are parked, and retrieved by dialling the number"),
     setting("park", "recall", "60", "seconds until whoever parked a call is rung again, to 3600; 0: never"),
@@ -234,6 +263,11 @@ impl Config {
                 address: file.get("media", "address", read::media_address)?,
                 ports: file.get("media", "ports", read::ports)?,
                 threads: file.get("media", "threads", read::threads)?,
+            },
+            sound: Sound {
+                music: file.get("sound", "music", read::music)?,
+                music_of: file.get("sound", "music-of", read::music_of)?,
+                zone: file.get("sound", "zone", read::zone)?,
             },
             cas: CasSection { listen: file.get("cas", "listen", read::addresses)? },
             plan: Plan {

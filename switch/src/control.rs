@@ -107,6 +107,8 @@ struct Told {
     answers: mpsc::Receiver<Input>,
     /// Of the media plane.
     events: mpsc::Receiver<media::Event>,
+    /// Sounds that have been made.
+    sounds: mpsc::UnboundedReceiver<(media::SoundId, Arc<media::Sound>)>,
 }
 
 /// How long things took, as only the control thread can tell.
@@ -290,6 +292,14 @@ impl Control {
         spawn_local(Rc::clone(&self.http_turns).run());
         spawn_local(Rc::clone(self).hear(told.answers, |input| input));
         spawn_local(Rc::clone(self).hear(told.events, Input::Media));
+        spawn_local(Rc::clone(self).learn(told.sounds));
+    }
+
+    /// Passes on the sounds that are made after the start.
+    async fn learn(self: Rc<Control>, mut sounds: mpsc::UnboundedReceiver<(media::SoundId, Arc<media::Sound>)>) {
+        while let Some((sound, is)) = sounds.recv().await {
+            self.media.borrow_mut().learn(sound, &is);
+        }
     }
 
     async fn keep_time(self: Rc<Control>) {

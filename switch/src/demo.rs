@@ -79,8 +79,8 @@ struct Shown {
     setup: Duration,
     /// What 501 and 502 heard: in the call, and again after the hold.
     heard: [[Option<u32>; 2]; 2],
-    /// Nobody heard anything while the call was held.
-    silent_on_hold: bool,
+    /// Neither heard the other while the call was held: there is music.
+    apart_on_hold: bool,
     lost: u64,
     packets: u64,
     hung_up: bool,
@@ -94,7 +94,7 @@ impl Shown {
         self.registered == 2
             && right(&self.heard[0], TONES[1])
             && right(&self.heard[1], TONES[0])
-            && self.silent_on_hold
+            && self.apart_on_hold
             && self.lost == 0
             && self.hung_up
             && self.events.iter().any(|event| event["message"] == "call-ended-evt")
@@ -138,7 +138,11 @@ impl fmt::Display for Shown {
         )?;
         writeln!(f, "  501 heard             {}   (502 speaks {} Hz)", hz(&self.heard[0]), TONES[1])?;
         writeln!(f, "  502 heard             {}   (501 speaks {} Hz)", hz(&self.heard[1]), TONES[0])?;
-        writeln!(f, "  on hold               {}", if self.silent_on_hold { "silence" } else { "sound was heard" })?;
+        writeln!(
+            f,
+            "  on hold               {}",
+            if self.apart_on_hold { "neither heard the other" } else { "the other was heard" }
+        )?;
         writeln!(f, "  RTP                   {} packets, {} lost", self.packets, self.lost)?;
         writeln!(f, "  CAS events            {}", self.events.len())?;
         write!(f, "\n  {}", if self.is_ok() { "All as it should be." } else { "Something is wrong." })
@@ -200,9 +204,9 @@ async fn show(running: &Running, json: bool) -> Result<Shown, DemoError> {
     a.press(Phone::hang_up);
     until(|| b.told(&Event::Ended(End::There)) && client.has_seen("call-ended-evt")).await;
     let hung_up = [&a, &b].iter().all(|handset| handset.phone().status() == Status::Idle);
-    let silent_on_hold = on_hold.iter().all(|heard| heard[0].is_none());
+    let apart_on_hold = on_hold.iter().all(|heard| heard[0].is_none());
     let events = client.log_out().await.map_err(DemoError::Client)?;
-    Ok(Shown { registered, make_call_to_invite, setup, heard, silent_on_hold, lost, packets, hung_up, events })
+    Ok(Shown { registered, make_call_to_invite, setup, heard, apart_on_hold, lost, packets, hung_up, events })
 }
 
 /// What each hears now.

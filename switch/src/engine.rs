@@ -74,6 +74,7 @@ pub(crate) struct EngineSettings {
     pub(crate) media_address: Option<IpAddr>,
     pub(crate) max_calls: usize,
     pub(crate) follow_redirects: bool,
+    pub(crate) music_of: BTreeMap<String, media::SoundId>,
     pub(crate) limits: Limits,
 }
 
@@ -167,6 +168,7 @@ impl Engine {
                 media_address: settings.media_address,
                 max_calls: settings.max_calls,
                 follow_redirects: settings.follow_redirects,
+                music_of: settings.music_of.clone(),
                 limits: settings.limits.clone(),
             },
             endpoint,
@@ -291,7 +293,7 @@ impl Engine {
                 }
             }
             // Relayed within the media plane; services that listen for digits come later.
-            media::Event::Dtmf { .. } => {}
+            media::Event::Dtmf { .. } | media::Event::Played { .. } => {}
         }
         self.end_step(at);
     }

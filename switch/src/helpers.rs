@@ -60,7 +60,7 @@ impl Pool {
 const PRIORITY: u8 = 22;
 
 /// Where the system does not permit it, logins and calls compete as equals.
-fn step_back() {
+pub(crate) fn step_back() {
     let priority = PRIORITY.try_into().map_or(ThreadPriority::Min, ThreadPriority::Crossplatform);
     if let Err(error) = set_current_thread_priority(priority) {
         debug!(?error, "a helper thread keeps its priority");

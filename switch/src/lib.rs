@@ -28,6 +28,7 @@ mod registrar;
 mod seats;
 mod service;
 pub mod sip;
+pub mod sounds;
 mod subscribe;
 pub mod supervisor;
 pub mod trace;

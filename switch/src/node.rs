@@ -1,6 +1,6 @@
 //! The whole switch without I/O: the site, the engine and the CAS. Inputs go in, outputs are polled, time comes with each input.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -41,6 +41,8 @@ pub struct Settings {
     pub max_calls: usize,
     /// A phone's 3xx is followed where it leads to a number of this switch.
     pub follow_redirects: bool,
+    /// Users, by their extensions, whose callers hear other music on hold than that of the site.
+    pub music_of: BTreeMap<String, media::SoundId>,
     /// SIP transactions at a time; a request beyond is a 503.
     pub max_transactions: usize,
     /// Bindings of one device (RFC 3261 §10.3).

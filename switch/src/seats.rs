@@ -4,11 +4,14 @@
 //! put where the first is once it has come out. Meanwhile it is nowhere, and what it is told waits with it. Its port stays its own until it is closed,
 //! whatever thread it has gone to: sockets are reached from all of them (`media::net::Sweep`); then the port is that of its first thread again.
 //!
+//! Who is joined anew no longer hears, and is no longer heard by, whoever it was joined to: at once, though the two that belong together may still be
+//! on their way to each other.
+//!
 //! What is to be told to the media plane is returned, in its order.
 
 use std::collections::BTreeMap;
 
-use media::{Command, Leg, LegId, Stream, StreamStart, WorkerId};
+use media::{Command, Leg, LegId, Repeat, SoundId, Stream, StreamStart, WorkerId};
 
 use crate::ports::Place;
 
@@ -28,6 +31,8 @@ pub(crate) struct Seats {
 struct Seat {
     whereabouts: Whereabouts,
     joined: Joined,
+    /// The sound it is to hear instead.
+    sound: Option<(SoundId, Repeat)>,
 }
 
 #[derive(Debug)]
@@ -43,6 +48,8 @@ enum Whereabouts {
 struct Waiting {
     /// The last that was settled.
     stream: Option<Stream>,
+    /// That it hears another sound from now on, or none.
+    sound: bool,
     digits: Vec<u8>,
     closing: bool,
 }
@@ -58,7 +65,7 @@ enum Joined {
 impl Seats {
     /// A leg begins.
     pub(crate) fn open(&mut self, leg: LegId, place: Place, start: StreamStart) -> Told {
-        self.legs.insert(leg, Seat { whereabouts: Whereabouts::At(place.worker), joined: Joined::Nobody });
+        self.legs.insert(leg, Seat { whereabouts: Whereabouts::At(place.worker), joined: Joined::Nobody, sound: None });
         vec![(place.worker, Command::Open { leg, port: place.port, start })]
     }
 
@@ -105,37 +112,49 @@ impl Seats {
 
     /// From now on the leg hears itself.
     pub(crate) fn echo(&mut self, leg: LegId) -> Told {
-        self.part(leg);
+        let mut told = self.part(leg);
         let Some(seat) = self.legs.get_mut(&leg) else { return Vec::new() };
         seat.joined = Joined::Itself;
-        match seat.whereabouts {
-            Whereabouts::At(worker) => vec![(worker, Command::Echo(leg))],
-            Whereabouts::Moving { .. } => Vec::new(),
+        if let Whereabouts::At(worker) = seat.whereabouts {
+            told.push((worker, Command::Echo(leg)));
         }
+        told
     }
 
-    /// From now on each of the two hears the other. Whoever they heard before, they hear until both are on one thread.
+    /// From now on each of the two hears the other, and nobody else. Two that are joined stay so, without a break.
     pub(crate) fn join(&mut self, a: LegId, b: LegId) -> Told {
         if a == b || ![a, b].iter().all(|leg| self.legs.contains_key(leg)) {
             return Vec::new();
         }
-        for (leg, peer) in [(a, b), (b, a)] {
-            self.part(leg);
-            if let Some(seat) = self.legs.get_mut(&leg) {
-                seat.joined = Joined::Peer(peer);
+        let mut told = Vec::new();
+        if !self.are_joined(a, b) {
+            for (leg, peer) in [(a, b), (b, a)] {
+                told.extend(self.part(leg));
+                if let Some(seat) = self.legs.get_mut(&leg) {
+                    seat.joined = Joined::Peer(peer);
+                }
             }
         }
-        self.gather(a, b)
+        told.extend(self.gather(a, b));
+        told
     }
 
-    /// From now on the leg hears nobody, and nobody hears it.
-    pub(crate) fn silence(&mut self, leg: LegId) -> Told {
-        self.part(leg);
-        match self.whereabouts(leg) {
-            Some(Whereabouts::At(worker)) => vec![(*worker, Command::Part(leg))],
-            // What is on its way was parted when it set out.
-            Some(Whereabouts::Moving { .. }) | None => Vec::new(),
+    /// From now on the leg hears a sound of the switch's instead of whoever it is joined to; `None`: it hears that one again.
+    pub(crate) fn play(&mut self, leg: LegId, sound: Option<(SoundId, Repeat)>) -> Told {
+        let Some(seat) = self.legs.get_mut(&leg).filter(|seat| seat.sound != sound) else { return Vec::new() };
+        seat.sound = sound;
+        match &mut seat.whereabouts {
+            Whereabouts::At(worker) => vec![(*worker, played(leg, sound))],
+            Whereabouts::Moving { waiting, .. } => {
+                waiting.sound = true;
+                Vec::new()
+            }
         }
+    }
+
+    /// The sound of the switch's that a leg hears.
+    pub(crate) fn sound(&self, leg: LegId) -> Option<SoundId> {
+        self.legs.get(&leg)?.sound.map(|(sound, _)| sound)
     }
 
     /// Brings two legs to one thread, and joins them if they are there.
@@ -183,19 +202,22 @@ impl Seats {
     /// A leg has come out of its thread: on to the next, with all that waited for it.
     pub(crate) fn detached(&mut self, leg: Box<Leg>) -> Told {
         let id = leg.id();
-        let Some(Seat { whereabouts, joined }) = self.legs.get_mut(&id) else {
+        let Some(Seat { whereabouts, joined, sound }) = self.legs.get_mut(&id) else {
             tracing::error!(leg = id.0, "a media leg that nobody knows has come out of its thread");
             return Vec::new();
         };
-        let joined = *joined;
+        let (joined, sound) = (*joined, *sound);
         let Whereabouts::Moving { to, waiting } = whereabouts else {
             tracing::error!(leg = id.0, "a media leg that was not asked to has come out of its thread");
             return Vec::new();
         };
-        let (to, Waiting { stream, digits, closing }) = (*to, std::mem::take(waiting));
+        let (to, Waiting { stream, sound: changed, digits, closing }) = (*to, std::mem::take(waiting));
         *whereabouts = Whereabouts::At(to);
         let mut told = vec![(to, Command::Attach(leg))];
         told.extend(stream.map(|stream| (to, Command::Update { leg: id, stream })));
+        if changed {
+            told.push((to, played(id, sound)));
+        }
         if !digits.is_empty() {
             told.push((to, Command::SendDigits { leg: id, digits }));
         }
@@ -210,7 +232,7 @@ impl Seats {
 
     /// A leg ends; one that is on its way when it has arrived.
     pub(crate) fn close(&mut self, leg: LegId) -> Told {
-        self.part(leg);
+        self.unseat(leg);
         match self.whereabouts(leg) {
             Some(Whereabouts::At(worker)) => vec![(*worker, Command::Close(leg))],
             Some(Whereabouts::Moving { waiting, .. }) => {
@@ -223,17 +245,39 @@ impl Seats {
 
     /// A leg has ended.
     pub(crate) fn closed(&mut self, leg: LegId) {
-        self.part(leg);
+        self.unseat(leg);
         self.legs.remove(&leg);
     }
 
     /// Whoever hears a leg hears nobody any more, and the leg hears nobody.
-    fn part(&mut self, leg: LegId) {
-        let Some(seat) = self.legs.get_mut(&leg) else { return };
-        if let Joined::Peer(peer) = std::mem::replace(&mut seat.joined, Joined::Nobody)
+    pub(crate) fn part(&mut self, leg: LegId) -> Told {
+        match self.unseat(leg) {
+            // One that is on its way was parted when it set out, and so was its peer.
+            Joined::Peer(_) => match self.whereabouts(leg) {
+                Some(Whereabouts::At(worker)) => vec![(*worker, Command::Part(leg))],
+                Some(Whereabouts::Moving { .. }) | None => Vec::new(),
+            },
+            Joined::Itself | Joined::Nobody => Vec::new(),
+        }
+    }
+
+    /// Ends whatever a leg is joined to, as far as this table goes.
+    fn unseat(&mut self, leg: LegId) -> Joined {
+        let Some(seat) = self.legs.get_mut(&leg) else { return Joined::Nobody };
+        let joined = std::mem::replace(&mut seat.joined, Joined::Nobody);
+        if let Joined::Peer(peer) = joined
             && let Some(peer) = self.legs.get_mut(&peer)
         {
             peer.joined = Joined::Nobody;
+        }
+        joined
+    }
+
+    /// Whom a leg is to hear.
+    pub(crate) fn peer(&self, leg: LegId) -> Option<LegId> {
+        match self.legs.get(&leg)?.joined {
+            Joined::Peer(peer) => Some(peer),
+            Joined::Nobody | Joined::Itself => None,
         }
     }
 
@@ -267,6 +311,13 @@ impl Seats {
     pub(crate) fn are_joined(&self, a: LegId, b: LegId) -> bool {
         let hears = |leg, peer| self.legs.get(&leg).is_some_and(|seat| seat.joined == Joined::Peer(peer));
         hears(a, b) && hears(b, a)
+    }
+}
+
+fn played(leg: LegId, sound: Option<(SoundId, Repeat)>) -> Command {
+    match sound {
+        Some((sound, repeat)) => Command::Play { leg, sound, repeat },
+        None => Command::Hush(leg),
     }
 }
 

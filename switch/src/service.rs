@@ -7,7 +7,7 @@ use cas::site::Feature;
 
 use self::orbit::Slot;
 use crate::call::transfer::Asked;
-use crate::call::{CallNo, LegId, PartyState};
+use crate::call::{CallNo, PartyState};
 use crate::engine::{At, Engine};
 
 /// What stands in for a phone.
@@ -15,8 +15,7 @@ use crate::engine::{At, Engine};
 pub(crate) enum Service {
     /// Plays the caller his own voice.
     Echo,
-    /// Nobody, until it is known what came of the transfer that made this call. Its sound is not parted meanwhile: whose call is not on hold still
-    /// hears the one who is being sent on.
+    /// Nobody, until it is known what came of the transfer that made this call: the transferor hears nothing of it.
     Transfer(CallNo),
     /// Keeps company to a parked call.
     Park(Slot),
@@ -36,11 +35,5 @@ impl Engine {
             call.callee.state = PartyState::Service(service);
         }
         self.connect(at, no);
-    }
-
-    /// Who is kept waiting hears nobody, and nobody hears him.
-    pub(crate) fn entertain(&mut self, leg: LegId) {
-        let told = self.seats.silence(leg);
-        self.media(told);
     }
 }

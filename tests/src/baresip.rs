@@ -216,11 +216,22 @@ impl Baresip {
 
     /// The tone in the last 400 ms of what the latest call's loudspeaker played.
     fn heard(&self) -> Option<u32> {
-        let files = fs::read_dir(self.folder.path().join("heard")).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-        let decoded = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
-        let (samples, rate) = wav::read(&decoded.max()?)?;
+        let (samples, rate) = self.played()?;
         let tail = samples.len().checked_sub(rate as usize * 2 / 5)?;
         wav::dominant(&samples[tail..], rate)
+    }
+
+    /// The last so many seconds of it.
+    pub fn heard_for(&self, seconds: f64) -> Option<Vec<i16>> {
+        let (samples, rate) = self.played()?;
+        let tail = samples.len().checked_sub((f64::from(rate) * seconds) as usize)?;
+        Some(samples[tail..].to_vec())
+    }
+
+    fn played(&self) -> Option<(Vec<i16>, u32)> {
+        let files = fs::read_dir(self.folder.path().join("heard")).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
+        let decoded = files.filter(|path| path.to_string_lossy().ends_with("-dec.wav"));
+        wav::read(&decoded.max()?)
     }
 
     /// Takes in what has come, waiting a moment for it.

@@ -82,6 +82,17 @@ impl Drop for Tshark {
     }
 }
 
+/// The head of a packet of RTP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rtp {
+    /// Its source.
+    pub ssrc: String,
+    /// Its number.
+    pub sequence: u16,
+    /// Its place in time, in units of the codec's clock.
+    pub timestamp: u32,
+}
+
 /// A finished capture.
 pub struct Trace {
     folder: TempDir,
@@ -134,6 +145,17 @@ impl Trace {
             event[2].parse().ok().and_then(|number: usize| "0123456789*#ABCD".chars().nth(number))
         };
         once.map(|event| digit(event).unwrap_or('?')).collect()
+    }
+
+    /// The RTP that came to one of these ports, in its order.
+    pub fn rtp(&self, to: &RangeInclusive<u16>) -> Vec<Rtp> {
+        let packets = self.fields(&format!("rtp && {}", arriving(to)), &["rtp.ssrc", "rtp.seq", "rtp.timestamp"]);
+        let read = |packet: Vec<String>| Rtp {
+            ssrc: packet[0].clone(),
+            sequence: packet[1].parse().expect("tshark writes numbers"),
+            timestamp: packet[2].parse().expect("tshark writes numbers"),
+        };
+        packets.into_iter().map(read).collect()
     }
 
     /// When RTP came to one of these ports, in seconds since 1970.

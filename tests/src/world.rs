@@ -16,6 +16,7 @@ mod network;
 mod plane;
 mod sabotage;
 mod site;
+mod sounds;
 mod trace;
 mod visitor;
 mod walk;
@@ -176,7 +177,7 @@ impl World {
             store_delay: Duration::ZERO,
             disk: Disk::Well,
             wire: Wire::default(),
-            hearing: Hearing::default(),
+            hearing: Hearing::new(),
             listened: 0,
             transfers: 0,
             shaken: now.mono,

@@ -8,6 +8,7 @@ use serde_json::json;
 use tests::baresip::{Baresip, Model, Transport};
 use tests::curl::{Client, rows};
 use tests::process::{Switch, ports, until};
+use tests::wav;
 use tests::wire::{Capture, Trace};
 
 /// One scenario at a time: each has telephones with clocks to keep and a capture, and the machine may be small.
@@ -324,4 +325,69 @@ fn gateway_calls_the_echo(switch: &Switch) {
     sipp.args(["-m", "10", "-r", "10", "-d", "200", "-timeout", "30", "-timeout_error", "-nostdin"]);
     let output = sipp.arg(switch.sip.to_string()).stdin(Stdio::null()).output().expect("sipp is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+/// S63: who is held hears the site's music (here a tone, from a file), in one stream that does not break when it comes and goes.
+#[test]
+fn s63_who_is_held_hears_the_site_s_music() {
+    let _turn = turn();
+    let folder = tempfile::tempdir().unwrap();
+    let music = folder.path().join("music.wav");
+    wav::write_tone(&music, 700, 8_000, 2);
+    let mut switch = Switch::new();
+    switch.set("sound", &format!("music = \"{}\"", music.display()));
+    switch.run();
+    switch.add_user("501", "Vanessa Kensington");
+    switch.add_user("502", "Austin Powers");
+    let capture = Capture::start(&switch);
+    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
+
+    vanessa.call(&mut austin);
+    austin.hears(440);
+    for _ in 0..2 {
+        vanessa.command("hold", None);
+        austin.hears(700);
+        vanessa.command("resume", None);
+        austin.hears(440);
+    }
+    austin.hang_up();
+    vanessa.closed();
+
+    let trace = capture.stop();
+    trace.is_well_formed();
+    let heard = trace.rtp(&austin.rtp);
+    assert!(heard.len() > 100, "{} packets", heard.len());
+    let tones = heard.windows(2).map(|pair| (pair[1].ssrc == pair[0].ssrc, pair[1].sequence, pair[1].timestamp));
+    for ((same_ssrc, sequence, timestamp), before) in tones.zip(&heard) {
+        assert!(same_ssrc && sequence == before.sequence.wrapping_add(1), "{before:?}, then {sequence}");
+        let step = timestamp.wrapping_sub(before.timestamp);
+        assert!((1..=480).contains(&step), "a gap of {} ms after {before:?}", step / 8);
+    }
+}
+
+/// S63: the music that comes with the switch is there without any setting.
+#[test]
+fn s63_the_music_that_comes_with_the_switch_is_heard() {
+    let _turn = turn();
+    let switch = office();
+    let capture = Capture::start(&switch);
+    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
+    vanessa.call(&mut austin);
+    austin.hears(440);
+    vanessa.command("hold", None);
+    until("some music to be heard", || {
+        austin.heard_for(2.0).filter(|heard| loudness(heard) > 100.0 && !is_tone(heard))
+    });
+    vanessa.hang_up();
+    austin.closed();
+    capture.stop().is_well_formed();
+}
+
+fn loudness(samples: &[i16]) -> f64 {
+    (samples.iter().map(|sample| f64::from(*sample).powi(2)).sum::<f64>() / samples.len().max(1) as f64).sqrt()
+}
+
+/// Whether it is the other telephone's tone all through.
+fn is_tone(samples: &[i16]) -> bool {
+    samples.chunks(3_200).any(|part| wav::dominant(part, 8_000) == Some(440))
 }

@@ -1,7 +1,7 @@
 //! `node`: the switch without its input and output, driven in this process: what of a call's cost is its own. For profiles
 //! (`valgrind --tool=callgrind`, `perf`), and for more calls open at a time than this machine has ports for.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -96,6 +96,7 @@ impl World {
             ports,
             max_calls: calls,
             follow_redirects: true,
+            music_of: BTreeMap::new(),
             max_transactions: 1_000_000,
             max_bindings: 4,
             plan: Plan::default(),

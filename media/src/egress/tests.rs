@@ -3,8 +3,8 @@ use proptest::prelude::*;
 use super::*;
 
 const START: StreamStart = StreamStart { ssrc: 7, sequence: 65530, timestamp: u32::MAX - 100 };
-const A: Source = Source { leg: LegId(1), generation: 0, rate: 8000 };
-const B: Source = Source { leg: LegId(2), generation: 0, rate: 8000 };
+const A: Source = Source { feeder: Feeder::Leg(LegId(1)), generation: 0, rate: 8000 };
+const B: Source = Source { feeder: Feeder::Leg(LegId(2)), generation: 0, rate: 8000 };
 
 fn millis(millis: u64) -> Duration {
     Duration::from_millis(millis)

@@ -5,6 +5,7 @@ mod digits;
 mod guard;
 mod life;
 mod moves;
+mod playing;
 mod relay;
 mod reports;
 mod world;

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use media::net::{Channel, Net};
@@ -158,12 +159,20 @@ impl World {
             | Command::Update { leg, .. }
             | Command::Bridge { a: leg, .. }
             | Command::SendDigits { leg, .. }
-            | Command::Part(leg)
             | Command::Echo(leg)
+            | Command::Part(leg)
+            | Command::Play { leg, .. }
+            | Command::Hush(leg)
             | Command::Detach(leg)
             | Command::Count(leg)
             | Command::Close(leg) => *leg,
             Command::Attach(leg) => leg.id(),
+            Command::Learn { sound, is } => {
+                for worker in &mut self.workers {
+                    worker.command(self.now, Command::Learn { sound: *sound, is: Arc::clone(is) });
+                }
+                return;
+            }
         };
         let at = self.at(leg);
         self.workers[at].command(self.now, command);

@@ -1,6 +1,6 @@
 //! Each thing that the audit looks at, broken on purpose: it is found, and told by its name.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -89,6 +89,7 @@ impl Bench {
             ports: (0..16).map(|n| (WorkerId(0), Port(20_000 + 2 * n))).collect(),
             max_calls: 10,
             follow_redirects: true,
+            music_of: BTreeMap::new(),
             max_transactions: 500,
             max_bindings: 4,
             plan: cas::site::plan::Plan::default(),

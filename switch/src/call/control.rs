@@ -240,6 +240,7 @@ impl Engine {
         for no in self.touched.keys().copied().collect::<Vec<_>>() {
             self.touch_others(no);
             self.show(at, no);
+            self.tune(no);
         }
         for (no, cause) in std::mem::take(&mut self.touched) {
             for side in [Side::Caller, Side::Callee] {

@@ -133,16 +133,13 @@ impl Engine {
         teller.state = PartyState::Service(Service::Parked(slot, asked));
         self.touch(end.call, None);
         let Some(far) = self.table.replace(end.call, side, teller) else { return };
-        let (leg, who) = (far.leg(), far.identity.clone());
+        let who = far.identity.clone();
         let no = CallNo(self.table.number(at.now));
         let number = slot.number(at.site);
         let keeper = Identity { user: None, number, name: "Parked".to_owned() };
         let mut keeper = self.party(at, keeper, who.clone());
         keeper.state = PartyState::Service(Service::Park(slot));
         self.begin_transferred(at, (no, end.call), [far, keeper], Stage::Talking, None);
-        if let Some(leg) = leg {
-            self.entertain(leg);
-        }
         self.touch(no, Some(Cause::Parked));
         let was_full = self.parks.first_free(at.site).is_none();
         let parked = Parked { call: no, who, parker, since: at.now.wall, recall: Recall::Never };

@@ -33,12 +33,14 @@ impl Config {
         at_restart("[sip] tcp", self.sip.tcp != new.sip.tcp);
         at_restart("[media] ports", self.media.ports != new.media.ports);
         at_restart("[media] threads", self.media.threads != new.media.threads);
+        at_restart("[sound]", self.sound != new.sound);
         at_restart("[cas]", self.cas != new.cas);
         at_restart("[park], [codes]", self.plan != new.plan);
         at_restart("[history]", self.history != new.history);
         at_restart("[limits]", self.limits != new.limits);
         // Whatever is not told by name above.
         let others = Config { data: new.data.clone(), sip: new.sip.clone(), media: new.media.clone(), ..self.clone() };
+        let others = Config { sound: new.sound.clone(), ..others };
         let others = Config { cas: new.cas.clone(), history: new.history, limits: new.limits.clone(), ..others };
         let others = Config { plan: new.plan.clone(), ..others };
         at_restart("other settings", others != *new);
@@ -74,8 +76,8 @@ mod tests {
     }
     #[test]
     fn every_section_is_told_by_its_name() {
-        let text = "data = \"elsewhere\"\n[cas]\nlisten = [\"127.0.0.1:8081\"]\n[park]\nrecall = 0\n[history]\ndays = 30\n[limits]\ncalls = 9000\n";
+        let text = "data = \"elsewhere\"\n[sound]\nzone = \"de\"\n[cas]\nlisten = [\"127.0.0.1:8081\"]\n[park]\nrecall = 0\n[history]\ndays = 30\n[limits]\ncalls = 9000\n";
         let changes = Config::default().change(&Config::parse("test", text).unwrap());
-        assert_eq!(changes.at_restart, ["data", "[cas]", "[park], [codes]", "[history]", "[limits]"]);
+        assert_eq!(changes.at_restart, ["data", "[sound]", "[cas]", "[park], [codes]", "[history]", "[limits]"]);
     }
 }

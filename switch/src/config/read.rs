@@ -1,15 +1,19 @@
 //! From a value of the file to what it means.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cas::site::plan::Orbits;
 use cas::site::{DigestPolicy, Extension};
+use media::tone::zone::Zone;
 
+use super::Music;
 use super::document::{Value, Wrong};
+use crate::sounds::wav;
 
 /// A name of the DNS (RFC 1035 §3.1).
 const MAX_DOMAIN: usize = 253;
@@ -94,6 +98,55 @@ pub(super) fn code(value: &Value<'_>) -> Result<Option<Extension>, Wrong> {
         "" => Some(None),
         text => Extension::parse(text).ok().map(Some),
     })
+}
+
+/// Users with music of their own.
+const MOST_MUSIC: usize = 50;
+
+pub(super) fn music(value: &Value<'_>) -> Result<Music, Wrong> {
+    match value.get_ref().as_str() {
+        Some("built-in") => Ok(Music::BuiltIn),
+        Some("none") => Ok(Music::None),
+        Some(file) if !file.is_empty() => wav_file(value, file).map(Music::File),
+        _ => wrong(value, "built-in, none, or the path of a WAV file"),
+    }
+}
+
+pub(super) fn music_of(value: &Value<'_>) -> Result<BTreeMap<String, PathBuf>, Wrong> {
+    let expected = r#"an extension and the path of a WAV file, such as "501 /srv/501.wav""#;
+    let Some(items) = value.get_ref().as_array() else {
+        return wrong(value, r#"a list of extensions with WAV files, such as ["501 /srv/501.wav"]"#);
+    };
+    let mut files = BTreeMap::new();
+    for item in items.iter() {
+        let (extension, file) = text(item, expected, |text| {
+            let (extension, file) = text.split_once(' ')?;
+            Extension::parse(extension).ok()?;
+            Some((extension.to_owned(), file.trim().to_owned()))
+        })?;
+        let file = wav_file(item, &file)?;
+        if files.insert(extension, file).is_some() {
+            return wrong(item, "each extension once");
+        }
+    }
+    if files.len() > MOST_MUSIC {
+        return wrong(value, "50 of them at most");
+    }
+    Ok(files)
+}
+
+/// Looks into the file, so that a wrong one is told with its line and not when somebody waits for its music.
+fn wav_file(value: &Value<'_>, file: &str) -> Result<PathBuf, Wrong> {
+    let path = Path::new(file);
+    match wav::check(path) {
+        Ok(()) => Ok(path.to_owned()),
+        Err(error) => wrong(value, &error.to_string()),
+    }
+}
+
+pub(super) fn zone(value: &Value<'_>) -> Result<Zone, Wrong> {
+    let expected = format!("one of {}", Zone::names().collect::<Vec<_>>().join(", "));
+    text(value, &expected, |text| Zone::of(&text.to_ascii_lowercase()))
 }
 
 /// 0, for ever: `None`.

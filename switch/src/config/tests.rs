@@ -161,7 +161,7 @@ fn an_unknown_setting_is_told_with_the_nearest_one() {
         ("[spi]\nudp = []", "switch.toml:1: there is no section [spi]: did you mean sip?"),
         (
             "[trunks]",
-            "switch.toml:1: there is no section [trunks]: expected sip, media, cas, park, codes, limits, history, log",
+            "switch.toml:1: there is no section [trunks]: expected sip, media, sound, cas, park, codes, limits, history, log",
         ),
         ("digest = \"md5\"", "switch.toml:1: there is no setting digest outside of a section: it belongs under [sip]"),
         ("dat = \"x\"", "switch.toml:1: there is no setting dat outside of a section: did you mean data?"),
@@ -223,4 +223,56 @@ fn history_has_limits() {
         let expected = format!("switch.toml:2: days = {bad}: expected a number of days from 0 to 36500");
         assert_eq!(error(&format!("[history]\ndays = {bad}")), expected);
     }
+}
+
+#[test]
+fn music_that_cannot_be_played_is_told_with_its_line_and_what_could() {
+    let folder = tempfile::tempdir().unwrap();
+    let wav = folder.path().join("music.wav");
+    let spec =
+        hound::WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: hound::SampleFormat::Int };
+    let mut writer = hound::WavWriter::create(&wav, spec).unwrap();
+    (0..8000).for_each(|n| writer.write_sample((n % 100) as i16).unwrap());
+    writer.finalize().unwrap();
+    let text = folder.path().join("notes.txt");
+    fs::write(&text, "no music at all").unwrap();
+    let (wav, text) = (wav.display(), text.display());
+
+    let config =
+        Config::parse("switch.toml", &format!("[sound]\nmusic = \"{wav}\"\nmusic-of = [\"501 {wav}\"]\nzone = \"DE\""));
+    let sound = config.unwrap().sound;
+    assert_eq!(sound.music, Music::File(wav.to_string().into()));
+    assert_eq!(sound.music_of, [("501".to_owned(), wav.to_string().into())].into());
+    assert_eq!(sound.zone.name(), "de");
+    assert_eq!(Config::parse("switch.toml", "[sound]\nmusic = \"none\"").unwrap().sound.music, Music::None);
+
+    let cases = [
+        (
+            format!("[sound]\nmusic = \"{text}\""),
+            format!("switch.toml:2: music = \"{text}\": expected a WAV file of plain samples (PCM), as `sox SOUND music.wav` makes one"),
+        ),
+        (
+            "[sound]\nmusic = 5".to_owned(),
+            "switch.toml:2: music = 5: expected built-in, none, or the path of a WAV file".to_owned(),
+        ),
+        (
+            format!("[sound]\nmusic-of = [\n\"501 {wav}\",\n\"502 {text}\"]"),
+            format!("switch.toml:4: music-of = \"502 {text}\": expected a WAV file of plain samples (PCM), as `sox SOUND music.wav` makes one"),
+        ),
+        (
+            "[sound]\nmusic-of = [\"501\"]".to_owned(),
+            r#"switch.toml:2: music-of = "501": expected an extension and the path of a WAV file, such as "501 /srv/501.wav""#.to_owned(),
+        ),
+        (
+            format!("[sound]\nmusic-of = [\"501 {wav}\", \"501 {wav}\"]"),
+            format!("switch.toml:2: music-of = \"501 {wav}\": expected each extension once"),
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(error(&text), expected);
+    }
+    let missing = error("[sound]\nmusic = \"/nowhere/music.wav\"");
+    assert!(missing.contains("expected a WAV file that the switch can read (No such file"), "{missing}");
+    let zones = error("[sound]\nzone = \"xx\"");
+    assert!(zones.starts_with("switch.toml:2: zone = \"xx\": expected one of at, au, be"), "{zones}");
 }

@@ -29,6 +29,7 @@ use crate::net::tcp::{self, Listeners};
 use crate::net::udp::Udp;
 use crate::net::{BindError, Gauge};
 use crate::node::{self, Input, Node, Settings, StoreUser, WorkerId};
+use crate::sounds::{self, load};
 
 /// Answers of other threads that may wait; the store and the helpers wait when there are more.
 const ANSWERS: usize = 16 << 10;
@@ -105,6 +106,10 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let (media, events) = media_events::start(&config.media, watch.clone()).map_err(StartError::Media)?;
     let store = start_store(database, config.history, tell.clone(), watch.clone()).map_err(StartError::Thread)?;
     let helpers = start_helpers(tell, watch).map_err(StartError::Thread)?;
+    // There are few, and each is made once.
+    let (teach, sounds) = mpsc::unbounded_channel();
+    let teach = move |sound, is| drop(teach.send((sound, is)));
+    load::start(&config.sound, teach).map_err(StartError::Thread)?;
     let settings = settings(config, media.ports());
     let node = Node::new(now, &settings, &snapshot, key, || Box::new(System::default()) as Box<dyn Entropy>);
     // Each RTP port is two: RTP and RTCP.
@@ -120,7 +125,7 @@ pub(super) fn open(config: &Config) -> Result<Opened, StartError> {
     let per_source = config.limits.http_per_source.min(of_each);
     let http_limits = http::Limits { connections: of_each, per_source, ..http::Limits::default() };
     let parts = Parts { node, gauge, udp, tcp, tcp_limits, media, store, helpers, folder: path, over };
-    let told = Told { answers, events };
+    let told = Told { answers, events, sounds };
     Ok(Opened { parts, told, http, http_limits, console, ready, empty: snapshot.users.is_empty() })
 }
 
@@ -134,6 +139,7 @@ fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
         ports: ports.to_vec(),
         max_transactions: config.limits.transactions,
         follow_redirects: config.sip.follow_redirects,
+        music_of: config.sound.music_of.keys().cloned().zip((0..).map(sounds::music_of)).collect(),
         max_bindings: BINDINGS,
         plan: config.plan.clone(),
         limits: node::Limits {

@@ -38,7 +38,7 @@ pub use self::sdp::{Codec, Direction};
 pub use self::stream::Talk;
 pub use self::transfer::DialogName;
 
-use self::call::{Agreement, Call};
+use self::call::{Agreement, Call, Change};
 use self::fork::Ghost;
 use self::message::{Body, Essentials, Framer};
 use self::registration::Registration;
@@ -247,9 +247,10 @@ impl Phone {
         self.config.manners = manners;
     }
 
-    /// Whether both sides have described their sound, and so may be heard.
+    /// Whether both sides have described their sound, and so may be heard, and this one has nothing new to say of it.
     pub fn is_settled(&self) -> bool {
-        self.call.as_ref().is_some_and(|call| call.agreement == Agreement::Settled && !call.is_changing())
+        let settled = |call: &Call| call.agreement == Agreement::Settled && matches!(call.change, Change::None);
+        self.call.as_ref().is_some_and(settled)
     }
 
     /// Who is at the other end, as far as this telephone knows: the number dialled, or the caller's.
@@ -265,6 +266,11 @@ impl Phone {
     /// Whether it was put on hold by the other side.
     pub fn is_held(&self) -> bool {
         self.call.as_ref().is_some_and(|call| call.held_by_other)
+    }
+
+    /// Whether it speaks, as things stand.
+    pub fn speaks(&self) -> bool {
+        self.call.as_ref().is_some_and(|call| call.stream.sends())
     }
 
     /// Where its sound comes from: what comes from elsewhere belongs to another call.

@@ -218,6 +218,7 @@ mod tests {
                 ports: Vec::new(),
                 max_calls: 10,
                 follow_redirects: true,
+                music_of: BTreeMap::new(),
                 max_transactions: 100,
                 max_bindings: 16,
                 plan: cas::site::plan::Plan::default(),

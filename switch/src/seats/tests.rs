@@ -85,8 +85,11 @@ fn short(command: &Command) -> String {
         Command::Open { leg, .. } => format!("open {}", leg.0),
         Command::Update { leg, .. } => format!("update {}", leg.0),
         Command::Bridge { a, b } => format!("bridge {} {}", a.0, b.0),
-        Command::Part(leg) => format!("part {}", leg.0),
         Command::Echo(leg) => format!("echo {}", leg.0),
+        Command::Part(leg) => format!("part {}", leg.0),
+        Command::Learn { .. } => "learn".to_owned(),
+        Command::Play { leg, sound, .. } => format!("play {} {}", leg.0, sound.0),
+        Command::Hush(leg) => format!("hush {}", leg.0),
         Command::SendDigits { leg, digits } => format!("digits {} {digits:?}", leg.0),
         Command::Detach(leg) => format!("detach {}", leg.0),
         Command::Attach(leg) => format!("attach {}", leg.id().0),
@@ -133,11 +136,16 @@ fn what_a_leg_is_told_on_its_way_waits_for_its_arrival() {
     threads.act(|seats| seats.update(b, stream(true)));
     threads.act(|seats| seats.send_digits(b, vec![1; 40]));
     threads.act(|seats| seats.update(b, stream(false)));
+    threads.act(|seats| seats.play(b, Some((SoundId(3), Repeat::Always))));
+    threads.act(|seats| seats.play(b, Some((SoundId(7), Repeat::Together))));
     threads.act(|seats| seats.send_digits(b, vec![2; 40]));
     assert_eq!(threads.told(), Vec::<String>::new());
     threads.hear();
     let digits = [[1; 40].as_slice(), &[2; 24]].concat();
-    assert_eq!(threads.told(), ["0 attach 2", "0 update 2", &format!("0 digits 2 {digits:?}"), "0 bridge 2 1"]);
+    assert_eq!(
+        threads.told(),
+        ["0 attach 2", "0 update 2", "0 play 2 7", &format!("0 digits 2 {digits:?}"), "0 bridge 2 1"]
+    );
 }
 
 #[test]
@@ -196,6 +204,37 @@ fn one_on_its_way_goes_to_the_one_it_is_to_hear() {
 }
 
 #[test]
+fn whoever_is_left_is_parted_at_once_and_two_that_are_joined_again_are_not() {
+    let mut threads = Threads::new();
+    let (a, b, c) = (threads.open(1, 0), threads.open(2, 0), threads.open(3, 1));
+    threads.act(|seats| seats.join(a, b));
+    threads.told();
+    threads.act(|seats| seats.join(a, b));
+    assert_eq!(threads.told(), ["0 bridge 1 2"]);
+    threads.act(|seats| seats.join(a, c));
+    assert_eq!(threads.told(), ["0 part 1", "1 detach 3"]);
+    assert_eq!((threads.seats.peer(b), threads.seats.peer(a)), (None, Some(c)));
+    threads.hear();
+    threads.told();
+    threads.act(|seats| seats.part(c));
+    assert_eq!(threads.told(), ["0 part 3"]);
+    threads.act(|seats| seats.part(c));
+    assert_eq!(threads.told(), Vec::<String>::new());
+}
+
+#[test]
+fn a_sound_is_told_once_and_its_end_too() {
+    let mut threads = Threads::new();
+    let a = threads.open(1, 0);
+    threads.told();
+    let music = Some((SoundId(7), Repeat::Together));
+    for sound in [music, music, None, None] {
+        threads.act(|seats| seats.play(a, sound));
+    }
+    assert_eq!(threads.told(), ["0 play 1 7", "0 hush 1"]);
+}
+
+#[test]
 fn an_echo_waits_for_the_arrival_too() {
     let mut threads = Threads::new();
     let (a, b) = (threads.open(1, 0), threads.open(2, 1));
@@ -218,22 +257,24 @@ fn nothing_is_told_of_legs_that_are_not_there() {
     threads.act(|seats| seats.update(nobody, stream(true)));
     threads.act(|seats| seats.send_digits(nobody, vec![1]));
     threads.act(|seats| seats.echo(nobody));
+    threads.act(|seats| seats.part(nobody));
+    threads.act(|seats| seats.play(nobody, Some((SoundId(1), Repeat::Always))));
     threads.act(|seats| seats.close(nobody));
     assert_eq!(threads.told(), Vec::<String>::new());
 }
 
 #[test]
-fn a_leg_that_is_silenced_hears_nobody_though_it_was_on_its_way_to_another() {
+fn a_leg_that_is_parted_hears_nobody_though_it_was_on_its_way_to_another() {
     let mut threads = Threads::new();
     let (a, b) = (threads.open(1, 0), threads.open(2, 0));
     threads.act(|seats| seats.join(a, b));
     threads.told();
-    threads.act(|seats| seats.silence(b));
+    threads.act(|seats| seats.part(b));
     assert_eq!(threads.told(), ["0 part 2"]);
     assert!(!threads.seats.are_joined(a, b));
     let c = threads.open(3, 1);
     threads.act(|seats| seats.join(a, c));
-    threads.act(|seats| seats.silence(c));
+    threads.act(|seats| seats.part(c));
     threads.told();
     threads.hear();
     assert_eq!(threads.told(), ["0 attach 3"], "it arrives, and is joined to nobody");

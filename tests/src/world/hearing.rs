@@ -1,15 +1,17 @@
-//! Who hears whom: every telephone speaks a tone of its own, and each hears its partner or nothing. Who that is, is asked of the engine's calls after each
-//! step (`Engine::partners`, in `switch/src/audit.rs`), so that it holds through redirections and transfers.
+//! Who hears whom: every telephone speaks a tone of its own, and each hears its partner, the switch's music while that one has put it on hold, or nothing. Who
+//! the partner is, is asked of the engine's calls after each step (`Engine::partners`, in `switch/src/audit.rs`), so that it holds through redirections and
+//! transfers; who holds, of the telephones.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use media::LegId;
+use media::{LegId, SoundId};
 use switch::demo::phone::{Phone, Status};
+use switch::sounds::{MUSIC, MUSIC_OF_USERS, RINGBACK};
 
-use super::{PhoneId, Weather, World};
+use super::{PhoneId, Weather, World, sounds};
 
 /// An RTP header without extensions.
 const HEADER: usize = 12;
@@ -17,11 +19,14 @@ const HEADER: usize = 12;
 const SOUND: usize = 100;
 /// How long a packet may be under way, or a telephone in learning what the switch knows.
 const LATE: Duration = Duration::from_secs(2);
+/// Those whom this user holds hear other music.
+const OTHER_MUSIC: &str = "503";
+
 /// What the world knows of who hears whom.
 #[derive(Debug, Default)]
 pub(super) struct Hearing {
     /// Whose a packet's sound is: there are few different ones of each tone.
-    sounds: BTreeMap<Bytes, PhoneId>,
+    sounds: BTreeMap<Bytes, Mouth>,
     /// The legs that the engine says may hear each other, and its tags in their dialogs.
     partners: BTreeMap<(LegId, LegId), [String; 2]>,
     /// By these tags, either way round: since when they may, and until when they might.
@@ -34,6 +39,19 @@ pub(super) struct Hearing {
 struct Pair {
     since: Instant,
     over: Option<Instant>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mouth {
+    Phone(PhoneId),
+    Switch(SoundId),
+}
+
+impl Hearing {
+    pub(super) fn new() -> Hearing {
+        let sounds = sounds::packets().map(|(packet, sound)| (packet, Mouth::Switch(sound))).collect();
+        Hearing { sounds, ..Hearing::default() }
+    }
 }
 
 /// A call of a telephone, as it sees it.
@@ -49,6 +67,11 @@ pub(super) struct Talked {
     last: Option<(PhoneId, Instant)>,
     /// Since when it is on hold by its own telephone.
     held: Option<Instant>,
+    /// Whether it is, or may be, on hold by its own telephone or by its user's client, and when it last was.
+    holds: bool,
+    holding: Option<Instant>,
+    /// When music was last heard.
+    music: Option<Instant>,
     over: Option<Instant>,
 }
 
@@ -61,6 +84,9 @@ impl World {
         if line.call.as_ref().map(|call| call.call_id.as_str()) != phone.call_id() {
             if let Some(mut before) = line.call.take() {
                 before.over = Some(now);
+                if before.holds {
+                    before.holding = Some(now);
+                }
                 line.call_before = Some(before);
             }
             line.call = phone.call_id().zip(phone.far()).map(|(call_id, far)| Talked {
@@ -70,6 +96,9 @@ impl World {
                 to: None,
                 last: None,
                 held: None,
+                holds: false,
+                holding: None,
+                music: None,
                 over: None,
             });
         }
@@ -82,6 +111,12 @@ impl World {
         }
         let held = phone.status() == Status::Talking { held: true } && phone.is_settled();
         call.held = held.then(|| call.held.unwrap_or(now));
+        // While a change is under way the switch may know of it already, or still.
+        let holds = held || phone.is_held() || !phone.is_settled();
+        if holds || call.holds {
+            call.holding = Some(now);
+        }
+        call.holds = holds;
     }
 
     /// A telephone speaks, to this port.
@@ -90,7 +125,7 @@ impl World {
             self.hearing.strays.insert(port, self.now.mono);
         }
         let Some(sound) = sound(packet) else { return };
-        if *self.hearing.sounds.entry(sound).or_insert(id) != id {
+        if *self.hearing.sounds.entry(sound).or_insert(Mouth::Phone(id)) != Mouth::Phone(id) {
             self.fail("two telephones of the world speak alike");
         }
     }
@@ -121,7 +156,11 @@ impl World {
 
     /// A packet reaches a telephone that listens to where it comes from.
     pub(super) fn heard(&mut self, ear: PhoneId, packet: &Bytes) {
-        let Some(mouth) = sound(packet).and_then(|sound| self.hearing.sounds.get(&sound).copied()) else { return };
+        let mouth = match sound(packet).and_then(|sound| self.hearing.sounds.get(&sound).copied()) {
+            Some(Mouth::Phone(mouth)) => mouth,
+            Some(Mouth::Switch(sound)) => return self.heard_switch(ear, sound),
+            None => return,
+        };
         let now = self.now.mono;
         let (to, from) = (&self.phones[ear.0], &self.phones[mouth.0]);
         if to.stale || from.stale {
@@ -149,6 +188,40 @@ impl World {
         }
     }
 
+    /// A telephone hears the switch. Whoever has a partner hears music only while that one holds, and the music of that one, and never ringback; who is
+    /// transferred has none until the third is there.
+    fn heard_switch(&mut self, ear: PhoneId, sound: SoundId) {
+        let now = self.now.mono;
+        let line = &self.phones[ear.0];
+        let Some(call) = line.call.as_ref().filter(|_| !line.stale) else { return };
+        let Some(tag) = &call.tag else { return };
+        let mut wrong = None;
+        for (other, theirs) in self.phones.iter().filter_map(|other| Some((other, other.call.as_ref()?))) {
+            let pair = theirs.tag.as_ref().and_then(|theirs| self.hearing.pairs.get(&[tag.clone(), theirs.clone()]));
+            let lasts = pair.is_some_and(|pair| pair.over.is_none() && now - pair.since > LATE);
+            if !lasts || other.stale || !other.phone.is_on() || other.phone.tag() == line.phone.tag() {
+                continue;
+            }
+            let holds = theirs.holds || theirs.holding.is_some_and(|at| now - at < LATE);
+            let own = if other.phone.config().user == OTHER_MUSIC { MUSIC_OF_USERS } else { MUSIC };
+            if sound == RINGBACK || !holds || sound != own {
+                wrong = Some(format!("{} hears {sound:?} in its call with {}", line.name(), other.name()));
+            }
+        }
+        if let Some(wrong) = wrong.filter(|_| self.is_unshaken()) {
+            self.fail(&wrong);
+        }
+        if let Some(call) = self.phones[ear.0].call.as_mut().filter(|_| sound != RINGBACK) {
+            call.music = Some(now);
+        }
+    }
+
+    /// Whether a telephone hears this sound of the switch now.
+    pub fn hears_sound(&mut self, ear: PhoneId, sound: SoundId) -> bool {
+        self.listen();
+        self.ear(ear).hears(sounds::hz(sound))
+    }
+
     /// Whether what is said in one call may be heard in the other: the engine has the two for partners, or had, a moment ago.
     fn may_hear(&self, heard: &Talked, spoken: &Talked) -> bool {
         let (Some(heard), Some(spoken)) = (&heard.tag, &spoken.tag) else { return false };
@@ -161,7 +234,7 @@ impl World {
         if self.weather != Weather::CALM {
             return;
         }
-        let (began, before) = (self.now.mono, self.those_who_should_hear());
+        let (began, before, waited) = (self.now.mono, self.those_who_should_hear(), self.those_who_wait());
         self.run_for(LATE);
         for index in 0..self.phones.len() {
             self.press(PhoneId(index), Phone::speak_up);
@@ -187,6 +260,17 @@ impl World {
             }
             self.listened += 1;
         }
+        let mut waiting = self.those_who_wait();
+        waiting.retain(|should| {
+            waited.contains(should) && self.were_together(should, began) && !stray(should.mouth) && !stray(should.ear)
+        });
+        for should in waiting {
+            let line = &self.phones[should.ear.0];
+            if line.call.as_ref().is_none_or(|call| call.music.is_none_or(|at| at < spoken)) {
+                self.fail(&format!("{} is on hold and hears no music in its call {}", line.name(), should.call_id));
+            }
+            self.listened += 1;
+        }
     }
 
     /// Whether the two have had each other all the time since then: a transfer may have parted them for a moment.
@@ -199,18 +283,37 @@ impl World {
 
     /// Telephones in a call with another that knows of it too, or with themselves.
     fn those_who_should_hear(&self) -> BTreeSet<Should> {
-        let free = |at: usize| {
+        let pairs = self.talking().into_iter().filter(|(a, b)| self.is_free(*a) && self.is_free(*b));
+        pairs.flat_map(|(a, b)| [(a, b), (b, a)]).filter_map(|pair| self.should(pair)).collect()
+    }
+
+    /// Telephones whose partner has put them on hold.
+    fn those_who_wait(&self) -> BTreeSet<Should> {
+        let holds = |at: usize| {
             let line = &self.phones[at];
-            let talks = line.phone.status() == Status::Talking { held: false };
-            talks && line.phone.is_settled() && !line.phone.is_held() && !line.stale && line.phone.is_on()
+            let holds = line.phone.status() == Status::Talking { held: true } || line.phone.is_held();
+            holds && line.phone.is_settled() && line.phone.is_on() && !line.stale
         };
+        let pairs = self.talking().into_iter().flat_map(|(a, b)| [(a, b), (b, a)]);
+        pairs.filter(|(a, b)| self.is_free(*a) && holds(*b)).filter_map(|pair| self.should(pair)).collect()
+    }
+
+    /// The telephones of each two that talk.
+    fn talking(&self) -> Vec<(usize, usize)> {
         let whose = |tag: &str| (0..self.phones.len()).find(|at| self.phones[*at].phone.tag() == Some(tag));
-        let should = |(ear, mouth): (usize, usize)| {
-            let call = self.phones[ear].call.as_ref()?;
-            Some(Should { ear: PhoneId(ear), mouth: PhoneId(mouth), call_id: call.call_id.clone() })
-        };
-        let pairs = self.node.engine().talking().into_iter().filter_map(|(a, b)| whose(&a).zip(whose(&b)));
-        pairs.filter(|(a, b)| free(*a) && free(*b)).flat_map(|(a, b)| [(a, b), (b, a)]).filter_map(should).collect()
+        self.node.engine().talking().into_iter().filter_map(|(a, b)| whose(&a).zip(whose(&b))).collect()
+    }
+
+    fn should(&self, (ear, mouth): (usize, usize)) -> Option<Should> {
+        let call = self.phones[ear].call.as_ref()?;
+        Some(Should { ear: PhoneId(ear), mouth: PhoneId(mouth), call_id: call.call_id.clone() })
+    }
+
+    /// Whether a telephone talks and nobody has put its call on hold, by it or by its user's client.
+    fn is_free(&self, at: usize) -> bool {
+        let line = &self.phones[at];
+        let talks = line.phone.status() == Status::Talking { held: false };
+        talks && line.phone.is_settled() && !line.phone.is_held() && !line.stale && line.phone.is_on()
     }
 }
 

@@ -9,6 +9,8 @@ use bytes::Bytes;
 use media::net::{Channel, Net};
 use media::{Command, Event, LegId, Port, Worker, WorkerId};
 
+use super::sounds;
+
 /// A turn of the workers.
 const TICK: Duration = Duration::from_millis(5);
 /// With nothing coming in it is enough to look this often; what is late by it is only silence told of and reports.
@@ -16,6 +18,8 @@ const IDLE: Duration = Duration::from_millis(500);
 /// After something came in, the worker turns each tick for this long: a digit is sent in that time.
 const BUSY: Duration = Duration::from_millis(20);
 const DIGIT: Duration = Duration::from_millis(160);
+/// And for so long after a sound has begun; later it is heard now and then, as the telephones are that say little.
+const SPURT: Duration = Duration::from_millis(300);
 
 /// The media plane of the world.
 #[derive(Debug)]
@@ -63,8 +67,13 @@ impl Net for Air {
 
 impl Plane {
     pub(super) fn new(ports: &[(WorkerId, Port)], now: Instant) -> Plane {
+        let worker = |(id, _): &(WorkerId, Port)| {
+            let mut worker = Worker::new(now, SystemTime::UNIX_EPOCH);
+            sounds::all().for_each(|(sound, is)| worker.command(now, Command::Learn { sound, is }));
+            (*id, worker)
+        };
         Plane {
-            workers: ports.iter().map(|(id, _)| (*id, Worker::new(now, SystemTime::UNIX_EPOCH))).collect(),
+            workers: ports.iter().map(worker).collect(),
             air: Air { bound: ports.iter().map(|(_, port)| *port).collect(), ..Air::default() },
             legs: BTreeMap::new(),
             opened: BTreeMap::new(),
@@ -130,15 +139,22 @@ impl Plane {
                     return Err(format!("leg {} was opened twice", leg.0));
                 }
             }
-            Command::Part(leg) => {
+            Command::Update { leg, .. } | Command::Hush(leg) | Command::Count(leg) | Command::Close(leg) => {
                 self.must_be_at(to, *leg)?;
-                self.joined.retain(|(a, b)| a != leg && b != leg);
             }
-            Command::Update { leg, .. } | Command::Count(leg) | Command::Close(leg) => self.must_be_at(to, *leg)?,
             Command::Echo(leg) => {
                 self.must_be_at(to, *leg)?;
                 self.join(*leg, *leg);
             }
+            Command::Part(leg) => {
+                self.must_be_at(to, *leg)?;
+                self.joined.retain(|(a, b)| a != leg && b != leg);
+            }
+            Command::Play { leg, .. } => {
+                self.must_be_at(to, *leg)?;
+                self.busy_until = now + SPURT;
+            }
+            Command::Learn { sound, .. } => return Err(format!("{sound:?} is taught by the world alone")),
             Command::Detach(leg) => {
                 self.must_be_at(to, *leg)?;
                 if let Some((_, at)) = self.legs.get_mut(leg) {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use switch::engine::Timer;
 use switch::node::{Input, Output, StoreUser};
 use switch::sip::transaction;
+use switch::sounds::MUSIC_OF_USERS;
 
 use super::{Due, World};
 
@@ -53,6 +54,12 @@ pub enum Fault {
     NotJoined,
     /// Who hears somebody goes on hearing him, whoever he has now.
     StaysJoined,
+    /// Who is held hears no music.
+    MusicNotPlayed,
+    /// Who is fetched back goes on hearing it.
+    MusicNotEnded,
+    /// Everybody hears the same music.
+    WrongMusic,
     /// What a telephone says of its sound does not reach the media plane.
     ChangeLost,
     /// Sound is not sent on.
@@ -97,7 +104,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 38] = [
+    pub const ALL: [Fault; 41] = [
         Fault::AckNotSent,
         Fault::ByeNotSent,
         Fault::CancelNotSent,
@@ -116,6 +123,9 @@ impl Fault {
         Fault::WrongLegJoined,
         Fault::NotJoined,
         Fault::StaysJoined,
+        Fault::MusicNotPlayed,
+        Fault::MusicNotEnded,
+        Fault::WrongMusic,
         Fault::ChangeLost,
         Fault::SoundLost,
         Fault::SourceChanged,
@@ -210,10 +220,16 @@ impl World {
             Output::Media(worker, command) => match (fault, command) {
                 (Fault::LegNotClosed, Command::Close(_))
                 | (Fault::NotJoined, Command::Bridge { .. })
+                | (Fault::StaysJoined, Command::Part(_))
+                | (Fault::MusicNotPlayed, Command::Play { .. })
+                | (Fault::MusicNotEnded, Command::Hush(_))
                 | (Fault::ChangeLost, Command::Update { .. }) => Vec::new(),
                 (Fault::PortGivenTwice, Command::Open { leg, port, start }) => {
                     let port = self.plane.used().unwrap_or(port);
                     vec![Output::Media(worker, Command::Open { leg, port, start })]
+                }
+                (Fault::WrongMusic, Command::Play { leg, repeat, .. }) => {
+                    vec![Output::Media(worker, Command::Play { leg, sound: MUSIC_OF_USERS, repeat })]
                 }
                 (Fault::WrongLegJoined, Command::Bridge { a, b }) => {
                     let b = self.plane.another(worker, a, b).unwrap_or(b);

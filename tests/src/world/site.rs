@@ -10,6 +10,7 @@ use media::Port;
 use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use switch::node::{Limits, Node, Settings, WorkerId};
+use switch::sounds::MUSIC_OF_USERS;
 
 use super::DOMAIN;
 
@@ -43,6 +44,8 @@ pub(super) fn settings() -> Settings {
         max_calls: 10,
         max_transactions: 500,
         follow_redirects: true,
+        // The callers of one of the users hear other music.
+        music_of: [("503".to_owned(), MUSIC_OF_USERS)].into(),
         max_bindings: 4,
         plan: Plan::default(),
         limits: Limits::default(),

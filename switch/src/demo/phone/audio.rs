@@ -1,7 +1,7 @@
 //! Sound to packets and back in each of the telephone's codecs; those of the media plane do the work.
 
 use media::codec::g711::Law;
-use media::codec::opus;
+use media::codec::{g722, opus};
 use media::tone::Sine;
 
 use super::sdp::Codec;
@@ -49,7 +49,7 @@ impl Mouth {
             Some(encoder) => encoder,
             empty => empty.insert(opus::Encoder::new().expect("libopus knows 48 kHz mono")),
         };
-        let samples = std::array::from_fn(|_| self.wide.next_sample());
+        let samples: [i16; opus::FRAME] = std::array::from_fn(|_| self.wide.next_sample());
         let mut packet = vec![0; opus::LONGEST];
         let length = encoder.encode(&samples, &mut packet).expect("a whole frame and room for any packet");
         packet.truncate(length);
@@ -59,7 +59,10 @@ impl Mouth {
 
 /// Understands what comes.
 #[derive(Debug, Default)]
-pub(super) struct Decoder(Option<opus::Decoder>);
+pub(super) struct Decoder {
+    opus: Option<opus::Decoder>,
+    g722: Option<g722::Decoder>,
+}
 
 impl Decoder {
     /// The samples of a packet; none where it cannot be understood.
@@ -68,13 +71,20 @@ impl Decoder {
             Codec::Pcmu => payload.iter().map(|&byte| Law::Mu.decode(byte)).collect(),
             Codec::Pcma => payload.iter().map(|&byte| Law::A.decode(byte)).collect(),
             Codec::Opus => self.opus(payload).unwrap_or_default(),
-            Codec::G722 | Codec::Event => Vec::new(),
+            Codec::G722 => self.g722(payload),
+            Codec::Event => Vec::new(),
         }
+    }
+
+    /// The first of each two samples is enough, too.
+    fn g722(&mut self, payload: &[u8]) -> Vec<i16> {
+        let decoder = self.g722.get_or_insert_with(g722::Decoder::new);
+        payload.iter().map(|byte| decoder.decode(*byte)[0]).collect()
     }
 
     /// Every sixth sample is enough for a tone below 4 kHz.
     fn opus(&mut self, payload: &[u8]) -> Option<Vec<i16>> {
-        let decoder = match &mut self.0 {
+        let decoder = match &mut self.opus {
             Some(decoder) => decoder,
             empty => empty.insert(opus::Decoder::new().ok()?),
         };
