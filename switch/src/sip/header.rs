@@ -157,7 +157,7 @@ impl Headers {
     }
 
     /// The only field of this name, which must be there.
-    fn required(&self, name: &Name) -> Result<&[u8], ParseError> {
+    pub(super) fn required(&self, name: &Name) -> Result<&[u8], ParseError> {
         self.single(name)?.ok_or_else(|| missing(name))
     }
 

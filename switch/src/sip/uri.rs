@@ -383,7 +383,16 @@ impl Params {
 
 /// A byte of a header parameter's value that stands without quotes. More than a token: addresses, and what phones write that should not.
 fn is_bare_byte(byte: u8) -> bool {
-    byte > b' ' && byte != 0x7f && !b";,\"<>\\".contains(&byte)
+    static BYTES: [bool; 256] = {
+        let mut bytes = [true; 256];
+        let mut byte = 0;
+        while byte < bytes.len() {
+            bytes[byte] = !matches!(byte as u8, 0..=b' ' | b';' | b',' | b'"' | b'<' | b'>' | b'\\' | 0x7f);
+            byte += 1;
+        }
+        bytes
+    };
+    BYTES[usize::from(byte)]
 }
 
 /// Whether a parameter may be written without quotes: a token or a host (RFC 3261 §25.1, gen-value). The grammar of some knows no quotes: a peer

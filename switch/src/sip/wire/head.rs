@@ -180,10 +180,16 @@ impl Head {
 /// The headers every message must have, once and well formed (RFC 3261 §8.1.1).
 fn check(headers: &Headers, method: Option<&Method>) -> Result<(), ParseError> {
     headers.via()?;
-    headers.from()?;
-    headers.to()?;
     headers.call_id()?;
     let cseq = headers.cseq()?;
+    if method.is_some() {
+        headers.from()?;
+        headers.to()?;
+    } else {
+        // They are the request's, which is known by the branch; what makes a dialog is read for it.
+        headers.required(&Name::From)?;
+        headers.required(&Name::To)?;
+    }
     if method.is_some_and(|method| *method != cseq.method) {
         return Err(ParseError::bad("CSeq with another method than the request's"));
     }
