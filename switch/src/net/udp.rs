@@ -19,6 +19,7 @@ use nix::sys::socket::{
 };
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{debug, warn};
@@ -48,7 +49,8 @@ pub struct Udp {
 }
 
 struct Bound {
-    inner: tokio::net::UdpSocket,
+    /// Waited on for reading alone: the kernel tells of room for writing after each datagram that has gone, and each time would wake the thread.
+    inner: AsyncFd<UdpSocket>,
     address: SocketAddr,
     queue: Rc<Queue>,
     /// What the kernel says it has dropped here, since the socket was made.
@@ -105,18 +107,11 @@ impl Udp {
     pub async fn serve(&self, index: usize, sink: &Sink) {
         let socket = &self.sockets[index];
         loop {
-            if socket.inner.readable().await.is_err() {
-                // The runtime is shutting down.
-                return;
-            }
-            let mut drained = Drained::Empty;
-            // Emptied, the socket is not asked again before the kernel tells of more: that is what WouldBlock says to the runtime.
-            let _ = socket.inner.try_io(Interest::READABLE, || {
-                drained = self.drain_socket(socket, sink);
-                if drained == Drained::Empty { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-            });
-            match drained {
-                Drained::Empty => {}
+            // An error says that the runtime is shutting down.
+            let Ok(mut ready) = socket.inner.readable().await else { return };
+            match self.drain_socket(socket, sink) {
+                // The socket is not asked again before the kernel tells of more.
+                Drained::Empty => ready.clear_ready(),
                 Drained::More => yield_now().await,
                 // Whatever it is, it must not cost the whole thread.
                 Drained::Broken => sleep(Duration::from_millis(10)).await,
@@ -227,7 +222,7 @@ impl Udp {
 }
 
 /// How a turn at a socket ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Drained {
     Empty,
     More,
@@ -255,7 +250,12 @@ impl Bound {
         socket.bind(&address.into())?;
         let socket = UdpSocket::from(socket);
         let address = socket.local_addr()?;
-        Ok(Bound { inner: tokio::net::UdpSocket::from_std(socket)?, address, queue, dropped: Cell::new(0) })
+        #[expect(
+            deprecated,
+            reason = "what replaces it is unsafe, for the sake of types whose descriptor may change: a UdpSocket's does not"
+        )]
+        let inner = AsyncFd::with_interest(socket, Interest::READABLE)?;
+        Ok(Bound { inner, address, queue, dropped: Cell::new(0) })
     }
 }
 
