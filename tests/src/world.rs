@@ -103,6 +103,8 @@ pub struct World {
     listened: usize,
     /// Transfers that were accepted.
     transfers: usize,
+    /// And those of which somebody was told that they have reached who was meant.
+    reached: usize,
     /// Until when something that happened excuses what a telephone misses.
     shaken: Instant,
     clock_was_set: bool,
@@ -180,6 +182,7 @@ impl World {
             hearing: Hearing::new(),
             listened: 0,
             transfers: 0,
+            reached: 0,
             shaken: now.mono,
             clock_was_set: false,
             started: now.mono,

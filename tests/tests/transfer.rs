@@ -6,7 +6,7 @@ use cas::store::HistoryKind;
 use serde_json::{Value, json};
 use tests::calls::{Phone, answers, nothing_is_left, registered, secs, talking};
 use tests::template::{Dialog, Sip, Template, sdp};
-use tests::world::{ClientId, DOMAIN, World};
+use tests::world::{Ask, Behaviour, ClientId, DOMAIN, Event, Manners, PhoneId, Status, World, ports};
 
 fn kinds(world: &World, user: &str) -> Vec<(HistoryKind, String, String)> {
     world.records_of(user).into_iter().map(|record| (record.kind, record.addr, record.cause)).collect()
@@ -420,4 +420,65 @@ fn who_is_sent_to_the_echo_before_his_prack_hears_himself_after_it() {
     world.check();
     Phone { template: a, dialog, number: 3 }.hangs_up(&mut world);
     nothing_is_left(&mut world);
+}
+
+/// A world with telephones of these users that speak and hear, on so many media threads: 501 and the first of 502 talk.
+fn speaking<const N: usize>(threads: u8, users: [&'static str; N]) -> (World, [PhoneId; N]) {
+    let mut world = World::with(1, |settings| settings.ports = ports(threads));
+    let phones = world.add_phones(users);
+    world.connect_call(phones[0], phones[1]);
+    (world, phones)
+}
+
+#[test]
+fn who_was_sent_on_hears_whom_he_was_sent_to() {
+    for threads in [1, 2] {
+        let (mut world, [a, b, c]) = speaking(threads, ["501", "502", "503"]);
+        assert!(world.transfer(b, "503", None, true));
+        world.run_for(secs(3));
+        assert_eq!(world.phone(b).status(), Status::Idle);
+        assert!(world.events_of(b).contains(&Event::Transferred(200)));
+        assert!(world.hear_each_other(a, c));
+        // And on, to the echo, by the other of the two.
+        assert!(world.transfer(c, "*43", None, false));
+        world.run_for(secs(3));
+        assert!(world.hears_itself(a));
+        world.quiesce();
+    }
+}
+
+#[test]
+fn who_comes_back_hears_who_sent_him_on() {
+    for threads in [1, 2] {
+        let (mut world, [a, b, c]) = speaking(threads, ["501", "502", "503"]);
+        world.teach(c, Manners { early_media: true, ..Manners::default() });
+        world.behave(c, Behaviour::Ring);
+        assert!(world.transfer(b, "503", None, true));
+        world.run_for(secs(1));
+        assert!(world.phone(b).awaits_transfer());
+        world.listen();
+        assert!(!world.ear(b).hears(400), "501 hears 503 ring, whatever that sounds like");
+        assert!(world.reject(c, 486));
+        world.run_for(secs(3));
+        assert!(world.events_of(b).contains(&Event::Transferred(486)) && !world.phone(b).awaits_transfer());
+        assert!(world.hear_each_other(a, b));
+        world.quiesce();
+    }
+}
+
+#[test]
+fn the_far_ends_of_two_calls_of_one_user_hear_each_other() {
+    for threads in [1, 2, 12] {
+        let (mut world, [a, b, c, second]) = speaking(threads, ["501", "502", "503", "502"]);
+        world.connect_call(second, c);
+        // The second call of somebody else is not to be had.
+        assert!(world.transfer(a, "503", Some(second), true));
+        world.run_for(secs(1));
+        assert!(world.events_of(a).contains(&Event::Answer(Ask::Refer, 404)));
+        assert!(world.transfer(b, "503", Some(second), true));
+        world.run_for(secs(3));
+        assert_eq!([b, second].map(|phone| world.phone(phone).status()), [Status::Idle; 2]);
+        assert!(world.hear_each_other(a, c));
+        world.quiesce();
+    }
 }

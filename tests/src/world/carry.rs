@@ -168,8 +168,10 @@ impl World {
         if lost && !line.stale && !of_stale && self.is_unshaken() {
             self.fail(&format!("{name} was left alone in calm weather: {event:?}"));
         }
-        if event == Event::Answer(Ask::Refer, 202) {
-            self.transfers += 1;
+        match event {
+            Event::Answer(Ask::Refer, 202) => self.transfers += 1,
+            Event::Transferred(200) => self.reached += 1,
+            _ => {}
         }
         self.phones[id.0].take_event(event);
     }

@@ -263,6 +263,12 @@ impl World {
         self.press(id, Phone::resume)
     }
 
+    /// Sends the other side to a number (REFER), or, with the call of another telephone, to whom that one has; `told`: it wants to hear what comes of it.
+    pub fn transfer(&mut self, id: PhoneId, number: &str, with: Option<PhoneId>, told: bool) -> bool {
+        let with = with.and_then(|with| self.phone(with).dialog_name());
+        self.press(id, |phone, now| phone.refer(now, number, with.as_ref(), told))
+    }
+
     /// Sends DTMF.
     pub fn dial_digits(&mut self, id: PhoneId, digits: &str) -> bool {
         self.press(id, |phone, now| phone.press(now, digits))

@@ -50,6 +50,13 @@ pub(super) struct View {
 }
 
 impl View {
+    /// Whether an event tells that a transfer of this client's has reached somebody.
+    fn is_told_of_transfer(&self, event: &Value) -> bool {
+        let asked = event["response"].as_u64().and_then(|response| self.pending.get(&response));
+        let is_transfer = asked.is_some_and(|name| matches!(name.as_str(), "blind-transfer" | "complete-transfer"));
+        is_transfer && text(event, "message") == "tel-completion-evt" && event["error"] == 0
+    }
+
     /// Takes an event. `Err`: it does not fit what was told before.
     fn take(&mut self, event: &Value) -> Result<(), String> {
         let name = format!("{}/{}", text(event, "topic"), text(event, "message"));
@@ -293,6 +300,7 @@ impl World {
                 self.fail(&breach);
             }
             state.after = number;
+            self.reached += usize::from(state.view.is_told_of_transfer(event));
             let taken = state.view.take(event);
             let user = state.user;
             self.note(|| format!("         event {user}  {event}"));

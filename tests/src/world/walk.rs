@@ -37,6 +37,8 @@ pub struct Walked {
     pub listened: usize,
     /// Transfers that were accepted, of telephones and of clients.
     pub transfers: usize,
+    /// Those that reached somebody, as far as he who had asked was told.
+    pub reached: usize,
 }
 
 impl Walked {
@@ -45,6 +47,7 @@ impl Walked {
         self.compared += other.compared;
         self.listened += other.listened;
         self.transfers += other.transfers;
+        self.reached += other.reached;
     }
 }
 
@@ -52,8 +55,8 @@ impl fmt::Display for Walked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} calls were as their clients knew them, {} telephones heard their partner, {} transfers were accepted",
-            self.compared, self.listened, self.transfers
+            "{} calls were as their clients knew them, {} telephones heard their partner, {} transfers were accepted, {} reached somebody",
+            self.compared, self.listened, self.transfers, self.reached
         )
     }
 }
@@ -143,7 +146,12 @@ impl World {
             self.check();
         }
         self.quiesce();
-        Walked { compared: self.calls_compared, listened: self.listened, transfers: self.transfers }
+        Walked {
+            compared: self.calls_compared,
+            listened: self.listened,
+            transfers: self.transfers,
+            reached: self.reached,
+        }
     }
 
     fn chance(&mut self, percent: u32) -> bool {
@@ -236,7 +244,7 @@ impl World {
                 self.reject(phone, 486);
             }
             (Status::Talking { .. }, at @ 0..14) => self.act_in_a_call(phone, at),
-            (Status::Talking { .. }, 14..17) => self.transfer(phone),
+            (Status::Talking { .. }, 14..17) => self.refer(phone),
             (Status::Calling { ringing: true } | Status::Ringing, 14) => {
                 self.hold(phone);
             }
@@ -291,19 +299,19 @@ impl World {
     }
 
     /// A REFER: blind, or with the call of another telephone; mostly one of the same user's, since others are refused.
-    fn transfer(&mut self, phone: PhoneId) {
-        let told = self.chance(85);
-        let (user, any) = (self.user_of(phone).to_owned(), self.chance(10));
-        let is_his = |at: &usize| *at != phone.0 && (any || self.phones[*at].phone.config().user == user);
-        let others: Vec<usize> = (0..self.phones.len()).filter(is_his).collect();
-        let named = |at: usize| Some((self.phones[at].phone.dialog_name()?, self.phones[at].phone.far()?.to_owned()));
-        let with: Vec<_> = others.into_iter().filter_map(named).collect();
-        if with.is_empty() || self.chance(25) {
+    fn refer(&mut self, phone: PhoneId) {
+        let (told, any) = (self.chance(85), self.chance(10));
+        let user = self.user_of(phone);
+        let is_his = |other: &PhoneId| *other != phone && (any || self.user_of(*other) == user);
+        let has_call = |other: &PhoneId| self.phone(*other).dialog_name().is_some();
+        let others: Vec<_> = (0..self.phones.len()).map(PhoneId).filter(is_his).filter(has_call).collect();
+        if others.is_empty() || self.chance(25) {
             let number = self.choose(&NUMBERS);
-            self.press(phone, |phone, now| phone.refer(now, number, None, told));
+            self.transfer(phone, number, None, told);
         } else {
-            let (name, number) = &with[below(&mut self.random, with.len() as u32) as usize];
-            self.press(phone, |phone, now| phone.refer(now, number, Some(name), told));
+            let with = self.choose(&others);
+            let number = self.phone(with).far().unwrap_or_default().to_owned();
+            self.transfer(phone, &number, Some(with), told);
         }
     }
 

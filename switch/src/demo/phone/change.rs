@@ -151,13 +151,17 @@ impl Phone {
         let body = call.write(answer);
         call.settle(now, offer);
         call.agreement = Agreement::Settled;
-        let on_hold = !offer.direction.receives() || offer.address.ip().is_unspecified();
-        let turned = call.held_by_other != on_hold;
-        call.held_by_other = on_hold;
-        if turned {
+        self.heed_hold(offer);
+        Some(body)
+    }
+
+    /// Whether the other side wants to hear nothing.
+    fn heed_hold(&mut self, remote: &Description) {
+        let on_hold = !remote.direction.receives() || remote.address.ip().is_unspecified();
+        let Some(call) = &mut self.call else { return };
+        if std::mem::replace(&mut call.held_by_other, on_hold) != on_hold {
             self.tell(Event::HeldByOther(on_hold));
         }
-        Some(body)
     }
 
     /// Says that nothing of an offer can be taken, where there must be an answer.
@@ -227,7 +231,12 @@ impl Phone {
         }
         match (remote, offers, want) {
             (Some(remote), true, _) => {
-                self.call.as_mut()?.settle(now, &remote);
+                let call = self.call.as_mut()?;
+                call.settle(now, &remote);
+                // Where this side would both speak and hear, the answer tells what the other wants.
+                if call.local.direction == Direction::SendRecv && !call.local.address.ip().is_unspecified() {
+                    self.heed_hold(&remote);
+                }
                 None
             }
             (Some(offer), false, Want::Unsaid) => {
