@@ -68,12 +68,16 @@ impl Engine {
 
     /// Whether somebody is to be told what comes of a transfer that was asked for in the dialog with this tag of ours.
     pub fn is_transferring(&self, tag: &str) -> bool {
-        let asked = |call: &Call| match call.transferor.as_ref().map(|transferor| &transferor.asked) {
-            Some(Asked::Phone { leg, .. }) => Some(*leg),
-            _ => None,
+        let Some(leg) = self.table.by_tag(tag) else { return false };
+        let is_its = |asked: &Asked| matches!(asked, Asked::Phone { leg: its, .. } if *its == leg);
+        let shows = |party: &Party| match &party.state {
+            PartyState::Service(Service::Parked(_, asked)) => asked.as_ref().is_some_and(is_its),
+            _ => false,
         };
-        let leg = self.table.by_tag(tag);
-        leg.is_some() && self.table.calls().any(|(_, call)| asked(call) == leg)
+        self.table.calls().any(|(_, call)| {
+            let waits = call.transferor.as_ref().is_some_and(|transferor| is_its(&transferor.asked));
+            waits || shows(&call.caller) || shows(&call.callee)
+        })
     }
 
     fn audit_media(&self) -> Result<(), String> {

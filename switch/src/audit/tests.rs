@@ -6,26 +6,30 @@ use std::time::{Duration, Instant};
 
 use cas::cas::Settings as CasSettings;
 use cas::site::{Access, Device, DeviceId, DigestPolicy, Extension, MachineKey, Role, Target, User, UserId};
-use cas::store::{self, BindingRecord, Change, memory::Memory};
+use cas::store::{self, BindingRecord, Change, Snapshot, memory::Memory};
 use cas::time::{Now, Wall};
 use media::{Port, StreamStart, WorkerId};
 
 use super::*;
 use crate::call::CallNo;
+use crate::call::transfer::End;
+use crate::engine::At;
 use crate::entropy::Seeded;
 use crate::node::{Channel, Flow, Input, Limits, Node, Output, Settings, StreamId};
 use crate::ports::Place;
+use crate::service::orbit::Slot;
 use crate::sip::transaction;
 use crate::subscribe::Of;
 
 const SWITCH: &str = "10.0.0.1:5060";
-/// 501 and 502 talk, 503 is with the echo, 504 calls 505, whose phone rings.
-const USERS: u64 = 5;
+/// 501 and 502 talk, 503 is with the echo, 504 calls 505, whose phone rings; 507 has parked 506, and is shown where.
+const USERS: u64 = 7;
 
 /// A switch whose telephones are known by their addresses, and what it has said to them.
 struct Bench {
     node: Node,
     now: Now,
+    snapshot: Snapshot,
     said: Vec<(SocketAddr, String)>,
 }
 
@@ -98,7 +102,7 @@ impl Bench {
         };
         let snapshot = store::snapshot(&mut memory, now.wall).unwrap();
         let node = Node::new(now, &settings, &snapshot, key, || Box::new(Seeded::new(7)));
-        let mut bench = Bench { node, now, said: Vec::new() };
+        let mut bench = Bench { node, now, snapshot, said: Vec::new() };
         for user in 1..=USERS {
             bench.tell(Input::Resolved(address(user), Some(SWITCH.parse().unwrap())));
         }
@@ -190,6 +194,10 @@ impl Bench {
         bench.acknowledge(3, "*43");
         bench.call(4, "505");
         bench.answer(5, "INVITE", "180 Ringing", "", "");
+        bench.call(6, "507");
+        bench.answer(7, "INVITE", "200 OK", "Content-Type: application/sdp\r\n", &sdp(7));
+        bench.acknowledge(6, "507");
+        bench.park("507");
         bench.ask(
             1,
             "SUBSCRIBE",
@@ -199,6 +207,16 @@ impl Bench {
         );
         bench.answer(1, "NOTIFY", "200 OK", "", "");
         bench
+    }
+
+    /// The callee parks the far end of his call, and his telephone is shown where.
+    fn park(&mut self, number: &str) {
+        let (no, site) = (self.call_of(number), Site::new(&self.snapshot));
+        let slot = Slot::of(&site, "700").unwrap();
+        let asked = Asked::Phone { leg: self.legs_of(number).1, number: 1, notify: false };
+        let at = At { now: self.now, site: &site };
+        self.engine().park(at, End { call: no, side: Side::Callee }, slot, asked);
+        self.engine().tell_changes(at);
     }
 
     fn engine(&mut self) -> &mut Engine {
@@ -276,8 +294,19 @@ fn a_timer_that_is_lost_is_found() {
             bench.is_whole();
         }
     }
-    let looked_at =
-        ["Answered", "Binding", "ClientEnd", "KeepAlive", "NoAnswer", "ServerEnd", "Session", "Stop", "Subscription"];
+    let looked_at = [
+        "Answered",
+        "Binding",
+        "ClientEnd",
+        "KeepAlive",
+        "NoAnswer",
+        "Parked",
+        "Recall",
+        "ServerEnd",
+        "Session",
+        "Stop",
+        "Subscription",
+    ];
     let missing: Vec<_> = looked_at.into_iter().filter(|kind| !kinds.contains(*kind)).collect();
     assert!(missing.is_empty(), "{missing:?} of {kinds:?}");
 }
@@ -305,6 +334,8 @@ fn a_timer_that_nothing_waits_for_is_found() {
         Timer::Idle(stream),
         Timer::Large(stream),
         Timer::Guard(leg),
+        Timer::Recall(CallNo(7)),
+        Timer::Parked(CallNo(7)),
         Timer::Subscription(SubId(7)),
         Timer::Notify(SubId(7)),
         Timer::Behind,
@@ -373,6 +404,30 @@ fn one_who_waits_for_a_settled_transfer_is_found() {
     let (no, to) = (bench.call_of("503"), bench.call_of("501"));
     bench.engine().table.call_mut(no).unwrap().callee.state = PartyState::Service(Service::Transfer(to));
     bench.is_found("which is settled");
+}
+
+#[test]
+fn what_is_parked_nowhere_or_by_nobody_is_found() {
+    // A place without its call.
+    let mut bench = Bench::busy();
+    let (slot, parked) = bench.engine().parks.iter().next().map(|(slot, parked)| (slot, parked.clone())).unwrap();
+    let (other, soon) = (bench.call_of("503"), bench.now.mono + Duration::from_secs(1));
+    bench.engine().parks.get_mut(slot).unwrap().call = other;
+    bench.engine().tamper(Timer::Recall(parked.call), None);
+    bench.engine().tamper(Timer::Recall(other), Some(soon));
+    bench.is_found("nobody is parked at");
+
+    // A place for which nobody is rung.
+    let mut bench = Bench::busy();
+    bench.engine().parks.get_mut(slot).unwrap().recall = Recall::Ringing(other);
+    bench.engine().tamper(Timer::Recall(parked.call), None);
+    bench.is_found("nobody is rung for");
+
+    // A call without its place.
+    let mut bench = Bench::busy();
+    bench.engine().parks.remove(slot);
+    bench.engine().tamper(Timer::Recall(parked.call), None);
+    bench.is_found("is parked nowhere");
 }
 
 #[test]

@@ -27,6 +27,7 @@ const BAD_VALUE: u64 = 5;
 const OVERLOADED: u64 = 20;
 const NO_ROUTE: u64 = 21;
 const NOT_REGISTERED: u64 = 22;
+const BUSY: u64 = 24;
 
 /// What a walk has seen, so that one that sees nothing is found out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -427,6 +428,8 @@ impl World {
         match (action, dest) {
             (_, "999") => vec![Excuse::Must(NO_ROUTE)],
             (_, "*43") => Vec::new(),
+            // Another call is parked there.
+            ("blind-transfer", "700") => vec![Excuse::May(BUSY)],
             ("blind-transfer", user) if user == own || Some(user) == far => vec![Excuse::Must(BAD_VALUE)],
             // It may have been there already.
             ("redirect", user) if user == own => vec![Excuse::Must(BAD_VALUE)],

@@ -151,6 +151,8 @@ pub(super) enum Change {
         branch: String,
         want: Want,
         offers: bool,
+        /// What this side had written before.
+        before: Box<Description>,
     },
     /// It met one of the other side (491) and is tried again (RFC 3261 §14.1).
     Again {

@@ -101,7 +101,7 @@ impl Phone {
         };
         let Some(call) = &mut self.call else { return };
         call.dialog.cseq += 1;
-        let offers = description.is_some();
+        let (offers, before) = (description.is_some(), Box::new(call.local.clone()));
         let body = description.map(|description| call.write(description));
         let dialog = call.dialog.clone();
         let (method, purpose) =
@@ -109,7 +109,7 @@ impl Phone {
         let request = self.request(method, head(&dialog), self.abilities(), body.map(Body::sdp));
         let branch = self.send_request(now, request, purpose, false);
         if let Some(call) = &mut self.call {
-            call.change = Change::Pending { branch, want, offers };
+            call.change = Change::Pending { branch, want, offers, before };
         }
     }
 
@@ -193,9 +193,12 @@ impl Phone {
                     self.acknowledge(branch, response, answer);
                 }
             }
-            491 => self.change_again(now, want),
+            491 => {
+                self.undo_change();
+                self.change_again(now, want);
+            }
             422 if self.session_minimum(response) => {
-                self.end_change();
+                self.undo_change();
                 self.change(now, want);
             }
             481 => self.change_fails(now, branch, End::There),
@@ -205,11 +208,11 @@ impl Phone {
                 if let Some(call) = &mut self.call {
                     call.peer.update = false;
                 }
-                self.end_change();
+                self.undo_change();
                 self.change(now, want);
             }
             _ => {
-                self.end_change();
+                self.undo_change();
                 self.tell(Event::ChangeRefused(status));
             }
         }
@@ -253,6 +256,16 @@ impl Phone {
     fn end_change(&mut self) {
         if let Some(call) = &mut self.call {
             call.change = Change::None;
+        }
+    }
+
+    /// What was offered and refused was never so. Its version stays used (RFC 3264 §8).
+    fn undo_change(&mut self) {
+        if let Some(call) = &mut self.call
+            && let Change::Pending { offers: true, before, .. } = std::mem::replace(&mut call.change, Change::None)
+        {
+            call.local = *before;
+            call.version += 1;
         }
     }
 

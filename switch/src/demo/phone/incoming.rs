@@ -168,7 +168,10 @@ impl Phone {
         if self.is_for_ghost(now, Method::Ack, essentials) {
             return;
         }
-        if self.call.as_ref().is_some_and(|call| call.dialog.call_id == essentials.call_id) {
+        let is_its = |dialog: &Dialog| {
+            dialog.call_id == essentials.call_id && essentials.to_tag.as_ref() == Some(&dialog.local_tag)
+        };
+        if self.call.as_ref().is_some_and(|call| is_its(&call.dialog)) {
             self.acknowledged(now, essentials.cseq, &request.body);
         }
     }
