@@ -222,6 +222,8 @@ impl Engine {
 
     /// A leg is no longer among those that are rung: how many still are; `None` where none was.
     pub(crate) fn unring(&mut self, no: CallNo, id: LegId) -> Option<usize> {
+        // It may have been the one that is heard.
+        self.touch(no, None);
         let call = self.table.call_mut(no)?;
         [Side::Caller, Side::Callee].into_iter().find_map(|side| {
             let PartyState::Ringing { legs, heard, .. } = &mut call.party_mut(side).state else { return None };

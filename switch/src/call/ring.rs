@@ -119,6 +119,7 @@ impl Engine {
         {
             heard.take_if(|heard| *heard == id);
         }
+        self.touch(no, None);
     }
 
     /// The INVITE to a party's phone, without a body: from the other party, as the store knows it.
