@@ -66,8 +66,19 @@ pub(crate) struct Call {
     pub(crate) transferor: Option<Transferor>,
     /// Whose phones have sent the caller on to the present callee.
     pub(crate) sent_on: Vec<UserId>,
+    pub(crate) manner: Manner,
     /// Whence the INVITE came that began it; `None` for a client's.
     pub(crate) source: Option<IpAddr>,
+}
+
+/// How a callee's phones are rung.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Manner {
+    /// Until somebody answers.
+    #[default]
+    Plain,
+    /// They are asked to answer by themselves.
+    Intercom,
 }
 
 /// How far a call has come.

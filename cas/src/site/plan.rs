@@ -16,13 +16,15 @@ pub enum Code {
     Pickup,
     /// Answers the call that rings at another of one's group.
     GroupPickup,
+    /// Calls the extension behind it, whose telephone answers by itself.
+    Intercom,
 }
 
-named!(Code { Park = "park", Retrieve = "retrieve", Pickup = "pickup", GroupPickup = "group-pickup" });
+named!(Code { Park = "park", Retrieve = "retrieve", Pickup = "pickup", GroupPickup = "group-pickup", Intercom = "intercom" });
 
 impl Code {
     /// All, in the order of the configuration.
-    pub const ALL: [Code; 4] = [Code::Park, Code::Retrieve, Code::Pickup, Code::GroupPickup];
+    pub const ALL: [Code; 5] = [Code::Park, Code::Retrieve, Code::Pickup, Code::GroupPickup, Code::Intercom];
 
     /// What it is if nobody sets another.
     pub fn default_number(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Code {
             Code::Retrieve => "*88",
             Code::Pickup => "**",
             Code::GroupPickup => "*8",
+            Code::Intercom => "*80",
         }
     }
 
@@ -38,7 +41,7 @@ impl Code {
     fn takes(self) -> Takes {
         match self {
             Code::Park => Takes::Either,
-            Code::Retrieve | Code::Pickup => Takes::Number,
+            Code::Retrieve | Code::Pickup | Code::Intercom => Takes::Number,
             Code::GroupPickup => Takes::Nothing,
         }
     }

@@ -11,7 +11,7 @@ use super::leg::{Incoming, Leg, LegId, LegState, Terms};
 use super::offer::{Offer, read_offer, refused};
 use super::party::{Identity, Party, PartyState, Side};
 use super::route::{self, Contact, Destination};
-use super::{Call, CallNo, Stage};
+use super::{Call, CallNo, Manner, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::journal::{DialogKey, Part};
@@ -168,7 +168,16 @@ impl Engine {
             Party::new(ids[1], callee, inward, caller, at.now),
         ];
         tracing::debug!(call = %caller.id, far = %callee.id, "a call begins");
-        let call = Call { stage, caller, callee, max_forwards, transferor: None, sent_on: Vec::new(), source };
+        let call = Call {
+            stage,
+            caller,
+            callee,
+            max_forwards,
+            transferor: None,
+            sent_on: Vec::new(),
+            manner: Manner::Plain,
+            source,
+        };
         self.table.insert(no, call);
         self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + NO_ANSWER);
         self.counts.calls += 1;
@@ -185,6 +194,12 @@ impl Engine {
             Destination::Park(spot) => self.park_held(at, no, *spot),
             Destination::Pickup(user) => self.pick_up_of(at, no, &[*user]),
             Destination::GroupPickup => self.pick_up_in_group(at, no),
+            Destination::Intercom(user) => {
+                if let Some(call) = self.table.call_mut(no) {
+                    call.manner = Manner::Intercom;
+                }
+                self.reach_destination(at, no, &Destination::User(*user));
+            }
             Destination::Phone(sip_user, instance) => {
                 let offer = self.offer_of(no, Side::Caller);
                 match self.phone_contact(at.site, sip_user, instance) {

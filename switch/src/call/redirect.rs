@@ -10,7 +10,7 @@ use super::leg::{LegId, LegState};
 use super::party::{Party, PartyState, Side};
 use super::route::{self, Destination};
 use super::transfer::wrong_state;
-use super::{CallNo, Stage};
+use super::{CallNo, Manner, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{At, Engine};
 use crate::sip::header::Contacts;
@@ -50,7 +50,11 @@ impl Engine {
         // What is not answered yet can neither be parked nor get what is.
         match destination {
             Destination::User(_) | Destination::Phone(..) | Destination::Service(_) => {}
-            Destination::Orbit(_) | Destination::Park(_) | Destination::Pickup(_) | Destination::GroupPickup => {
+            Destination::Orbit(_)
+            | Destination::Park(_)
+            | Destination::Pickup(_)
+            | Destination::GroupPickup
+            | Destination::Intercom(_) => {
                 return false;
             }
         }
@@ -108,6 +112,7 @@ impl Engine {
     pub(crate) fn send_on(&mut self, at: At<'_>, no: CallNo, number: &str, destination: &Destination) {
         if let Some(call) = self.table.call_mut(no) {
             call.sent_on.extend(call.callee.identity.user);
+            call.manner = Manner::Plain;
         }
         let identity = route::identity(at.site, number);
         let Some(call) = self.table.call(no) else { return };

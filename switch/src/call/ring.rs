@@ -5,7 +5,7 @@ use super::leg::{Asked, Leg, LegId, LegState, Outgoing};
 use super::offer::Offer;
 use super::party::{PartyState, Side};
 use super::route::Contact;
-use super::{CallNo, Stage};
+use super::{CallNo, Manner, Stage};
 use crate::endpoint::Owner;
 use crate::engine::{At, Engine};
 use crate::journal::{DialogKey, Part};
@@ -146,8 +146,11 @@ impl Engine {
         }
         headers.push(Name::SessionExpires, SessionTimer::wanted(asked.seconds).expires().to_string());
         headers.push(Name::UserAgent, crate::engine::AGENT);
-        if let Stage::RingingCaller { .. } = call.stage {
-            // The user asked for this call: his phone need not be picked up, where it honours one of the makers' ways to say so.
+        let is_asked_for = matches!(call.stage, Stage::RingingCaller { .. });
+        if is_asked_for || (side == Side::Callee && call.manner == Manner::Intercom) {
+            // The user asked for this call, or his caller for an intercom: the phone need not be picked up, where it honours one of the makers' ways to say
+            // so (Call-Info of Cisco, Snom and Grandstream, Alert-Info of Yealink, Aastra and Polycom), or RFC 5373.
+            headers.push(Name::AnswerMode, "Auto");
             headers.push(Name::CallInfo, format!("<sip:{}>;answer-after=0", self.settings.domain));
             headers.push(Name::AlertInfo, "<http://127.0.0.1>;info=alert-autoanswer;delay=0");
         }

@@ -30,6 +30,8 @@ pub(crate) enum Destination {
     Pickup(UserId),
     /// The call that rings for another of the caller's group.
     GroupPickup,
+    /// This user's devices, which are to answer by themselves.
+    Intercom(UserId),
 }
 
 /// Where a call is to be parked.
@@ -70,7 +72,8 @@ pub(crate) fn destination(site: &Site, number: &str) -> Option<Destination> {
         Dialled::Code(Code::Park, there) => Destination::Park(Spot::At(Slot::of(site, there)?)),
         Dialled::Code(Code::Retrieve, there) => Destination::Orbit(Slot::of(site, there)?),
         Dialled::Code(Code::GroupPickup, _) => Destination::GroupPickup,
-        Dialled::Code(Code::Pickup, there) => match site.dialled(there)? {
+        Dialled::Code(code @ (Code::Pickup | Code::Intercom), there) => match site.dialled(there)? {
+            Dialled::User(user) if code == Code::Intercom => Destination::Intercom(user),
             Dialled::User(user) => Destination::Pickup(user),
             _ => return None,
         },
@@ -95,6 +98,7 @@ pub(crate) fn destination_of(site: &Site, uri: &Uri) -> Option<Destination> {
 pub(crate) fn identity(site: &Site, number: &str) -> Identity {
     let name = match site.dialled(number) {
         Some(Dialled::User(user)) => return user_identity(site, user),
+        Some(Dialled::Code(Code::Intercom, there)) => return identity(site, there),
         Some(Dialled::Feature(Feature::Echo)) => "Echo",
         Some(Dialled::Orbit(_)) => "Park",
         Some(Dialled::Code(..)) | None => "",

@@ -11,7 +11,7 @@ use super::leg::{LegId, LegState};
 use super::offer::{has_sound, refused};
 use super::party::{Identity, Party, PartyState, Side};
 use super::route::{self, Destination, Spot};
-use super::{Call, CallNo, Stage};
+use super::{Call, CallNo, Manner, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::service::Service;
@@ -149,7 +149,10 @@ impl Engine {
         let destination = match self.may_dial(at, number)? {
             Destination::Park(spot) => return self.may_park_there(at, who, id, spot),
             Destination::Orbit(slot @ Slot::Orbit(_)) => return self.may_park_there(at, who, id, Spot::At(slot)),
-            Destination::Orbit(Slot::User(_)) | Destination::Pickup(_) | Destination::GroupPickup => {
+            Destination::Orbit(Slot::User(_))
+            | Destination::Pickup(_)
+            | Destination::GroupPickup
+            | Destination::Intercom(_) => {
                 return Err(Failure::new(Cause::NoRoute).refusal(Whose::Far));
             }
             destination => destination,
@@ -300,14 +303,14 @@ impl Engine {
         if !matches!(stage, Stage::Talking) {
             self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
         }
-        let (max_forwards, sent_on) = (70, Vec::new());
+        let (max_forwards, sent_on, manner) = (70, Vec::new(), Manner::Plain);
         self.journal.begin(no, at.now);
         for (side, party) in [(Side::Caller, &caller), (Side::Callee, &callee)] {
             for leg in party.legs() {
                 self.journal.hand_over(leg, no, side);
             }
         }
-        self.table.insert(no, Call { stage, caller, callee, max_forwards, transferor, sent_on, source });
+        self.table.insert(no, Call { stage, caller, callee, max_forwards, transferor, sent_on, manner, source });
         self.counts.calls += 1;
         self.touch(no, None);
     }

@@ -36,6 +36,7 @@ names! {
     AlertInfo = "Alert-Info",
     Allow = "Allow",
     AllowEvents = "Allow-Events",
+    AnswerMode = "Answer-Mode",
     AuthenticationInfo = "Authentication-Info",
     Authorization = "Authorization",
     CallId = "Call-ID",
