@@ -175,7 +175,7 @@ const SETTINGS: &[Setting] = &[
     setting("media", "threads", "1", "threads that relay it, each with its part of the ports: 1 to 32, no more than cores"),
     setting("sound", "music", r#""built-in""#, "what those on hold hear: built-in, none, or a WAV file of up to five minutes"),
     setting("sound", "music-of", "[]", r#"other music of single users, such as ["501 /srv/501.wav"], at most 50"#),
-    setting("sound", "zone", r#""eu""#, "whose tones callers hear (ringback, busy, congestion): a country, such as us, gb, de"),
+    setting("sound", "zone", r#""eu""#, "whose ringback callers hear: a country, such as us, gb, de"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
     setting("park", "orbits", r#""700-719""#, "where calls are parked, and retrieved by dialling the number"),
     setting("park", "recall", "60", "seconds until whoever parked a call is rung again, to 3600; 0: never"),

@@ -13,7 +13,7 @@ use media::{Repeat, SoundId};
 pub const MUSIC: SoundId = SoundId(0);
 /// What a caller hears while the other phone rings.
 pub const RINGBACK: SoundId = SoundId(1);
-/// Whom he called is in a call.
+/// Whom he called is in a call. Made and known to the media threads, as the two that follow; no verb plays them yet.
 pub const BUSY: SoundId = SoundId(2);
 /// His call cannot be put through.
 pub const CONGESTION: SoundId = SoundId(3);
