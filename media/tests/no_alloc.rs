@@ -1,8 +1,5 @@
 //! The way of a packet allocates nothing: sound both ways, keys heard, relayed and pressed, reports in and out, and sounds of the switch's own.
-#![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -15,30 +12,8 @@ use media::{
 use rtcp_types::prelude::*;
 use rtcp_types::{ReceiverReport, ReportBlock, Sdes, SdesChunk, SdesItem, SenderReport};
 
-thread_local! {
-    static ALLOCATIONS: Cell<u64> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator with the same arguments; a counter of the thread is all that is added, and a
-// constant thread-local of a type without `Drop` neither allocates nor ends before its thread.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        ALLOCATIONS.set(ALLOCATIONS.get() + 1);
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
+#[path = "../../tests/src/counting.rs"]
+mod counting;
 
 /// One datagram waits at each socket at most; what is sent is counted. By leg, then RTP and RTCP.
 #[derive(Default)]
@@ -169,9 +144,9 @@ fn a_call_of_minutes(mut net: TappedNet<Still>) {
         }
         for _ in 0..4 {
             now += Duration::from_millis(5);
-            let before = ALLOCATIONS.get();
+            let before = counting::calls();
             worker.turn(now, &mut net, &mut |event| keys += u32::from(matches!(event, Event::Dtmf { .. })));
-            allocations += ALLOCATIONS.get() - before;
+            allocations += counting::calls() - before;
         }
     }
     assert_eq!(keys, 200);
@@ -209,7 +184,7 @@ fn nor_does_music_nor_the_change_to_it_and_back() {
     let (mut ended, mut allocations) = (0, 0);
     for n in 0..20_000u32 {
         now += Duration::from_millis(5);
-        let before = ALLOCATIONS.get();
+        let before = counting::calls();
         for leg in [LegId(0), LegId(1)] {
             match n % 4_000 {
                 0 => worker.command(now, Command::Play { leg, sound: music, repeat: Repeat::Together }),
@@ -219,7 +194,7 @@ fn nor_does_music_nor_the_change_to_it_and_back() {
             }
         }
         worker.turn(now, &mut net, &mut |event| ended += u32::from(matches!(event, Event::Played { .. })));
-        allocations += ALLOCATIONS.get() - before;
+        allocations += counting::calls() - before;
     }
     assert_eq!((ended, allocations), (0, 0));
     let [[to_0, _], [to_1, _]] = net.sent;

@@ -1,8 +1,5 @@
 //! What a transaction that is over keeps until it is forgotten: at most 1 KB, however large its messages were.
-#![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Instant;
 
@@ -14,30 +11,8 @@ use switch::sip::timer::Timers;
 use switch::sip::transaction::{Alarms, Indication, Io, Limits, Timer, Transactions};
 use switch::sip::wire::{Parsed, parse_datagram};
 
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator with the same arguments; a counter of the thread is all that is added, and a
-// constant thread-local of a type without `Drop` neither allocates nor ends before its thread.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.set(LIVE.get() + layout.size() as isize);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE.set(LIVE.get() - layout.size() as isize);
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
+#[path = "../../tests/src/counting.rs"]
+mod counting;
 
 /// The timer table belongs to the cost.
 #[derive(Default)]
@@ -161,13 +136,13 @@ fn kept_by_each(mut run: impl FnMut(&mut Bench, u32)) -> isize {
     let mut bench = Bench::new();
     run(&mut bench, 0);
     bench.sends.clear();
-    let before = LIVE.get();
+    let before = counting::live();
     for number in 1..=MANY {
         run(&mut bench, number);
         bench.sends.clear();
     }
     assert!(bench.transactions.len() > MANY as usize, "they are still there, to absorb what comes again");
-    (LIVE.get() - before) / MANY as isize
+    (counting::live() - before) / MANY as isize
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! The switch as a user runs it: the binary, a configuration file, a data folder, the command line.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -244,6 +244,34 @@ impl Switch {
         self.begin(command);
     }
 
+    /// What a start says whose data folder is on a file system for reading only, in a view of its own: one line, and a failure.
+    pub fn refused_on_read_only_disk(&self) -> String {
+        let script = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$0" run --config "$2""#;
+        let mut command = Command::new("unshare");
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+        command.arg(binary()).arg(self.data()).arg(self.config()).current_dir(self.folder.path());
+        let output = command.stdin(Stdio::null()).output().expect("unshare is part of util-linux");
+        assert!(!output.status.success(), "it starts: {output:?}");
+        String::from_utf8(output.stderr).expect("the switch prints UTF-8")
+    }
+
+    /// As long as the answer lives, what a running switch writes to its disk fails so: `EIO`, `EROFS`. For one that runs
+    /// [on a disk of its own](Switch::run_on_small_disk), where this needs no permission of the system's.
+    pub fn fail_disk(&self, error: &str) -> FailingDisk {
+        let id = self.child.as_ref().expect("running").id().to_string();
+        let inject = format!("inject=pwrite64:error={error}");
+        let mut command = Command::new("nsenter");
+        command.args(["--user", "--preserve-credentials", "--target", &id]);
+        command.args(["strace", "-f", "-e", "trace=pwrite64", "-e", &inject, "-o", "/dev/null", "-p", &id]);
+        let child = command.stdin(Stdio::null()).stderr(Stdio::piped()).spawn();
+        let mut strace = child.expect("strace is installed (tests/setup.sh)");
+        let mut told = BufReader::new(strace.stderr.take().expect("it is piped"));
+        let mut line = String::new();
+        told.read_line(&mut line).expect("strace prints UTF-8");
+        assert!(line.contains("attached"), "{line}");
+        FailingDisk { strace, _told: told }
+    }
+
     /// The data folder as a running switch sees it.
     pub fn seen_data(&self) -> PathBuf {
         let id = self.child.as_ref().expect("running").id();
@@ -345,6 +373,23 @@ impl Switch {
 impl Default for Switch {
     fn default() -> Switch {
         Switch::new()
+    }
+}
+
+/// A disk that fails; it is well again when this is dropped.
+#[derive(Debug)]
+pub struct FailingDisk {
+    strace: Child,
+    /// Open, or strace could not say that it ends.
+    _told: BufReader<ChildStderr>,
+}
+
+impl Drop for FailingDisk {
+    fn drop(&mut self) {
+        // Asked to end, it lets go of the switch in order.
+        let id = Pid::from_raw(self.strace.id().cast_signed());
+        let _ = kill(id, Signal::SIGTERM);
+        let _ = self.strace.wait();
     }
 }
 

@@ -8,7 +8,7 @@ use cas::site::DigestPolicy;
 use serde_json::json;
 use switch::sip::digest::Algorithm::{Md5, Sha256};
 use tests::template::{Sip, Template};
-use tests::world::{DOMAIN, World};
+use tests::world::{DOMAIN, Handset, Manners, World};
 
 fn world(digest: DigestPolicy) -> World {
     World::with(1, |settings| settings.digest = digest)
@@ -82,6 +82,36 @@ fn a_call_is_made_with_sha_256() {
     let invite = caller.request("INVITE", &uri, &lines, &body);
     caller.say(&mut world, &invite);
     callee.wait_request(&mut world, "INVITE");
+}
+
+/// Telephones whose digests are none of ours: one knows SHA-256, the other MD5 alone.
+#[test]
+fn a_telephone_registers_and_calls_with_the_first_digest_that_it_knows() {
+    let knows = Manners { sha256: true, ..Manners::default() };
+    for (policy, manners, is_taken) in [
+        (DigestPolicy::Md5, knows.clone(), true),
+        (DigestPolicy::Both, knows.clone(), true),
+        (DigestPolicy::Sha256, knows, true),
+        (DigestPolicy::Both, Manners::default(), true),
+        (DigestPolicy::Sha256, Manners::default(), false),
+    ] {
+        let mut world = world(policy);
+        let phones = ["501", "502"].map(|user| {
+            let phone = world.add_phone(Handset { manners: manners.clone(), ..Handset::of(user) });
+            world.register(phone);
+            phone
+        });
+        world.run_for(Duration::from_secs(1));
+        let registered = phones.map(|phone| world.phone(phone).is_registered());
+        assert_eq!(registered, [is_taken; 2], "{policy:?}, SHA-256 known: {}", manners.sha256);
+        let [a, b] = phones;
+        if is_taken {
+            world.connect_call(a, b);
+            assert!(world.hear_each_other(a, b));
+            world.hang_up(b);
+        }
+        world.quiesce();
+    }
 }
 
 /// A phone may have a policy of its own: it is told by who asks, not by who is called.

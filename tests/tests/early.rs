@@ -54,6 +54,14 @@ fn all_hang_up(world: &mut World, caller: &mut Template, ok: &Sip, number: u32, 
     nothing_is_left(world);
 }
 
+/// The telephone that rings is cancelled, and says so.
+#[track_caller]
+fn is_cancelled(world: &mut World, callee: &mut Template, invite: &Sip) {
+    let cancel = callee.wait_request(world, "CANCEL");
+    callee.respond(world, &cancel, 200, "b", "");
+    callee.respond(world, invite, 487, "b", "");
+}
+
 #[track_caller]
 fn nothing_is_left(world: &mut World) {
     world.run_for(secs(40));
@@ -170,9 +178,7 @@ fn rfc_3262_section_3_a_prack_that_never_comes_ends_the_call() {
     world.run_for(secs(30));
     let refused = caller.wait_status(&mut world, "INVITE", 504);
     caller.acknowledge_refusal(&mut world, &invite, &refused);
-    let cancel = callee.wait_request(&mut world, "CANCEL");
-    callee.respond(&mut world, &cancel, 200, "b", "");
-    callee.respond(&mut world, &rung, 487, "b", "");
+    is_cancelled(&mut world, &mut callee, &rung);
     nothing_is_left(&mut world);
 }
 
@@ -202,9 +208,7 @@ fn a_prack_that_does_not_answer_the_offer_ends_the_call() {
     let ringing = caller.wait_status(&mut world, "INVITE", 180);
     assert_eq!(prack(&mut world, &mut caller, &ringing, 3, "").status(), 200);
     caller.wait_status(&mut world, "INVITE", 488);
-    let cancel = callee.wait_request(&mut world, "CANCEL");
-    callee.respond(&mut world, &cancel, 200, "b", "");
-    callee.respond(&mut world, &invite, 487, "b", "");
+    is_cancelled(&mut world, &mut callee, &invite);
     nothing_is_left(&mut world);
 }
 
@@ -230,9 +234,7 @@ fn cancel_crosses_a_reliable_response_and_nothing_is_left() {
     caller.wait_status(&mut world, "CANCEL", 200);
     let refused = caller.wait_status(&mut world, "INVITE", 487);
     caller.acknowledge_refusal(&mut world, &invite, &refused);
-    let cancel = callee.wait_request(&mut world, "CANCEL");
-    callee.respond(&mut world, &cancel, 200, "b", "");
-    callee.respond(&mut world, &rung, 487, "b", "");
+    is_cancelled(&mut world, &mut callee, &rung);
     nothing_is_left(&mut world);
 }
 

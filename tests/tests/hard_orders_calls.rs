@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tests::template::{Dialog, Sip, Template, branch, sdp};
-use tests::world::{Behaviour, ClientId, Codec, End, Event, Handset, PhoneId, Status, World};
+use tests::world::{Behaviour, ClientId, Codec, End, Event, Handset, Manners, PhoneId, Status, World};
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -202,6 +202,102 @@ fn a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up() {
     callee.wait_request(&mut world, "ACK");
     is_hung_up(&mut world, &mut callee);
     nothing_is_left(&mut world);
+}
+
+/// A caller has given up before the telephone he calls has said anything: he has his 487, and it has no CANCEL.
+fn given_up_in_silence() -> (World, Template, Sip) {
+    let (mut world, caller, mut callee, invite) = ringing_template();
+    world.run_for(secs(1));
+    world.hang_up(caller);
+    world.run_for(secs(2));
+    assert_eq!(world.ended(caller), Some(End::Here));
+    let heard = callee.hear(&mut world);
+    assert!(
+        heard.len() >= 2 && heard.iter().all(|sip| sip.0 == invite.0),
+        "the INVITE alone, again and again: {heard:?}"
+    );
+    (world, callee, invite)
+}
+
+/// RFC 3261 §9.1: "If no provisional response has been received, the CANCEL request MUST NOT be sent; rather, the client MUST wait".
+#[test]
+fn a_telephone_that_says_nothing_is_cancelled_when_it_has_said_something() {
+    for status in [100, 180, 183] {
+        let (mut world, mut callee, invite) = given_up_in_silence();
+        callee.respond(&mut world, &invite, status, "b", "");
+        let cancel = callee.wait_request(&mut world, "CANCEL");
+        assert_eq!((branch(&cancel), cancel.number()), (branch(&invite), invite.number()));
+        assert!(!cancel.header("Reason").is_empty() && !cancel.header("To").contains("tag="), "{cancel:?}");
+        callee.respond(&mut world, &cancel, 200, "b", "");
+        callee.respond(&mut world, &invite, 487, "b", "");
+        callee.wait_request(&mut world, "ACK");
+        nothing_is_left(&mut world);
+    }
+}
+
+#[test]
+fn a_telephone_that_answers_when_its_caller_has_given_up_is_hung_up_without_a_cancel() {
+    let (mut world, mut callee, invite) = given_up_in_silence();
+    let body = callee.sdp();
+    callee.respond(&mut world, &invite, 200, "b", &body);
+    callee.wait_request(&mut world, "ACK");
+    is_hung_up(&mut world, &mut callee);
+    world.run_for(secs(1));
+    assert!(callee.hear(&mut world).iter().all(|sip| !sip.is("CANCEL")));
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn a_telephone_that_refuses_when_its_caller_has_given_up_hears_no_cancel() {
+    let (mut world, mut callee, invite) = given_up_in_silence();
+    callee.respond(&mut world, &invite, 486, "b", "");
+    callee.wait_request(&mut world, "ACK");
+    nothing_is_left(&mut world);
+    assert!(callee.hear(&mut world).is_empty());
+}
+
+#[test]
+fn a_telephone_that_never_says_anything_is_given_up_with_timer_b() {
+    let (mut world, mut callee, invite) = given_up_in_silence();
+    world.run_for(secs(70));
+    let heard = callee.hear(&mut world);
+    assert!(heard.len() == 4 && heard.iter().all(|sip| sip.0 == invite.0), "at 3.5, 7.5, 15.5 and 31.5 s: {heard:?}");
+    assert_eq!(world.transactions(), 0);
+    nothing_is_left(&mut world);
+}
+
+/// Its INVITE is forgotten, and nothing more can be said of it.
+#[test]
+fn a_telephone_that_is_given_up_and_rings_all_the_same_is_left_to_itself() {
+    let (mut world, mut callee, invite) = given_up_in_silence();
+    world.run_for(secs(40));
+    callee.hear(&mut world);
+    callee.respond(&mut world, &invite, 180, "b", "");
+    world.run_for(secs(1));
+    assert_eq!(callee.hear(&mut world), []);
+    nothing_is_left(&mut world);
+}
+
+/// A telephone of the world, slow to say anything at all; whatever it says then, its caller is gone.
+#[test]
+fn silent_telephones_end_their_ringing_when_their_caller_has_given_up() {
+    for behaviour in [Behaviour::Ring, Behaviour::Answer(Duration::ZERO), Behaviour::Reject(486)] {
+        let mut world = World::new(1);
+        let [caller] = world.add_phones(["501"]);
+        let silent = Manners { silent: secs(3), ..Manners::default() };
+        let callee = world.add_phone(Handset { behaviour, manners: silent, ..Handset::of("502") });
+        world.register(callee);
+        world.run_for(secs(1));
+        world.call(caller, "502");
+        world.run_for(secs(1));
+        world.hang_up(caller);
+        world.run_for(secs(1));
+        assert_eq!((world.ended(caller), world.phone(callee).status()), (Some(End::Here), Status::Idle));
+        world.run_for(secs(5));
+        assert_eq!(world.phone(callee).status(), Status::Idle, "{behaviour:?}");
+        assert!(world.events_of(callee).iter().all(|event| !matches!(event, Event::Malformed(_))), "{behaviour:?}");
+        nothing_is_left(&mut world);
+    }
 }
 
 /// RFC 3261 §13.2.2.4: a proxy behind the contact has forked.

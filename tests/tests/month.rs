@@ -1,10 +1,7 @@
 //! A month of calls, one switch: what it keeps in memory after it is what it kept after the first week.
 //!
 //! The switch alone is counted: its telephones are a few lines here that keep nothing, its store forgets, its media plane says what is closed.
-#![allow(unsafe_code)]
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -18,30 +15,8 @@ use switch::sip::message::Method;
 use tests::template::Sip;
 use tests::world::{DOMAIN, SWITCH, bare};
 
-thread_local! {
-    static LIVE: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-// SAFETY: every call goes to the system's allocator with the same arguments; a counter of the thread is all that is added, and a
-// constant thread-local of a type without `Drop` neither allocates nor ends before its thread.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        LIVE.set(LIVE.get() + layout.size() as isize);
-        // SAFETY: as above.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        LIVE.set(LIVE.get() - layout.size() as isize);
-        // SAFETY: as above.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
+#[path = "../src/counting.rs"]
+mod counting;
 
 const CALLER: &str = "10.0.2.1:5060";
 const CALLEE: &str = "10.0.2.2:5060";
@@ -243,7 +218,7 @@ impl Month {
         }
         self.pass(Duration::from_secs(50 * 60));
         assert!(self.node.engine().is_quiet(), "no call is left");
-        LIVE.get()
+        counting::live()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
@@ -72,9 +73,9 @@ fn a_call_is_ended_in_order_and_remembered() {
     vanessa.hears(1_000);
 }
 
-/// Registrations and messages are refused while nothing can be written, calls go on, and all is well again when there is room, without a restart.
-#[test]
-fn a_full_disk_ends_no_call_and_loses_no_record() {
+/// Registrations and messages are refused while nothing can be written, calls go on, and all is well again as soon as the disk is, without a restart.
+/// `breaks` ends the disk's health, and what it yields gives it back when dropped; `told` is what the log says.
+fn a_bad_disk_ends_no_call_and_loses_no_record<T>(breaks: impl FnOnce(&Switch) -> T, told: &str) {
     let mut switch = Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")]);
     assert!(switch.terminate().success());
     switch.run_on_small_disk(2 << 20);
@@ -84,17 +85,11 @@ fn a_full_disk_ends_no_call_and_loses_no_record() {
     vanessa.call(&mut austin);
     vanessa.hears(1_000);
 
-    let filler = switch.seen_data().join("filler");
-    let mut file = File::create(&filler).unwrap();
-    // Whole blocks first, then what is left of the last.
-    for size in [4096, 1] {
-        while file.write_all(&vec![0; size]).is_ok() {}
-    }
-    // An open file would keep its room when its name is gone.
-    drop(file);
+    let broken = breaks(&switch);
     let mut second = Baresip::boot(switch.sip, patient("501", 440));
     until("a registration to be refused", || second.command("reginfo", None).contains("ERR").then_some(()));
-    assert!(switch.log().contains("a registration is refused"), "{}", switch.log());
+    // The log is written by a thread of its own.
+    until("the log to say so", || switch.log().contains("a registration is refused").then_some(()));
     drop(second);
     let subscribe = json!({"topic": "subscribe", "message": "subscribe-events", "subscribe": [["tel", "device"]]});
     let refused = client.ask(&subscribe);
@@ -106,10 +101,63 @@ fn a_full_disk_ends_no_call_and_loses_no_record() {
     austin.hears(440);
     austin.hang_up();
     vanessa.closed();
-    assert!(switch.log().contains("the disk is full"), "{}", switch.log());
+    until("the log to say why", || switch.log().contains(told).then_some(()));
 
-    fs::remove_file(&filler).unwrap();
+    drop(broken);
     assert_eq!(client.ask(&subscribe)["error"], 0);
     Client::login(&switch, "501").records(2);
     Client::login(&switch, "502").records(2);
+}
+
+/// The rest of a disk, taken; given back when dropped.
+struct Filler(PathBuf);
+
+impl Filler {
+    fn of(folder: &Path) -> Filler {
+        let filler = Filler(folder.join("filler"));
+        let mut file = File::create(&filler.0).expect("there is room for a name");
+        // Whole blocks first, then what is left of the last. (An open file would keep its room when its name is gone.)
+        for size in [4096, 1] {
+            while file.write_all(&vec![0; size]).is_ok() {}
+        }
+        filler
+    }
+}
+
+impl Drop for Filler {
+    fn drop(&mut self) {
+        // If it stays, what follows finds the disk full.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+#[test]
+fn a_full_disk_ends_no_call_and_loses_no_record() {
+    a_bad_disk_ends_no_call_and_loses_no_record(|switch| Filler::of(&switch.seen_data()), "the disk is full");
+}
+
+#[test]
+fn a_failing_disk_ends_no_call_and_loses_no_record() {
+    a_bad_disk_ends_no_call_and_loses_no_record(|switch| switch.fail_disk("EIO"), "the disk fails");
+}
+
+/// What the kernel does to a file system that it finds damaged.
+#[test]
+fn a_disk_that_becomes_read_only_ends_no_call_and_loses_no_record() {
+    a_bad_disk_ends_no_call_and_loses_no_record(|switch| switch.fail_disk("EROFS"), "the disk fails");
+}
+
+#[test]
+fn a_start_on_a_read_only_disk_is_refused_in_a_line_and_changes_nothing() {
+    let (mut switch, vanessa, austin) = office();
+    drop((vanessa, austin));
+    assert!(switch.terminate().success());
+    let users = switch.told(&["user", "list"]);
+    let refused = switch.refused_on_read_only_disk();
+    assert_eq!(refused.lines().count(), 1, "{refused}");
+    assert!(refused.contains("switch.lock") && refused.contains("Read-only file system"), "{refused}");
+    assert_eq!(switch.told(&["user", "list"]), users);
+    switch.run();
+    let registrations = switch.told(&["registrations"]);
+    assert!(registrations.contains("501") && registrations.contains("502"), "{registrations}");
 }

@@ -8,15 +8,29 @@ use tests::calls::{Phone, answers, nothing_is_left, registered, secs, talking};
 use tests::template::{Dialog, Sip, Template, sdp};
 use tests::world::{Ask, Behaviour, ClientId, DOMAIN, Event, Manners, PhoneId, Status, World, ports};
 
+/// 501 and 502 talk, and 503 is there.
+fn two_talk() -> (World, Phone, Phone, Template) {
+    let mut world = World::new(1);
+    let [a, b, c] = registered(&mut world, ["501", "502", "503"]);
+    let (a, b) = talking(&mut world, a, b, "502");
+    (world, a, b, c)
+}
+
+/// Who was transferred hangs up, and whom he has with him.
+#[track_caller]
+fn the_two_part(world: &mut World, transferred: &mut Phone, template: Template, dialog: Dialog) {
+    transferred.hangs_up(world);
+    Phone { template, dialog, number: 0 }.is_hung_up(world);
+    nothing_is_left(world);
+}
+
 fn kinds(world: &World, user: &str) -> Vec<(HistoryKind, String, String)> {
     world.records_of(user).into_iter().map(|record| (record.kind, record.addr, record.cause)).collect()
 }
 
 #[test]
 fn a_blind_transfer_is_done_by_the_switch_and_both_displays_follow() {
-    let mut world = World::new(1);
-    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
-    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let (mut world, mut a, mut b, mut c) = two_talk();
     let accepted = b.refer(&mut world, &format!("sip:503@{DOMAIN}"));
     assert_eq!(accepted.status(), 202);
     b.is_notified(&mut world, 100);
@@ -30,9 +44,7 @@ fn a_blind_transfer_is_done_by_the_switch_and_both_displays_follow() {
     let client = world.log_in("501");
     let calls = world.calls(client);
     assert_eq!((&calls[0]["state"], &calls[0]["parties"][1][0]), (&json!("connected"), &json!("503")), "{calls:?}");
-    a.hangs_up(&mut world);
-    Phone { template: c, dialog, number: 0 }.is_hung_up(&mut world);
-    nothing_is_left(&mut world);
+    the_two_part(&mut world, &mut a, c, dialog);
     assert_eq!(kinds(&world, "501"), [(HistoryKind::Placed, "502".into(), "normal".into())], "what was dialled");
     assert_eq!(kinds(&world, "502"), [(HistoryKind::Received, "501".into(), "transferred".into())]);
     assert_eq!(kinds(&world, "503"), [(HistoryKind::Received, "501".into(), "normal".into())]);
@@ -87,9 +99,7 @@ fn a_transfer_that_leads_nowhere_is_refused_and_the_call_goes_on() {
 
 #[test]
 fn rfc_4488_a_telephone_that_wants_no_subscription_gets_none() {
-    let mut world = World::new(1);
-    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
-    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let (mut world, mut a, mut b, mut c) = two_talk();
     let lines = format!("Refer-To: <sip:503@{DOMAIN}>\r\nRequire: norefersub\r\nRefer-Sub: false\r\n");
     let accepted = b.ask(&mut world, "REFER", &lines, "");
     assert_eq!((accepted.status(), accepted.header("Refer-Sub")), (202, "false"));
@@ -97,16 +107,12 @@ fn rfc_4488_a_telephone_that_wants_no_subscription_gets_none() {
     let dialog = answers(&mut world, &mut c);
     b.is_hung_up(&mut world);
     assert!(b.template.hear(&mut world).iter().all(|sip| !sip.is("NOTIFY")));
-    a.hangs_up(&mut world);
-    Phone { template: c, dialog, number: 0 }.is_hung_up(&mut world);
-    nothing_is_left(&mut world);
+    the_two_part(&mut world, &mut a, c, dialog);
 }
 
 #[test]
 fn a_transferor_that_hangs_up_at_once_leaves_the_other_two_to_each_other() {
-    let mut world = World::new(1);
-    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
-    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let (mut world, mut a, mut b, mut c) = two_talk();
     assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
     b.is_notified(&mut world, 100);
     a.is_shown(&mut world, "503");
@@ -114,16 +120,12 @@ fn a_transferor_that_hangs_up_at_once_leaves_the_other_two_to_each_other() {
     let dialog = answers(&mut world, &mut c);
     world.run_for(secs(1));
     world.check();
-    a.hangs_up(&mut world);
-    Phone { template: c, dialog, number: 0 }.is_hung_up(&mut world);
-    nothing_is_left(&mut world);
+    the_two_part(&mut world, &mut a, c, dialog);
 }
 
 #[test]
 fn who_is_transferred_may_hang_up_before_anybody_answers() {
-    let mut world = World::new(1);
-    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
-    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let (mut world, mut a, mut b, mut c) = two_talk();
     assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
     b.is_notified(&mut world, 100);
     let invite = c.wait_request(&mut world, "INVITE");
@@ -264,9 +266,7 @@ fn a_client_transfers_blind_and_hears_what_came_of_it() {
 
 #[test]
 fn a_client_consults_and_completes() {
-    let mut world = World::new(1);
-    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
-    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let (mut world, mut a, mut b, mut c) = two_talk();
     let client = world.log_in("502");
     let call = world.calls(client)[0]["call-id"].clone();
     let reply = tel(&mut world, client, "consult", &json!({"call-id": call, "dest": "503"}));
@@ -361,9 +361,7 @@ fn who_was_sent_on_may_be_joined_with_others_once_nobody_waits_for_him() {
 
 #[test]
 fn who_comes_back_is_offered_what_the_other_understands() {
-    let mut world = World::new(1);
-    let [a, b, mut c] = registered(&mut world, ["501", "502", "503"]);
-    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let (mut world, mut a, mut b, mut c) = two_talk();
     assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
     let rung = c.wait_request(&mut world, "INVITE");
     a.is_shown(&mut world, "503");

@@ -5,9 +5,9 @@
 //! (the old files out of the way, the new ones to their places) is taken up again by whoever opens the data folder next, should it be cut short.
 
 use std::fmt;
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OpenFlags};
@@ -46,7 +46,7 @@ pub struct Contents {
 /// Writes a backup of a data folder, whether a switch runs on it or not. The file gets mode 0600 and must not be there.
 ///
 /// # Errors
-/// There is nothing to back up, the file is there, or the disk refuses; no file is left then.
+/// There is nothing to back up, the file is there or another backup to it is being made, or the disk refuses; no file is left then.
 pub fn backup(data: &Path, file: &Path) -> Result<Contents, BackupError> {
     if !data.join(FILE).exists() {
         return Err(BackupError::NoStore(data.to_owned()));
@@ -60,11 +60,13 @@ pub fn backup(data: &Path, file: &Path) -> Result<Contents, BackupError> {
         return Err(BackupError::Exists(file.to_owned()));
     }
     let (copy, unfinished) = (beside(file, "db"), beside(file, "new"));
+    let claim = claim(&unfinished).map_err(io(&unfinished))?;
+    let claim = claim.ok_or_else(|| BackupError::Busy(file.to_owned()))?;
     let result = copy_database(data, &copy).and_then(|()| {
         let key_file = data.join(KEY);
         let key = fs::read(&key_file).map_err(io(&key_file))?;
         let contents = check(&copy, &key)?;
-        pack(&copy, &key, &unfinished).map_err(io(&unfinished))?;
+        pack(&copy, &key, &claim).map_err(io(&unfinished))?;
         // It gets its name when it is whole, so that a kill leaves none that is not.
         name(&unfinished, file).map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => BackupError::Exists(file.to_owned()),
@@ -198,8 +200,8 @@ fn key_of(text: &[u8]) -> Option<MachineKey> {
     Some(MachineKey(key))
 }
 
-fn pack(database: &Path, key: &[u8], to: &Path) -> io::Result<()> {
-    let mut archive = tar::Builder::new(anew(to)?);
+fn pack(database: &Path, key: &[u8], to: &File) -> io::Result<()> {
+    let mut archive = tar::Builder::new(to);
     let mut sums = String::new();
     append(&mut archive, KEY, key.len() as u64, key, &mut sums)?;
     let file = File::open(database)?;
@@ -210,7 +212,7 @@ fn pack(database: &Path, key: &[u8], to: &Path) -> io::Result<()> {
 }
 
 fn append(
-    archive: &mut tar::Builder<File>,
+    archive: &mut tar::Builder<&File>,
     name: &str,
     size: u64,
     content: impl Read,
@@ -309,6 +311,50 @@ fn anew(path: &Path) -> io::Result<File> {
     }
 }
 
+/// The file in which a backup comes about, anew and locked; the lock goes with the process, however that ends. `None`: another backup has it. What one
+/// that was killed has left there is locked by nobody, and only who has locked it removes it.
+fn claim(path: &Path) -> io::Result<Option<File>> {
+    let left = match path.symlink_metadata() {
+        Ok(left) if left.is_file() => match File::open(path) {
+            Ok(left) => Some(left),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        },
+        Ok(_) | Err(_) => None,
+    };
+    if let Some(left) = &left
+        && !(is_locked(left)? && is_named(left, path)?)
+    {
+        return Ok(None);
+    }
+    let made = match left {
+        Some(_) => anew(path),
+        // What is there and no file is in nobody's work.
+        None if path.symlink_metadata().is_ok_and(|left| !left.is_file()) => anew(path),
+        None => private().create_new(true).open(path),
+    };
+    match made {
+        Ok(file) => Ok((is_locked(&file)? && is_named(&file, path)?).then_some(file)),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Locks a file, if nobody else has.
+fn is_locked(file: &File) -> io::Result<bool> {
+    match file.try_lock() {
+        Ok(()) => Ok(true),
+        Err(TryLockError::WouldBlock) => Ok(false),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Whether it is this file that has the name now.
+fn is_named(file: &File, path: &Path) -> io::Result<bool> {
+    let (ours, named) = (file.metadata()?, path.symlink_metadata());
+    Ok(named.is_ok_and(|named| (named.dev(), named.ino()) == (ours.dev(), ours.ino())))
+}
+
 /// Gives a file a name that nobody has: a link does not replace what is there, as renaming would. Disks that know no links (FAT) have it renamed.
 fn name(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
@@ -339,6 +385,8 @@ pub enum BackupError {
     NoStore(PathBuf),
     /// The file is there already.
     Exists(PathBuf),
+    /// Another backup to the file is under way.
+    Busy(PathBuf),
     /// The folder has a store already.
     Occupied(PathBuf),
     /// The folder cannot be used; a switch may run on it.
@@ -369,6 +417,9 @@ impl fmt::Display for BackupError {
             BackupError::NoStore(data) => write!(f, "{} has no store: there is nothing to back up", data.display()),
             BackupError::Exists(file) => {
                 write!(f, "{} is there already and is not overwritten: name another file", file.display())
+            }
+            BackupError::Busy(file) => {
+                write!(f, "another backup to {} is being made: wait for it, or name another file", file.display())
             }
             BackupError::Occupied(data) => write!(
                 f,

@@ -205,6 +205,8 @@ pub struct Phone {
     servers: BTreeMap<(String, MethodName), Server>,
     /// re-INVITEs that are still thought about.
     asked: Vec<(Instant, (String, MethodName))>,
+    /// INVITEs to which nothing is said yet.
+    unheard: Vec<(Instant, (String, MethodName))>,
     ghosts: Vec<Ghost>,
     framer: Framer,
     outputs: VecDeque<PhoneOutput>,
@@ -226,6 +228,7 @@ impl Phone {
             clients: BTreeMap::new(),
             servers: BTreeMap::new(),
             asked: Vec::new(),
+            unheard: Vec::new(),
             ghosts: Vec::new(),
             framer: Framer::default(),
             outputs: VecDeque::new(),
@@ -325,6 +328,7 @@ impl Phone {
         self.clients.clear();
         self.servers.clear();
         self.asked.clear();
+        self.unheard.clear();
         self.ghosts.clear();
         self.framer = Framer::default();
         self.outputs.clear();
@@ -379,7 +383,7 @@ impl Phone {
             .chain(self.servers.values().filter_map(Server::next_timeout))
             .chain(self.registration.next_timeout())
             .chain(self.call.as_ref().and_then(Call::next_timeout))
-            .chain(self.asked.iter().map(|(at, _)| *at))
+            .chain(self.asked.iter().chain(&self.unheard).map(|(at, _)| *at))
             .chain(self.ghosts.iter().map(Ghost::next_timeout))
             .min()
     }
@@ -470,7 +474,7 @@ impl Phone {
         purpose: Purpose,
         response: &rsip::Response,
     ) -> bool {
-        let Some(challenge) = message::Challenge::of(response) else { return false };
+        let Some(challenge) = message::Challenge::of(response, self.config.manners.sha256) else { return false };
         let (branch, cnonce) = (self.branch(), self.token());
         let number = Essentials::of(request).map_or(1, |essentials| essentials.cseq + 1);
         let number = match (purpose, &mut self.call) {
@@ -514,6 +518,7 @@ impl Phone {
         }
         self.elapse_registration(now);
         self.elapse_asked(now);
+        self.elapse_unheard(now);
         self.elapse_ghosts(now);
         self.elapse_call(now);
     }

@@ -134,6 +134,8 @@ impl World {
             second_contact: self.chance(10).then_some(5070),
             slow: Duration::from_millis(if self.chance(20) { u64::from(below(&mut self.random, 3000)) } else { 0 }),
             ptime: self.choose(&[0, 0, 20, 40]),
+            silent: Duration::ZERO,
+            sha256: false,
         }
     }
 

@@ -142,6 +142,48 @@ fn a_backup_has_its_name_only_when_it_is_whole() {
 }
 
 #[test]
+fn a_backup_to_a_file_that_another_is_being_made_to_leaves_that_alone() {
+    let place = Place::new();
+    let (data, file) = (place.path("data"), place.path("b.tar"));
+    made(&data, 7, "501");
+    let mut other = claim(&beside(&file, "new")).unwrap().unwrap();
+    other.write_all(b"its first bytes").unwrap();
+    fs::write(beside(&file, "db"), b"its copy").unwrap();
+    let told = backup(&data, &file).unwrap_err();
+    assert!(
+        matches!(&told, BackupError::Busy(named) if *named == file) && told.to_string().contains("b.tar"),
+        "{told}"
+    );
+    assert_eq!(fs::read(beside(&file, "new")).unwrap(), b"its first bytes");
+    assert_eq!(fs::read(beside(&file, "db")).unwrap(), b"its copy");
+    // A kill ends the lock, and what is left is in nobody's way.
+    drop(other);
+    backup(&data, &file).unwrap();
+}
+
+#[test]
+fn of_many_backups_to_one_file_at_once_one_is_made_and_whole() {
+    let place = Place::new();
+    let (data, file) = (place.path("data"), place.path("b.tar"));
+    made(&data, 7, "501");
+    let start = std::sync::Barrier::new(8);
+    let made = std::thread::scope(|scope| {
+        let begin = || {
+            start.wait();
+            backup(&data, &file)
+        };
+        let all: Vec<_> = (0..8).map(|_| scope.spawn(begin)).collect();
+        all.into_iter().map(|one| one.join().unwrap()).collect::<Vec<_>>()
+    });
+    let (done, refused): (Vec<_>, Vec<_>) = made.iter().partition(|one| one.is_ok());
+    assert!(refused.iter().all(|one| matches!(one, Err(BackupError::Busy(_) | BackupError::Exists(_)))), "{refused:?}");
+    assert_eq!(done.len(), 1, "{refused:?}");
+    let files: Vec<_> = fs::read_dir(place.0.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(files.len(), 2, "nothing else is left: {files:?}");
+    restore(&place.path("restored"), &file, false).unwrap();
+}
+
+#[test]
 fn a_store_is_replaced_only_when_told_and_kept() {
     let place = Place::new();
     let (new, data) = (place.backup(7, "501"), place.path("data"));
@@ -214,7 +256,7 @@ fn an_archive_with_other_members_or_another_key_is_none() {
         assert!(matches!(restore(&data, &bad, false), Err(BackupError::Damaged(_))), "{name}");
     }
     assert!(!place.path("escape").exists());
-    pack(&database, format!("{}\n", "ab".repeat(32)).as_bytes(), &bad).unwrap();
+    pack(&database, format!("{}\n", "ab".repeat(32)).as_bytes(), &anew(&bad).unwrap()).unwrap();
     let error = restore(&data, &bad, false).map(|_| ()).unwrap_err();
     assert!(error.to_string().contains("machine key"), "{error}");
 }

@@ -47,6 +47,9 @@ impl Phone {
         }
         match request.method {
             Method::Cancel => self.receive_cancel(now, &key),
+            Method::Invite if !self.config.manners.silent.is_zero() => {
+                self.unheard.push((now + self.config.manners.silent, key));
+            }
             Method::Invite => self.receive_invite(now, &key, request, essentials),
             Method::Bye | Method::Update | Method::PRack | Method::Info => self.refuse(now, &key, 481),
             Method::Options => {
@@ -110,6 +113,20 @@ impl Phone {
             match known {
                 true => self.receive_reinvite(now, &key, &request),
                 false => self.refuse(now, &key, 487),
+            }
+        }
+    }
+
+    /// INVITEs that nothing was said to, for long enough.
+    pub(super) fn elapse_unheard(&mut self, now: Instant) {
+        let (due, later) = std::mem::take(&mut self.unheard).into_iter().partition(|(at, _)| *at <= now);
+        self.unheard = later;
+        let due: Vec<(Instant, Key)> = due;
+        for (_, key) in due {
+            let Some(server) = self.servers.get(&key).filter(|server| !server.is_answered()) else { continue };
+            let request = server.request.clone();
+            if let Ok(essentials) = Essentials::of(&request) {
+                self.receive_invite(now, &key, request, &essentials);
             }
         }
     }
@@ -179,6 +196,10 @@ impl Phone {
     /// RFC 3261 §9.2.
     fn receive_cancel(&mut self, now: Instant, key: &Key) {
         let invite = (key.0.clone(), Method::Invite.to_string());
+        if self.unheard.iter().any(|(_, unheard)| *unheard == invite) {
+            // §9.1.
+            self.tell(Event::Malformed("a CANCEL of an INVITE to which nothing was said".into()));
+        }
         match self.servers.get(&invite).map(Server::is_answered) {
             None => self.refuse(now, key, 481),
             Some(answered) => {

@@ -27,6 +27,10 @@ pub struct Manners {
     pub second_contact: Option<u16>,
     /// How long it takes to answer a request within a call.
     pub slow: Duration,
+    /// Called, how long it says nothing at all.
+    pub silent: Duration,
+    /// It knows SHA-256 (RFC 8760): of several challenges it takes the first.
+    pub sha256: bool,
     /// What it wants to hear at a time, in milliseconds; 0 is the usual 20.
     pub ptime: u16,
 }

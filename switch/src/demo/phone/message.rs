@@ -190,16 +190,22 @@ pub(super) struct Challenge {
 }
 
 impl Challenge {
-    /// The challenge of a 401 or 407 that this telephone can answer, MD5.
-    pub(super) fn of(response: &Response) -> Option<Challenge> {
+    /// The first challenge of a 401 or 407 that this telephone can answer (RFC 8760 §2.4): MD5, and SHA-256 where it knows that.
+    pub(super) fn of(response: &Response, sha256: bool) -> Option<Challenge> {
         response.headers().iter().find_map(|header| {
-            let (values, by_proxy) = match header {
-                Header::WwwAuthenticate(value) => (value.typed().ok()?, false),
-                Header::ProxyAuthenticate(value) => (value.typed().ok()?.0, true),
+            let (value, by_proxy) = match header {
+                Header::WwwAuthenticate(value) => (value.value(), false),
+                Header::ProxyAuthenticate(value) => (value.value(), true),
                 _ => return None,
             };
-            let md5 = values.algorithm.is_none_or(|algorithm| algorithm == auth::Algorithm::Md5);
-            md5.then_some(Challenge { values, by_proxy })
+            // `rsip` knows the algorithm, and not its name (RFC 7616 §3.3).
+            let value = value.replace("SHA-256", "SHA256");
+            let values = rsip::headers::WwwAuthenticate::from(value).typed().ok()?;
+            let known = match values.algorithm {
+                None | Some(auth::Algorithm::Md5) => true,
+                Some(algorithm) => sha256 && algorithm == auth::Algorithm::Sha256,
+            };
+            known.then_some(Challenge { values, by_proxy })
         })
     }
 
@@ -212,6 +218,7 @@ impl Challenge {
         (branch, cnonce): (&str, &str),
     ) -> Request {
         let mut again = request.clone();
+        let algorithm = self.values.algorithm.unwrap_or(auth::Algorithm::Md5);
         let qop = self.values.qop.as_ref().map(|_| auth::AuthQop::Auth { cnonce: cnonce.to_owned(), nc: 1 });
         let answer = DigestGenerator {
             username: user,
@@ -221,7 +228,7 @@ impl Challenge {
             realm: &self.values.realm,
             method: &request.method,
             qop: qop.as_ref(),
-            algorithm: auth::Algorithm::Md5,
+            algorithm,
         };
         let authorization = typed::Authorization {
             scheme: auth::Scheme::Digest,
@@ -230,7 +237,7 @@ impl Challenge {
             nonce: self.values.nonce.clone(),
             uri: request.uri.clone(),
             response: answer.compute(),
-            algorithm: Some(auth::Algorithm::Md5),
+            algorithm: Some(algorithm),
             opaque: self.values.opaque.clone(),
             qop,
         };
@@ -242,10 +249,10 @@ impl Challenge {
                 _ => {}
             }
         }
-        again.headers.push(if self.by_proxy {
-            Header::ProxyAuthorization(typed::ProxyAuthorization(authorization).into())
-        } else {
-            Header::Authorization(authorization.into())
+        let credentials = rsip::headers::Authorization::from(authorization).value().replace("SHA256", "SHA-256");
+        again.headers.push(match self.by_proxy {
+            true => Header::ProxyAuthorization(credentials.into()),
+            false => Header::Authorization(credentials.into()),
         });
         again
     }
