@@ -40,8 +40,13 @@ impl Phone {
             return match self.place(essentials) {
                 _ if self.is_for_ghost(now, request.method, essentials) => {}
                 Place::Unknown => self.refuse(now, &key, 481),
-                // RFC 3261 §12.2.2.
-                Place::Late => self.refuse(now, &key, 500),
+                // RFC 3261 §12.2.2. What a NOTIFY tells that was overtaken, it does not hear.
+                Place::Late => {
+                    if request.method == Method::Notify {
+                        self.forget_transfers();
+                    }
+                    self.refuse(now, &key, 500);
+                }
                 Place::Ours => self.receive_within(now, &key, &request, essentials),
             };
         }
