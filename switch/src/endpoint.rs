@@ -54,7 +54,7 @@ pub(crate) enum Owner {
 }
 
 /// Every timer of the engine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timer {
     /// The transaction layer's.
     Transaction(transaction::Timer),

@@ -20,6 +20,10 @@ use crate::engine::{At, Engine};
 use crate::service::Service;
 use crate::sip::sdp::Direction;
 
+/// A user with more calls than anybody has at hand, one that stands for a gateway: what each of them makes possible for the others is told when those
+/// change themselves. Otherwise a call would cost as much as there are others.
+const AT_HAND: usize = 16;
+
 impl CallControl for Engine {
     fn execute(&mut self, now: Now, site: &Site, who: &Principal, command: CallCommand) -> Result<Accepted, Refusal> {
         let at = At { now, site };
@@ -227,7 +231,11 @@ impl Engine {
     }
 
     pub(crate) fn touch_calls_of(&mut self, user: UserId) {
-        for id in self.table.ends_of(user) {
+        let ends = self.table.ends_of(user);
+        if ends.len() > AT_HAND {
+            return;
+        }
+        for id in ends {
             if let Some((no, _)) = self.table.end(id) {
                 self.touch(no, None);
             }

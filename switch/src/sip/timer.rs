@@ -1,10 +1,7 @@
 //! The timer table: every timer of the engine is a row of it.
 
 use std::collections::BTreeMap;
-use std::hash::Hash;
 use std::time::{Duration, Instant};
-
-use rustc_hash::FxHashMap;
 
 /// Round-trip estimate (RFC 3261 §17.1.1.1).
 pub const T1: Duration = Duration::from_millis(500);
@@ -21,7 +18,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(32);
 /// touches little memory, and mostly what was touched last.
 #[derive(Debug)]
 pub struct Timers<K> {
-    by_key: FxHashMap<K, Instant>,
+    by_key: BTreeMap<K, Instant>,
     /// By the milliseconds since `start`. No slot is empty.
     slots: BTreeMap<u64, Vec<(Instant, K)>>,
     start: Option<Instant>,
@@ -29,11 +26,11 @@ pub struct Timers<K> {
 
 impl<K> Default for Timers<K> {
     fn default() -> Timers<K> {
-        Timers { by_key: FxHashMap::default(), slots: BTreeMap::new(), start: None }
+        Timers { by_key: BTreeMap::new(), slots: BTreeMap::new(), start: None }
     }
 }
 
-impl<K: Ord + Copy + Hash> Timers<K> {
+impl<K: Ord + Copy> Timers<K> {
     /// Arms `key` for `at`, wherever it stood before.
     pub fn set(&mut self, key: K, at: Instant) {
         if let Some(before) = self.by_key.insert(key, at) {
@@ -78,9 +75,7 @@ impl<K: Ord + Copy + Hash> Timers<K> {
 
     /// All armed timers, by key.
     pub fn armed(&self) -> impl Iterator<Item = K> {
-        let mut armed: Vec<K> = self.by_key.keys().copied().collect();
-        armed.sort_unstable();
-        armed.into_iter()
+        self.by_key.keys().copied()
     }
 
     /// What is due before the first timer ever set stands with it.
