@@ -40,6 +40,7 @@ impl World {
     pub fn throw(&mut self, from: SocketAddr, stream: Option<StreamId>, bytes: &[u8]) {
         let bytes = Bytes::copy_from_slice(bytes);
         self.note(|| format!("{from} → switch  {}", super::trace::sip(&bytes)));
+        self.wire.thrown(&bytes);
         self.tell_node(match stream {
             Some(stream) => Input::Stream(stream, bytes),
             None => Input::Datagram(Flow { channel: Channel::Udp, local: switch_address(), peer: from }, bytes),

@@ -147,6 +147,17 @@ impl Wire {
         }
     }
 
+    /// Bytes of any kind reach the switch. What names a request of its own may be an answer to it, as the switch reads it, and then it is not sent again.
+    pub(super) fn thrown(&mut self, bytes: &[u8]) {
+        let text = String::from_utf8_lossy(bytes).to_ascii_lowercase();
+        if !text.trim_start().starts_with("sip/") {
+            return;
+        }
+        for ((branch, _), sent) in self.sent.iter_mut().filter(|(_, sent)| !sent.answered) {
+            sent.answered = text.contains(&branch.to_ascii_lowercase());
+        }
+    }
+
     /// The switch sends a message, on this stream or as a datagram. `Err`: how it breaks the rules.
     pub(super) fn leaves(&mut self, now: Instant, stream: Option<StreamId>, bytes: &[u8]) -> Result<(), String> {
         self.watched += 1;
