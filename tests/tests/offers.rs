@@ -403,3 +403,27 @@ fn what_one_phone_leaves_of_an_offer_of_ours_the_other_is_told() {
     world.check();
     all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
 }
+
+#[test]
+fn who_answers_silence_with_silence_does_not_hold() {
+    let (mut world, mut caller, mut callee) = talking();
+    let client = world.log_in("502");
+    let hold = client_asks(&mut world, client, "hold");
+    let offer = callee.0.wait_request(&mut world, "INVITE");
+    let silent = format!("{}a=inactive\r\n", callee.0.sdp());
+    callee.0.respond(&mut world, &offer, 200, "", &silent);
+    callee.0.wait_request(&mut world, "ACK");
+    assert_eq!(world.completion(client, &hold["response"])["error"], 0);
+    // The telephone has the switch offer, which is silence, and its ACK answers that.
+    let ok = ask(&mut world, &mut callee, "INVITE", 7, "", "");
+    assert!(ok.body().contains("a=inactive"), "{}", ok.0);
+    callee.0.say_within(&mut world, &callee.1, "ACK", 7, &silent);
+    let unhold = client_asks(&mut world, client, "unhold");
+    let offer = callee.0.wait_request(&mut world, "INVITE");
+    let body = callee.0.sdp();
+    callee.0.respond(&mut world, &offer, 200, "", &body);
+    callee.0.wait_request(&mut world, "ACK");
+    assert_eq!(world.completion(client, &unhold["response"])["error"], 0);
+    assert_eq!(world.calls(client)[0]["state"], "connected");
+    all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
+}

@@ -27,8 +27,11 @@ impl Engine {
             Ok(response) | Err(response) => response,
         };
         self.endpoint.respond(at.now.mono, tx, &response);
-        if response.status.is_success() {
-            self.offer_taken(at, id);
+        match response.status.is_success() {
+            // It has said nothing of its sound yet: that is in the ACK.
+            true if request.body.is_empty() => self.update_media(id),
+            true => self.offer_taken(at, id),
+            false => {}
         }
     }
 
@@ -93,10 +96,13 @@ impl Engine {
         match read_answer(&ack.headers, &ack.body, leg.sdp.payloads()) {
             Reply::Answer(audio) => {
                 leg.audio = Some(audio);
-                let (no, side) = (leg.call, leg.side);
+                let (no, side, direction) = (leg.call, leg.side, leg.direction);
                 self.update_media(id);
                 self.join(no);
-                self.note_hold_by_phone(id);
+                // To an offer of silence there is no other answer: it is no hold of the phone's own.
+                if direction == Direction::SendRecv {
+                    self.note_hold_by_phone(id);
+                }
                 self.agree(at, no, side.other());
                 self.agree(at, no, side);
             }
