@@ -427,3 +427,25 @@ fn who_answers_silence_with_silence_does_not_hold() {
     assert_eq!(world.calls(client)[0]["state"], "connected");
     all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
 }
+
+#[test]
+fn who_answers_the_switchs_offer_with_sound_holds_no_longer() {
+    let (mut world, mut caller, mut callee) = talking();
+    let client = world.log_in("502");
+    let holding = format!("{}a=sendonly\r\n", callee.0.sdp());
+    let ok = ask(&mut world, &mut callee, "INVITE", 7, "", &holding);
+    assert!(ok.body().contains("a=recvonly"), "{}", ok.0);
+    callee.0.say_within(&mut world, &callee.1, "ACK", 7, "");
+    world.run_for(secs(1));
+    assert_eq!(world.calls(client)[0]["state"], "held");
+    for (asks, attribute) in [("hold", "a=inactive\r\n"), ("unhold", "a=sendrecv\r\n")] {
+        let asked = client_asks(&mut world, client, asks);
+        let offer = callee.0.wait_request(&mut world, "INVITE");
+        let body = format!("{}{attribute}", callee.0.sdp());
+        callee.0.respond(&mut world, &offer, 200, "", &body);
+        callee.0.wait_request(&mut world, "ACK");
+        assert_eq!(world.completion(client, &asked["response"])["error"], 0);
+    }
+    assert_eq!(world.calls(client)[0]["state"], "connected");
+    all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
+}

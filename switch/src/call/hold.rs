@@ -179,6 +179,10 @@ impl Engine {
                     up.dialog.refresh(response.headers.contacts());
                     self.settle_session(at, id, SessionTimer::settled(response));
                     self.reoffered(at, id, &reoffer);
+                    // An answer tells of a hold as an offer does, unless it had no choice.
+                    if self.table.leg(id).is_some_and(|leg| leg.direction == Direction::SendRecv) {
+                        self.note_hold_by_phone(id);
+                    }
                 }
                 _ if response.status == Status(491) => return self.offer_again(at, id, reoffer, None),
                 // §14.2: the phone is in the middle of something.
