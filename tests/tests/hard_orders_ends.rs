@@ -194,9 +194,9 @@ fn an_answer_that_comes_again_when_its_stream_has_closed_is_acknowledged_again()
     world.quiesce();
 }
 
-/// A re-INVITE over a connection that ends: its 200 comes over another, and the call goes on.
+/// A hold over a connection that ends: its 200 comes over another. The client was told that it failed, so the telephone is told, too.
 #[test]
-fn an_answer_to_a_reinvite_whose_stream_has_closed_is_acknowledged_and_the_call_goes_on() {
+fn an_answer_to_a_reinvite_whose_stream_has_closed_is_acknowledged_and_the_phone_told_how_things_stand() {
     let (mut world, caller, mut callee) = tcp_callee();
     let invite = callee.wait_request(&mut world, "INVITE");
     let body = callee.sdp();
@@ -211,9 +211,17 @@ fn an_answer_to_a_reinvite_whose_stream_has_closed_is_acknowledged_and_the_call_
     assert_ne!(world.completion(client, &held["response"])["error"], 0);
     let mut again = reconnected(&mut world, &callee);
     again.register(&mut world);
-    again.respond(&mut world, &offer, 200, "b", &body);
+    again.respond(&mut world, &offer, 200, "b", &format!("{body}a=inactive\r\n"));
     assert_eq!(again.wait_request(&mut world, "ACK").number(), offer.number());
+    let anew = again.wait_request(&mut world, "INVITE");
+    assert!(anew.body().contains("a=sendrecv"), "{}", anew.0);
+    again.respond(&mut world, &anew, 200, "b", &body);
+    again.wait_request(&mut world, "ACK");
+    // The late answer once more wants its ACK, and nothing else.
+    again.respond(&mut world, &offer, 200, "b", &body);
     world.run_for(secs(1));
+    assert!(again.hear(&mut world).iter().all(|sip| !sip.is("INVITE")));
+    assert_eq!(world.calls(client)[0]["state"], "connected");
     assert_eq!(world.phone(caller).status(), Status::Talking { held: false });
     world.hang_up(caller);
     is_hung_up(&mut world, &mut again);

@@ -47,27 +47,29 @@ impl Engine {
     }
 
     /// What is answered to a request that nobody waits for. A 2xx to an INVITE whose connection has ended comes over another (RFC 3261 §18.2.2), long after
-    /// the phone was given up: it is acknowledged and hung up, or it would be in a call that nobody has. A re-INVITE's wants its ACK alone: the call goes on.
+    /// the phone was given up: it is acknowledged and hung up, or it would be in a call that nobody has. A re-INVITE's is acknowledged, and the call goes on.
     pub(crate) fn answered_nobody(&mut self, at: At<'_>, response: &Response, flow: Option<Flow>) {
         let is_invite = response.headers.cseq().is_ok_and(|cseq| cseq.method == Method::Invite);
         let Some(flow) = flow.filter(|_| is_invite && response.status.is_success()) else { return };
         let Ok(dialog) = Dialog::client(response, flow) else { return };
         match self.goes_on(response, &dialog) {
-            true => self.acknowledge(&dialog, response),
-            false => self.hang_up_late(at, dialog, response, Cause::Normal),
+            Some(id) => {
+                self.acknowledge(&dialog, response);
+                self.accepted_late(at, id, response);
+            }
+            None => self.hang_up_late(at, dialog, response, Cause::Normal),
         }
     }
 
-    /// Whether a dialog is that of a leg that is up, or whose end the phone is told already.
-    fn goes_on(&self, response: &Response, dialog: &Dialog) -> bool {
-        let Ok(from) = response.headers.from() else { return false };
-        let Some(id) = from.tag().and_then(|tag| self.table.by_tag(tag)) else { return false };
+    /// The leg of a dialog, where it is up, or its end is told to the phone already.
+    fn goes_on(&self, response: &Response, dialog: &Dialog) -> Option<LegId> {
+        let id = self.table.by_tag(response.headers.from().ok()?.tag()?)?;
         let known = match (self.table.leg(id).map(|leg| &leg.state), self.table.leaving(id).map(|leg| &leg.state)) {
             (Some(LegState::Up(up)), _) => &up.dialog,
             (_, Some(LeavingState::Ended(dialog))) => dialog,
-            _ => return false,
+            _ => return None,
         };
-        known.remote_tag() == dialog.remote_tag()
+        (known.remote_tag() == dialog.remote_tag()).then_some(id)
     }
 
     /// No answer at all to the INVITE.

@@ -195,6 +195,16 @@ impl Engine {
         self.settled(at, id);
     }
 
+    /// The phone has accepted an offer that was given up when its connection ended: it lives by that, and is told how things stand. Said again, it has heard.
+    pub(crate) fn accepted_late(&mut self, at: At<'_>, id: LegId, response: &Response) {
+        let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
+        let number = response.headers.cseq().map_or(0, |cseq| cseq.number);
+        if number > up.accepted_late {
+            up.accepted_late = number;
+            self.reoffer(at, id, Reoffer { direction: None, ticket: None });
+        }
+    }
+
     /// Every 2xx of the dialog wants its ACK, though a BYE of ours may have crossed it (RFC 3261 §13.2.2.4).
     fn acknowledge_within(&mut self, id: LegId, response: &Response) {
         let leaving = self.table.leaving(id).map(|leaving| &leaving.state);

@@ -192,6 +192,8 @@ pub(crate) struct EarlyDialog {
 pub(crate) struct Up {
     pub(crate) dialog: Dialog,
     pub(crate) exchange: Exchange,
+    /// The number of the last re-INVITE that the phone accepted when it had been given up; 0 for none.
+    pub(crate) accepted_late: u32,
     /// An offer of ours that waits for the exchange that is under way.
     pub(crate) next: Option<Reoffer>,
     /// What the phone has said it takes.
@@ -203,7 +205,15 @@ pub(crate) struct Up {
 
 impl Up {
     pub(crate) fn new(dialog: Dialog, exchange: Exchange, takes: Takes) -> Up {
-        Up { dialog, exchange, next: None, takes, session: Session::Unlimited, digits: VecDeque::new() }
+        Up {
+            dialog,
+            exchange,
+            accepted_late: 0,
+            next: None,
+            takes,
+            session: Session::Unlimited,
+            digits: VecDeque::new(),
+        }
     }
 }
 
