@@ -1,14 +1,16 @@
 //! Transactions (RFC 3261 §17, RFC 6026): retransmission, matching and absorption, so that what lies above sees each message once.
 //!
 //! Four machines, one file each. A machine is a value: an event consumes its state and yields the next, or `None` when it ends. What a machine
-//! wants done goes through [`Io`]: bytes to send, timers to arm. This file owns the tables, matches messages to machines and
-//! tells the transaction user ([`Indication`]).
+//! wants done goes through [`Io`]: bytes to send, timers to arm. This file has the tables, their timers and the end of a stream; `server` and `client` match
+//! messages to machines. The transaction user is told by [`Indication`].
 //!
 //! `O` is whatever the user wants to be reminded of with each indication.
 
+mod client;
 mod client_invite;
 mod client_other;
 mod key;
+mod server;
 mod server_invite;
 mod server_other;
 
@@ -19,12 +21,12 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::flow::{Channel, Flow, StreamId};
-use super::header::{Name, Via};
-use super::message::{Method, Request, Response, Status};
+use super::header::Via;
+use super::message::{Method, Request, Response};
 use crate::histogram::Histogram;
 use client_invite::ClientInvite;
 use client_other::ClientOther;
-use key::{MAGIC_COOKIE, Origin, ServerKey};
+use key::{Origin, ServerKey};
 use server_invite::ServerInvite;
 use server_other::ServerOther;
 
@@ -135,19 +137,6 @@ enum ClientMachine {
     Other(ClientOther),
 }
 
-impl<O> Client<O> {
-    fn is_unanswered(&self) -> bool {
-        match &self.machine {
-            ClientMachine::Invite(machine) => machine.is_unanswered(),
-            ClientMachine::Other(machine) => machine.is_unanswered(),
-        }
-    }
-
-    fn is_given_up(&self) -> bool {
-        matches!(&self.machine, ClientMachine::Invite(machine) if machine.is_given_up())
-    }
-}
-
 /// INVITEs whose connections have ended that are remembered; of one more a late 2xx is not heard.
 const GIVEN_UP: usize = 1000;
 
@@ -229,274 +218,6 @@ impl<O: Copy + Default> Transactions<O> {
         ServerKey::of_branch(method, via).is_some_and(|key| self.server_keys.contains_key(&key))
     }
 
-    fn has_room(&self, source: IpAddr, is_known: impl FnOnce() -> bool) -> bool {
-        let strange = self.servers.len() < self.limits.strangers
-            && self.sources.get(&source).is_none_or(|taken| *taken < self.limits.per_source);
-        strange || (!self.is_full() && is_known())
-    }
-
-    /// A request came, its top Via completed by [`Flow::note_source`]. `is_known`: whether its sender is more than a stranger, to whom less is granted.
-    pub fn receive_request(
-        &mut self,
-        io: &mut Io<'_>,
-        flow: Flow,
-        request: Request,
-        is_known: impl FnOnce() -> bool,
-    ) -> Option<Indication<O>> {
-        // The wire layer has parsed the top Via of every request it lets through.
-        let via = request.headers.via().ok()?;
-        let key = ServerKey::of(&request, via);
-        if let Some(&tx) = self.server_keys.get(&key) {
-            if request.method == Method::Ack && self.has_succeeded(tx) {
-                // From an element that gives the ACK of a 2xx the branch of its INVITE (RFC 6026 §7.1: passed on).
-                return Some(Indication::Ack(request));
-            }
-            self.repeated(io, tx, &request);
-            return None;
-        }
-        match request.method {
-            Method::Ack => return Some(Indication::Ack(request)),
-            Method::Cancel => return self.cancelled(io, flow, key, request),
-            _ => {}
-        }
-        if !self.has_room(flow.source(), is_known) {
-            return Some(Indication::Full(request));
-        }
-        let origin = Origin::of(&request);
-        if origin.is_some_and(|origin| self.origins.contains_key(&origin)) {
-            // §8.2.2.2: a proxy on the way has forked it, and its copies meet here.
-            io.send(flow.of_reply(via), &request.response(Status(482)).encode());
-            return None;
-        }
-        let tx = self.open_server(io.now, flow, via, key, origin, &request.method);
-        Some(Indication::Request(tx, request))
-    }
-
-    fn open_server(
-        &mut self,
-        now: Instant,
-        flow: Flow,
-        via: &Via,
-        key: ServerKey,
-        origin: Option<Origin>,
-        method: &Method,
-    ) -> ServerTx {
-        self.next += 1;
-        let tx = ServerTx(self.next);
-        let machine = match method {
-            Method::Invite => ServerMachine::Invite(ServerInvite::new()),
-            _ => ServerMachine::Other(ServerOther::new()),
-        };
-        *self.sources.entry(flow.source()).or_default() += 1;
-        self.server_keys.insert(key.clone(), tx);
-        self.origins.extend(origin.map(|origin| (origin, tx)));
-        let (flow, port) = (flow.of_reply(via), via.port.unwrap_or(5060));
-        self.servers
-            .insert(tx, Box::new(Server { key, origin, flow, port, owner: O::default(), machine, began: Some(now) }));
-        tx
-    }
-
-    fn has_succeeded(&self, tx: ServerTx) -> bool {
-        match self.servers.get(&tx).map(|server| &server.machine) {
-            Some(ServerMachine::Invite(machine)) => machine.has_succeeded(),
-            _ => false,
-        }
-    }
-
-    fn awaits_prack(&self, tx: ServerTx) -> bool {
-        match self.servers.get(&tx).map(|server| &server.machine) {
-            Some(ServerMachine::Invite(machine)) => machine.awaits_prack(),
-            _ => false,
-        }
-    }
-
-    fn repeated(&mut self, io: &mut Io<'_>, tx: ServerTx, request: &Request) {
-        self.with_server(tx, |flow, machine| match machine {
-            ServerMachine::Invite(machine) if request.method == Method::Ack => {
-                machine.ack(io, tx, flow).map(ServerMachine::Invite)
-            }
-            ServerMachine::Invite(machine) => Some(ServerMachine::Invite(machine.retransmission(io, flow))),
-            ServerMachine::Other(machine) => Some(ServerMachine::Other(machine.retransmission(io, flow))),
-        });
-    }
-
-    /// §9.2: a CANCEL is answered by the transaction layer; the INVITE it names is the user's to answer with 487.
-    fn cancelled(&mut self, io: &mut Io<'_>, flow: Flow, key: ServerKey, cancel: Request) -> Option<Indication<O>> {
-        let via = cancel.headers.via().ok()?;
-        let Some(&invite) = self.server_keys.get(&key.of_invite()) else {
-            // Without a transaction, so that nothing is kept for those who cancel what never was.
-            io.send(flow.of_reply(via), &cancel.response(Status(481)).encode());
-            return None;
-        };
-        let tx = self.open_server(io.now, flow, via, key, None, &Method::Cancel);
-        self.respond(io, tx, &cancel.response(Status(200)));
-        let server = self.servers.get(&invite)?;
-        match &server.machine {
-            ServerMachine::Invite(machine) if machine.is_proceeding() => {
-                Some(Indication::Cancel(invite, server.owner, cancel))
-            }
-            _ => None,
-        }
-    }
-
-    /// Answers a request. A second final response, or one after the transaction has ended, is ignored.
-    pub fn respond(&mut self, io: &mut Io<'_>, tx: ServerTx, response: &Response) {
-        let bytes = response.encode();
-        if !response.status.is_provisional()
-            && let Some(began) = self.servers.get_mut(&tx).and_then(|server| server.began.take())
-        {
-            self.durations.server.add(io.now.saturating_duration_since(began));
-        }
-        self.with_server(tx, |flow, machine| match machine {
-            ServerMachine::Invite(machine) => {
-                Some(ServerMachine::Invite(machine.respond(io, tx, flow, response.status, bytes)))
-            }
-            ServerMachine::Other(machine) => {
-                machine.respond(io, tx, flow, response.status, bytes).map(ServerMachine::Other)
-            }
-        });
-    }
-
-    /// Answers a request and keeps nothing of it: for what costs a stranger nothing to send (RFC 3261 §26.3.2.4). A repetition is a
-    /// new request.
-    pub fn refuse(&mut self, io: &mut Io<'_>, tx: ServerTx, response: &Response) {
-        if let Some(server) = self.end_server(io, tx) {
-            if let Some(began) = server.began {
-                self.durations.server.add(io.now.saturating_duration_since(began));
-            }
-            io.send(server.flow, &response.encode());
-        }
-    }
-
-    /// Sends a provisional response to an INVITE until [`pracked`](Self::pracked) says that it has arrived (RFC 3262 §3).
-    pub fn respond_reliably(&mut self, io: &mut Io<'_>, tx: ServerTx, response: &Response) {
-        let bytes = response.encode();
-        self.with_server(tx, |flow, machine| match machine {
-            ServerMachine::Invite(machine) => {
-                Some(ServerMachine::Invite(machine.respond_reliably(io, tx, flow, bytes)))
-            }
-            other => Some(other),
-        });
-    }
-
-    /// The PRACK of a reliable provisional response came.
-    pub fn pracked(&mut self, io: &mut Io<'_>, tx: ServerTx) {
-        self.with_server(tx, |_, machine| match machine {
-            ServerMachine::Invite(machine) => Some(ServerMachine::Invite(machine.pracked(io, tx))),
-            other => Some(other),
-        });
-    }
-
-    /// Whose the INVITE is that went out under this branch, while its transaction lasts.
-    pub fn owner_of_branch(&self, branch: &str) -> Option<O> {
-        let tx = self.client_keys.get(&(branch.to_ascii_lowercase(), false))?;
-        self.clients.get(tx).map(|client| client.owner)
-    }
-
-    /// Whose transaction it is: comes back with its indications.
-    pub fn set_owner(&mut self, tx: ServerTx, owner: O) {
-        if let Some(server) = self.servers.get_mut(&tx) {
-            server.owner = owner;
-        }
-    }
-
-    /// The ACK of a 2xx came: it is not sent again.
-    pub fn acknowledged(&mut self, io: &mut Io<'_>, tx: ServerTx) {
-        self.with_server(tx, |_, machine| match machine {
-            ServerMachine::Invite(machine) => Some(ServerMachine::Invite(machine.acknowledged(io, tx))),
-            other => Some(other),
-        });
-    }
-
-    /// Sends a request: its Via is added here. `branch` is random, without the cookie. Not for ACK.
-    pub fn request(&mut self, io: &mut Io<'_>, flow: Flow, mut request: Request, branch: &str, owner: O) -> ClientTx {
-        let branch = format!("{MAGIC_COOKIE}{branch}");
-        request.headers.push_front(Name::Via, flow.via(&branch));
-        self.open_client(io, flow, &request, &branch, owner)
-    }
-
-    /// A request goes another way, if nothing has been heard of it: as the same transaction, under another Via (§18.1.1).
-    pub fn reroute(&mut self, io: &mut Io<'_>, tx: ClientTx, flow: Flow, mut request: Request, branch: &str) {
-        request.headers.push_front(Name::Via, flow.via(&format!("{MAGIC_COOKIE}{branch}")));
-        let Some(mut client) = self.clients.remove(&tx) else { return };
-        client.flow = flow;
-        client.machine = match client.machine {
-            ClientMachine::Invite(machine) => ClientMachine::Invite(Box::new(machine.reroute(io, tx, flow, &request))),
-            ClientMachine::Other(machine) => ClientMachine::Other(machine.reroute(io, tx, flow, &request)),
-        };
-        self.clients.insert(tx, client);
-    }
-
-    fn open_client(&mut self, io: &mut Io<'_>, flow: Flow, request: &Request, branch: &str, owner: O) -> ClientTx {
-        self.next += 1;
-        let tx = ClientTx(self.next);
-        let bytes = request.encode();
-        let machine = match request.method {
-            Method::Invite => ClientMachine::Invite(Box::new(ClientInvite::start(io, tx, flow, request, bytes))),
-            _ => ClientMachine::Other(ClientOther::start(io, tx, flow, bytes)),
-        };
-        let key = (branch.to_ascii_lowercase(), request.method == Method::Cancel);
-        self.client_keys.insert(key.clone(), tx);
-        self.clients.insert(tx, Box::new(Client { key, flow, owner, machine, began: Some(io.now) }));
-        tx
-    }
-
-    /// Wants an INVITE cancelled (§9.1): at once when a provisional response has come, otherwise when one comes. Its final response still
-    /// comes as an indication (487, or the 2xx that crossed), or [`Unanswered`].
-    pub fn cancel(&mut self, io: &mut Io<'_>, tx: ClientTx, reason: &str) {
-        let mut cancel = None;
-        self.with_client(tx, |flow, machine| match machine {
-            ClientMachine::Invite(machine) => {
-                let (machine, request) = machine.cancel(io, tx, reason);
-                cancel = request.map(|request| (flow, request));
-                Some(ClientMachine::Invite(Box::new(machine)))
-            }
-            other => Some(other),
-        });
-        if let Some((flow, request)) = cancel {
-            self.send_cancel(io, flow, &request);
-        }
-    }
-
-    fn send_cancel(&mut self, io: &mut Io<'_>, flow: Flow, request: &Request) {
-        let branch = request.headers.via().ok().and_then(|via| via.branch().map(str::to_owned)).unwrap_or_default();
-        self.open_client(io, flow, request, &branch, O::default());
-    }
-
-    /// A response came.
-    pub fn receive_response(&mut self, io: &mut Io<'_>, response: Response) -> Option<Indication<O>> {
-        let via = response.headers.via().ok()?;
-        let method = response.headers.cseq().ok()?.method.clone();
-        let key = (via.branch()?.to_ascii_lowercase(), method == Method::Cancel);
-        let tx = *self.client_keys.get(&key)?;
-        let client = self.clients.get_mut(&tx)?;
-        let owner = client.owner;
-        if !response.status.is_provisional()
-            && let Some(began) = client.began.take()
-        {
-            self.durations.client.add(io.now.saturating_duration_since(began));
-        }
-        let (mut told, mut cancel) = (false, None);
-        self.with_client(tx, |flow, machine| match machine {
-            ClientMachine::Invite(machine) if method == Method::Invite => {
-                let (machine, outcome) = machine.response(io, tx, flow, &response);
-                told = outcome.tell;
-                cancel = outcome.cancel.map(|request| (flow, request));
-                machine.map(|machine| ClientMachine::Invite(Box::new(machine)))
-            }
-            ClientMachine::Other(machine) if method != Method::Invite => {
-                let (machine, tell) = machine.response(io, tx, flow, response.status);
-                told = tell;
-                machine.map(ClientMachine::Other)
-            }
-            other => Some(other),
-        });
-        if let Some((flow, request)) = cancel {
-            self.send_cancel(io, flow, &request);
-        }
-        told.then_some(Indication::Response(owner, response))
-    }
-
     /// The timers that are armed as things stand: no other belongs to a transaction, and none of them may be missing.
     pub fn wanted(&self) -> impl Iterator<Item = Timer> {
         let clients = self.clients.iter().map(|(tx, client)| {
@@ -576,81 +297,6 @@ impl<O: Copy + Default> Transactions<O> {
             told.extend(waiting.map(|owner| Indication::Unanswered(owner, Unanswered::Unreachable)));
         }
         told
-    }
-
-    /// Whether a transaction goes on without the stream it was on: that of an INVITE, as long as there is room for it.
-    fn outlives_flow(&mut self, io: &mut Io<'_>, tx: ClientTx, room: &mut usize) -> bool {
-        let Some(client) = self.clients.get_mut(&tx) else { return false };
-        let is_invite = matches!(client.machine, ClientMachine::Invite(_));
-        if client.is_unanswered() {
-            if !is_invite || *room == 0 {
-                return false;
-            }
-            *room -= 1;
-            (client.owner, client.began) = (O::default(), None);
-        }
-        self.with_client(tx, |_, machine| match machine {
-            ClientMachine::Invite(machine) => Some(ClientMachine::Invite(Box::new(machine.flow_closed(io, tx)))),
-            ClientMachine::Other(_) => None,
-        });
-        is_invite
-    }
-
-    fn with_server(&mut self, tx: ServerTx, step: impl FnOnce(Flow, ServerMachine) -> Option<ServerMachine>) {
-        let Some(server) = self.servers.get_mut(&tx) else { return };
-        // A machine is consumed by its step; meanwhile this stands in its place.
-        let machine = std::mem::replace(&mut server.machine, ServerMachine::Other(ServerOther::new()));
-        match step(server.flow, machine) {
-            Some(machine) => server.machine = machine,
-            None => {
-                if let Some(server) = self.servers.remove(&tx) {
-                    self.forget_server(&server);
-                }
-            }
-        }
-    }
-
-    fn forget_server(&mut self, server: &Server<O>) {
-        self.server_keys.remove(&server.key);
-        if let Some(origin) = server.origin {
-            self.origins.remove(&origin);
-        }
-        let source = server.flow.source();
-        if let Some(taken) = self.sources.get_mut(&source) {
-            *taken -= 1;
-            if *taken == 0 {
-                self.sources.remove(&source);
-            }
-        }
-    }
-
-    fn with_client(&mut self, tx: ClientTx, step: impl FnOnce(Flow, ClientMachine) -> Option<ClientMachine>) {
-        let Some(client) = self.clients.get_mut(&tx) else { return };
-        let machine = std::mem::replace(&mut client.machine, ClientMachine::Other(ClientOther::Completed));
-        match step(client.flow, machine) {
-            Some(machine) => client.machine = machine,
-            None => {
-                if let Some(client) = self.clients.remove(&tx) {
-                    self.client_keys.remove(&client.key);
-                }
-            }
-        }
-    }
-
-    fn end_client(&mut self, io: &mut Io<'_>, tx: ClientTx) -> Option<Box<Client<O>>> {
-        let client = self.clients.remove(&tx)?;
-        self.client_keys.remove(&client.key);
-        io.alarms.cancel(Timer::ClientRetransmit(tx));
-        io.alarms.cancel(Timer::ClientEnd(tx));
-        Some(client)
-    }
-
-    fn end_server(&mut self, io: &mut Io<'_>, tx: ServerTx) -> Option<Box<Server<O>>> {
-        let server = self.servers.remove(&tx)?;
-        self.forget_server(&server);
-        io.alarms.cancel(Timer::ServerRetransmit(tx));
-        io.alarms.cancel(Timer::ServerEnd(tx));
-        Some(server)
     }
 }
 
