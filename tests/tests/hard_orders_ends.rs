@@ -100,6 +100,17 @@ fn a_stream_that_closes_while_its_telephone_rings_ends_that_ringing() {
     world.quiesce();
 }
 
+/// The two in a call.
+fn tcp_talker() -> (World, PhoneId, Template) {
+    let (mut world, caller, mut callee) = tcp_callee();
+    let invite = callee.wait_request(&mut world, "INVITE");
+    let body = callee.sdp();
+    callee.respond(&mut world, &invite, 200, "b", &body);
+    callee.wait_request(&mut world, "ACK");
+    world.run_for(secs(1));
+    (world, caller, callee)
+}
+
 /// The telephone on another connection, with the same contact.
 fn reconnected(world: &mut World, phone: &Template) -> Template {
     let mut again = phone.at_port(40_000).over_tcp(world);
@@ -197,12 +208,8 @@ fn an_answer_that_comes_again_when_its_stream_has_closed_is_acknowledged_again()
 /// A hold over a connection that ends: its 200 comes over another. The client was told that it failed, so the telephone is told, too.
 #[test]
 fn an_answer_to_a_reinvite_whose_stream_has_closed_is_acknowledged_and_the_phone_told_how_things_stand() {
-    let (mut world, caller, mut callee) = tcp_callee();
-    let invite = callee.wait_request(&mut world, "INVITE");
+    let (mut world, caller, mut callee) = tcp_talker();
     let body = callee.sdp();
-    callee.respond(&mut world, &invite, 200, "b", &body);
-    callee.wait_request(&mut world, "ACK");
-    world.run_for(secs(1));
     let client = world.log_in("501");
     let call = world.calls(client)[0]["call-id"].clone();
     let held = world.execute(client, json!({"topic": "tel", "message": "hold", "call-id": call}));
@@ -230,12 +237,7 @@ fn an_answer_to_a_reinvite_whose_stream_has_closed_is_acknowledged_and_the_phone
 
 #[test]
 fn after_its_stream_has_closed_a_request_in_the_dialog_opens_a_new_one() {
-    let (mut world, caller, mut callee) = tcp_callee();
-    let invite = callee.wait_request(&mut world, "INVITE");
-    let body = callee.sdp();
-    callee.respond(&mut world, &invite, 200, "b", &body);
-    callee.wait_request(&mut world, "ACK");
-    world.run_for(secs(1));
+    let (mut world, caller, mut callee) = tcp_talker();
     world.close_stream(callee.stream().unwrap());
     world.run_for(secs(1));
     assert_eq!(world.phone(caller).status(), Status::Talking { held: false });
