@@ -386,6 +386,7 @@ impl Engine {
             }
         }
         self.keep_publications(|device| at.site.device(device).is_some());
+        self.keep_parked(at);
         self.look_at_all(at);
         self.end_step(at);
     }

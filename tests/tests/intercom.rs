@@ -53,3 +53,14 @@ fn nobody_is_there_or_the_number_leads_nowhere() {
     }
     world.quiesce();
 }
+
+/// Each code behind the last leads to nothing, however many there are.
+#[test]
+fn a_number_of_nothing_but_codes_leads_nowhere() {
+    let mut world = World::new(1);
+    let [mut a] = registered(&mut world, ["501"]);
+    let body = a.sdp();
+    a.call(&mut world, &"*80".repeat(4000), &body);
+    a.wait_status(&mut world, "INVITE", 404);
+    nothing_is_left(&mut world);
+}

@@ -389,3 +389,39 @@ fn who_is_parked_hears_music_and_then_whoever_got_him() {
     assert_eq!(world.ear(a).sources(), 1, "one source for the life of the dialog");
     world.quiesce();
 }
+
+#[test]
+fn a_call_parked_beside_a_user_who_is_no_more_is_at_an_orbit() {
+    let mut world = World::new(1);
+    let [a, b, mut c] = registered(&mut world, ["501", "503", "504"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "503");
+    let (client, admin, watcher) = (world.log_in("503"), world.log_in("admin"), world.log_in("504"));
+    let call = world.calls(client)[0]["call-id"].clone();
+    let reply = tel(&mut world, client, "park", &json!({"call-id": call, "orbit": "502"}));
+    assert_eq!(world.completion(client, &reply["response"])["orbit"], "502");
+    b.is_hung_up(&mut world);
+    a.is_shown(&mut world, "502");
+    let deletion = json!({"topic": "config", "message": "delete-user", "ext": "502"});
+    assert_eq!(world.execute(admin, deletion)["error"], 0);
+    a.is_shown(&mut world, "700");
+    assert_eq!(parked(&mut world, watcher)[0][0], "700");
+    world.check();
+    let (mut line, _) = dials(&mut world, &mut c, "700");
+    a.is_shown(&mut world, "504");
+    a.hangs_up(&mut world);
+    line.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn what_is_parked_is_not_fetched_beyond_the_limit_of_calls() {
+    let mut world = World::with(1, |settings| settings.max_calls = 1);
+    let (mut a, mut b, _c) = parked_by_refer(&mut world, "*68");
+    b.is_notified(&mut world, 200);
+    b.is_hung_up(&mut world);
+    let client = world.log_in("503");
+    assert_eq!(parked(&mut world, client)[0][6], json!([]));
+    assert_eq!(tel(&mut world, client, "unpark", &json!({"orbit": "700"}))["error"], 20);
+    a.hangs_up(&mut world);
+    nothing_is_left(&mut world);
+}

@@ -79,15 +79,26 @@ impl Engine {
             call.caller.device = Some(device);
             call.caller.state = PartyState::Calling(leg);
         }
+        let is_outside = self.table.call(no).is_some_and(|call| call.caller.identity.user.is_none());
         match destination {
             _ if replaced.is_some() => {
                 if let Some(replaced) = replaced {
                     self.replace_dialog(at, no, replaced);
                 }
             }
+            // Who is behind a gateway might fetch any parked call, and open any telephone's microphone.
+            Some(destination) if is_outside && destination.is_for_users() => {
+                let failure = Failure { status: Status(403), cause: Cause::Declined };
+                self.end_call(at, no, failure, None);
+            }
             Some(destination) => self.reach_destination(at, no, &destination),
             None => self.end_call(at, no, Failure::new(Cause::NoRoute), None),
         }
+    }
+
+    /// Whether a client may begin a call.
+    pub(crate) fn may_begin(&self) -> Result<(), Refusal> {
+        if self.is_full() { Err(Failure::new(Cause::Overloaded).refusal(Whose::Far)) } else { Ok(()) }
     }
 
     /// make-call: rings the user's own phone, then the destination (S59, S77).
@@ -99,12 +110,10 @@ impl Engine {
         name_hint: Option<String>,
         device: Option<DeviceId>,
     ) -> Result<Accepted, Refusal> {
-        if self.is_full() {
-            return Err(Failure::new(Cause::Overloaded).refusal(Whose::Far));
-        }
+        self.may_begin()?;
         let number = dialled(dest);
         let destination = self.may_dial(at, &number)?;
-        if let Destination::User(user) = destination
+        if let Destination::User(user) | Destination::Intercom(user) = destination
             && self.contacts(at.site, user).is_empty()
         {
             return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Far));
@@ -123,7 +132,8 @@ impl Engine {
             return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Own));
         }
         let is_first = |contact: &Contact| contact.device == own[0].device;
-        if destination == Destination::User(who.user) && self.contacts(at.site, who.user).iter().all(is_first) {
+        let is_own = matches!(destination, Destination::User(user) | Destination::Intercom(user) if user == who.user);
+        if is_own && self.contacts(at.site, who.user).iter().all(is_first) {
             let text = "That is your own number, and you have no second phone".to_owned();
             return Err(Refusal { code: RefusalCode::BadValue, text });
         }

@@ -9,6 +9,7 @@ use cas::control::{Accepted, CallEvent, CallId, Cause, ParkedInfo, ParkedState, 
 use cas::site::{Role, Site};
 
 use super::cause::{Failure, Whose};
+use super::originate::dialled;
 use super::party::{Hold, Identity, Party, PartyState, Side};
 use super::route::{self, Destination, Spot};
 use super::transfer::{Asked, End};
@@ -58,7 +59,7 @@ impl Engine {
         let nowhere = || Failure::new(Cause::NoRoute).refusal(Whose::Far);
         let spot = match orbit {
             None => Spot::FirstFree,
-            Some(orbit) => Spot::At(Slot::of(at.site, orbit).ok_or_else(nowhere)?),
+            Some(orbit) => Spot::At(Slot::of(at.site, &dialled(orbit)).ok_or_else(nowhere)?),
         };
         let (end, slot) = self.may_park(at.site, who, id, spot)?;
         let ticket = self.ticket();
@@ -117,9 +118,11 @@ impl Engine {
                 self.table.call(other).map(|call| call.party(side)).filter(|party| party.device == Some(device));
             party.is_some_and(|party| matches!(party.state, PartyState::Up { hold, .. } if hold != Hold::default()))
         };
-        let id = self.table.ends_of(user).into_iter().rev().find(is_held)?;
         let role = at.site.user(user).map_or(Role::User, |user| user.role);
-        Some((Principal { user, role, device: Some(device) }, id))
+        let who = Principal { user, role, device: Some(device) };
+        let may_be_parked = |id: &CallId| is_held(id) && self.may_transfer(&who, *id).is_ok();
+        let id = self.table.ends_of(user).into_iter().rev().find(may_be_parked)?;
+        Some((who, id))
     }
 
     /// The far party of a call becomes a parked one. What tells where it is takes its place.
@@ -136,13 +139,13 @@ impl Engine {
         let who = far.identity.clone();
         let no = CallNo(self.table.number(at.now));
         let number = slot.number(at.site);
-        let keeper = Identity { user: None, number, name: "Parked".to_owned() };
+        let keeper = Identity { user: None, number: number.clone(), name: "Parked".to_owned() };
         let mut keeper = self.party(at, keeper, who.clone());
         keeper.state = PartyState::Service(Service::Park(slot));
         self.begin_transferred(at, (no, end.call), [far, keeper], Stage::Talking, None);
         self.touch(no, Some(Cause::Parked));
         let was_full = self.parks.first_free(at.site).is_none();
-        let parked = Parked { call: no, who, parker, since: at.now.wall, recall: Recall::Never };
+        let parked = Parked { call: no, number, who, parker, since: at.now.wall, recall: Recall::Never };
         self.parks.insert(slot, parked);
         self.recall_later(at, slot);
         self.tell_parked(at.site, slot, ParkedState::Parked);
@@ -189,9 +192,10 @@ impl Engine {
     pub(crate) fn may_unpark_at(&self, site: &Site, who: &Principal, number: &str) -> Result<Slot, Refusal> {
         let missing = || Refusal { code: RefusalCode::NotFound, text: "Nothing is parked there".to_owned() };
         let slot = Slot::of(site, number).filter(|slot| self.parks.get(*slot).is_some()).ok_or_else(missing)?;
-        match self.contacts(site, who.user).is_empty() {
-            true => Err(Failure::new(Cause::NotRegistered).refusal(Whose::Own)),
-            false => Ok(slot),
+        self.may_begin()?;
+        match site.devices_of(who.user).any(|device| self.can_be_rung(site, device.id)) {
+            true => Ok(slot),
+            false => Err(Failure::new(Cause::NotRegistered).refusal(Whose::Own)),
         }
     }
 
@@ -234,6 +238,53 @@ impl Engine {
         self.tell_parked(at.site, slot, ParkedState::Recalling);
         let offer = self.offer_of(no, Side::Caller);
         self.ring(at, no, Side::Callee, contacts, &offer);
+    }
+
+    /// Numbers have changed: what is parked where its number leads no more has another, or goes to the first orbit that is free; without one it comes to its end.
+    pub(crate) fn keep_parked(&mut self, at: At<'_>) {
+        let leads = |slot: Slot, number: &str| Slot::of(at.site, number) == Some(slot);
+        let lost = self.parks.iter().filter(|(slot, parked)| !leads(*slot, &parked.number)).map(|(slot, _)| slot);
+        for slot in lost.collect::<Vec<Slot>>() {
+            let here = Some(slot).filter(|slot| leads(*slot, &slot.number(at.site)));
+            match here.or_else(|| self.parks.first_free(at.site)) {
+                Some(to) => self.move_parked(at, slot, to),
+                None => {
+                    if let Some(no) = self.parks.get(slot).map(|parked| parked.call) {
+                        self.end_call(at, no, Failure::new(Cause::Normal), None);
+                    }
+                }
+            }
+        }
+    }
+
+    fn move_parked(&mut self, at: At<'_>, from: Slot, to: Slot) {
+        let was_full = self.parks.first_free(at.site).is_none();
+        self.tell_parked(at.site, from, ParkedState::Ended);
+        let Some(mut parked) = self.parks.remove(from) else { return };
+        parked.number = to.number(at.site);
+        let recall = match parked.recall {
+            Recall::Ringing(no) => Some(no),
+            Recall::Waiting | Recall::Never => None,
+        };
+        for no in [Some(parked.call), recall].into_iter().flatten() {
+            let Some(call) = self.table.call_mut(no) else { continue };
+            for side in [Side::Caller, Side::Callee] {
+                let party = call.party_mut(side);
+                match &mut party.state {
+                    PartyState::Service(Service::Park(slot)) => {
+                        *slot = to;
+                        party.identity.number.clone_from(&parked.number);
+                    }
+                    PartyState::Service(Service::Recall(slot)) => *slot = to,
+                    _ => {}
+                }
+            }
+            self.touch(no, None);
+        }
+        let state = state(&parked);
+        self.parks.insert(to, parked);
+        self.tell_parked(at.site, to, state);
+        self.may_have_filled(at, was_full);
     }
 
     /// A telephone has shown for long enough where the call is parked.
@@ -293,23 +344,26 @@ impl Engine {
     }
 
     fn tell_parked(&mut self, site: &Site, slot: Slot, state: ParkedState) {
-        let info = self.parks.get(slot).map(|parked| parked_info(site, slot, parked, state));
+        let info = self.parks.get(slot).map(|parked| parked_info(site, parked, state));
         self.events.extend(info.map(CallEvent::Parked));
     }
 
     /// All that is parked.
     pub(crate) fn parked_calls(&self, site: &Site) -> Vec<ParkedInfo> {
-        let state = |parked: &Parked| match parked.recall {
-            Recall::Ringing(_) => ParkedState::Recalling,
-            Recall::Waiting | Recall::Never => ParkedState::Parked,
-        };
-        self.parks.iter().map(|(slot, parked)| parked_info(site, slot, parked, state(parked))).collect()
+        self.parks.iter().map(|(_, parked)| parked_info(site, parked, state(parked))).collect()
     }
 }
 
-fn parked_info(site: &Site, slot: Slot, parked: &Parked, state: ParkedState) -> ParkedInfo {
+fn state(parked: &Parked) -> ParkedState {
+    match parked.recall {
+        Recall::Ringing(_) => ParkedState::Recalling,
+        Recall::Waiting | Recall::Never => ParkedState::Parked,
+    }
+}
+
+fn parked_info(site: &Site, parked: &Parked, state: ParkedState) -> ParkedInfo {
     ParkedInfo {
-        orbit: slot.number(site),
+        orbit: parked.number.clone(),
         addr: parked.who.number.clone(),
         name: parked.who.name.clone(),
         by: route::user_identity(site, parked.parker).number,

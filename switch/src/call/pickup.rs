@@ -55,6 +55,7 @@ impl Engine {
     ) -> Result<Accepted, Refusal> {
         let Some(Slot::User(user)) = Slot::of(at.site, number) else { return self.unpark(at, who, number) };
         let Some(no) = self.may_pick_up(who.user, user) else { return self.unpark(at, who, number) };
+        self.may_begin()?;
         let own = self.contacts(at.site, who.user);
         if own.is_empty() {
             return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Own));

@@ -34,6 +34,20 @@ pub(crate) enum Destination {
     Intercom(UserId),
 }
 
+impl Destination {
+    /// Whether only a user has it: what is parked or rings here, and telephones that answer by themselves.
+    pub(crate) fn is_for_users(&self) -> bool {
+        match self {
+            Destination::Orbit(_)
+            | Destination::Park(_)
+            | Destination::Pickup(_)
+            | Destination::GroupPickup
+            | Destination::Intercom(_) => true,
+            Destination::User(_) | Destination::Phone(..) | Destination::Service(_) => false,
+        }
+    }
+}
+
 /// Where a call is to be parked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Spot {
@@ -98,7 +112,10 @@ pub(crate) fn destination_of(site: &Site, uri: &Uri) -> Option<Destination> {
 pub(crate) fn identity(site: &Site, number: &str) -> Identity {
     let name = match site.dialled(number) {
         Some(Dialled::User(user)) => return user_identity(site, user),
-        Some(Dialled::Code(Code::Intercom, there)) => return identity(site, there),
+        Some(Dialled::Code(Code::Intercom, there)) => match site.dialled(there) {
+            Some(Dialled::User(user)) => return user_identity(site, user),
+            _ => "",
+        },
         Some(Dialled::Feature(Feature::Echo)) => "Echo",
         Some(Dialled::Orbit(_)) => "Park",
         Some(Dialled::Code(..)) | None => "",

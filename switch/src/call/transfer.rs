@@ -143,9 +143,6 @@ impl Engine {
         number: &str,
     ) -> Result<(End, Destination), Refusal> {
         let end = self.may_transfer(who, id)?;
-        if self.is_full() {
-            return Err(Failure::new(Cause::Overloaded).refusal(Whose::Far));
-        }
         let destination = match self.may_dial(at, number)? {
             Destination::Park(spot) => return self.may_park_there(at, who, id, spot),
             Destination::Orbit(slot @ Slot::Orbit(_)) => return self.may_park_there(at, who, id, Spot::At(slot)),
@@ -157,6 +154,7 @@ impl Engine {
             }
             destination => destination,
         };
+        self.may_begin()?;
         let other = self.table.call(end.call).and_then(|call| call.party(end.side.other()).identity.user);
         match destination {
             Destination::User(user) if Some(user) == other || user == who.user => Err(Refusal {

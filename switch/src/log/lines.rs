@@ -4,12 +4,14 @@
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
 /// How long the first line waits for others.
 const GATHERING: Duration = Duration::from_millis(20);
+/// How long the end of the program waits for the last lines to be taken.
+const LAST_LINES: Duration = Duration::from_secs(1);
 /// What may wait while whoever reads stderr is slow, in bytes. Lines beyond are dropped and counted.
 const MOST: usize = 4 << 20;
 
@@ -35,7 +37,7 @@ struct Waiting {
 #[derive(Debug)]
 pub struct Guard {
     lines: Lines,
-    thread: Option<JoinHandle<()>>,
+    thread: JoinHandle<()>,
 }
 
 impl Lines {
@@ -43,7 +45,7 @@ impl Lines {
     pub(super) fn start(self, to: impl Write + Send + 'static) -> io::Result<Guard> {
         let lines = self.clone();
         let thread = thread::Builder::new().name("log".to_owned()).spawn(move || lines.carry(to))?;
-        Ok(Guard { lines: self, thread: Some(thread) })
+        Ok(Guard { lines: self, thread })
     }
 
     /// How many were dropped.
@@ -109,9 +111,10 @@ impl Drop for Guard {
     fn drop(&mut self) {
         self.lines.waiting().ended = true;
         self.lines.0.came.notify_one();
-        if let Some(thread) = self.thread.take() {
-            // Its panic has been told on stderr.
-            let _ = thread.join();
+        // Where nobody reads any more, it is left behind.
+        let end = Instant::now() + LAST_LINES;
+        while !self.thread.is_finished() && Instant::now() < end {
+            thread::sleep(Duration::from_millis(1));
         }
     }
 }

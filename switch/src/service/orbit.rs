@@ -41,6 +41,8 @@ impl Slot {
 #[derive(Clone, Debug)]
 pub(crate) struct Parked {
     pub(crate) call: CallNo,
+    /// That of the place, as it is told.
+    pub(crate) number: String,
     /// Who is parked.
     pub(crate) who: Identity,
     /// Who has parked him.

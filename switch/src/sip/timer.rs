@@ -1,6 +1,6 @@
 //! The timer table: every timer of the engine is a row of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 /// Round-trip estimate (RFC 3261 §17.1.1.1).
@@ -20,7 +20,7 @@ pub const TIMEOUT: Duration = Duration::from_secs(32);
 pub struct Timers<K> {
     by_key: BTreeMap<K, Instant>,
     /// By the milliseconds since `start`. No slot is empty.
-    slots: BTreeMap<u64, Vec<(Instant, K)>>,
+    slots: BTreeMap<u64, BTreeSet<(Instant, K)>>,
     start: Option<Instant>,
 }
 
@@ -37,7 +37,7 @@ impl<K: Ord + Copy> Timers<K> {
             self.take_out(before, key);
         }
         self.start.get_or_insert(at);
-        self.slots.entry(self.slot(at)).or_default().push((at, key));
+        self.slots.entry(self.slot(at)).or_default().insert((at, key));
     }
 
     /// Whether `key` is armed.
@@ -54,8 +54,7 @@ impl<K: Ord + Copy> Timers<K> {
 
     /// Takes the next timer that is due.
     pub fn pop(&mut self, now: Instant) -> Option<K> {
-        let slot = self.slots.first_entry()?;
-        let &(at, key) = slot.get().iter().min().expect("no slot is empty");
+        let &(at, key) = self.first()?;
         if at > now {
             return None;
         }
@@ -65,7 +64,11 @@ impl<K: Ord + Copy> Timers<K> {
 
     /// When the next timer is due.
     pub fn next(&self) -> Option<Instant> {
-        self.slots.first_key_value()?.1.iter().map(|(at, _)| *at).min()
+        self.first().map(|(at, _)| *at)
+    }
+
+    fn first(&self) -> Option<&(Instant, K)> {
+        self.slots.first_key_value()?.1.first()
     }
 
     /// When a timer is due, if it is armed.
@@ -87,10 +90,7 @@ impl<K: Ord + Copy> Timers<K> {
     fn take_out(&mut self, at: Instant, key: K) {
         let slot = self.slot(at);
         let Some(timers) = self.slots.get_mut(&slot) else { return };
-        // What goes early came late.
-        if let Some(index) = timers.iter().rposition(|(_, k)| *k == key) {
-            timers.swap_remove(index);
-        }
+        timers.remove(&(at, key));
         if timers.is_empty() {
             self.slots.remove(&slot);
         }
