@@ -4,7 +4,7 @@
 //! No lamp is left wrong for that: when its device registers again, the phone is told in the old dialog that it has no subscription any more (`deactivated`, §4.1.3: it
 //! makes another at once), or says itself that it knows nothing of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cas::site::DeviceId;
 use cas::time::Wall;
@@ -29,7 +29,33 @@ pub(super) struct Remnant {
 }
 
 /// Subscriptions that are over, and whose phone does not know.
-pub(super) type Lost = BTreeMap<SubId, Remnant>;
+#[derive(Debug, Default)]
+pub(super) struct Lost {
+    all: BTreeMap<SubId, Remnant>,
+    of_devices: BTreeSet<(DeviceId, SubId)>,
+}
+
+impl Lost {
+    fn insert(&mut self, id: SubId, remnant: Remnant) {
+        self.of_devices.insert((remnant.device, id));
+        self.all.insert(id, remnant);
+    }
+
+    fn remove(&mut self, id: SubId) {
+        if let Some(remnant) = self.all.remove(&id) {
+            self.of_devices.remove(&(remnant.device, id));
+        }
+    }
+
+    fn of(&self, device: DeviceId) -> impl Iterator<Item = (SubId, &Remnant)> {
+        let ids = self.of_devices.range((device, SubId(0))..=(device, SubId(u64::MAX)));
+        ids.filter_map(|(_, id)| Some((*id, self.all.get(id)?)))
+    }
+
+    pub(super) fn ids(&self) -> impl Iterator<Item = SubId> {
+        self.all.keys().copied()
+    }
+}
 
 /// The first CSeq of a subscription's NOTIFYs. Higher for each later one, with seconds since 2020 more than one NOTIFY in each could use up.
 pub(super) fn first_number(now: Wall) -> u32 {
@@ -40,7 +66,7 @@ impl Engine {
     /// A phone does not answer: its subscription is over.
     pub(super) fn lose(&mut self, at: At<'_>, id: SubId) {
         let Some(sub) = self.forget_subscription(id) else { return };
-        if sub.is_ending() || self.subscriptions.lost.len() >= self.settings.limits.subscriptions {
+        if sub.is_ending() || self.subscriptions.lost.all.len() >= self.settings.limits.subscriptions {
             return;
         }
         self.endpoint.timers.set(Timer::Subscription(id), sub.ends.max(at.now.mono));
@@ -50,17 +76,15 @@ impl Engine {
 
     /// A device has registered over this flow: its phones that were out of reach are told, those that may be there.
     pub(crate) fn device_is_back(&mut self, at: At<'_>, device: DeviceId, flow: Flow) {
-        let is_here = |remnant: &Remnant| {
-            remnant.device == device && !remnant.is_asked && remnant.dialog.flow().peer.ip() == flow.peer.ip()
-        };
-        let here = self.subscriptions.lost.iter().filter(|(_, remnant)| is_here(remnant)).map(|(id, _)| *id);
+        let is_here = |remnant: &Remnant| !remnant.is_asked && remnant.dialog.flow().peer.ip() == flow.peer.ip();
+        let here = self.subscriptions.lost.of(device).filter(|(_, remnant)| is_here(remnant)).map(|(id, _)| id);
         for id in here.collect::<Vec<SubId>>() {
             self.undeceive(at, id, flow);
         }
     }
 
     fn undeceive(&mut self, at: At<'_>, id: SubId, flow: Flow) {
-        let Some(remnant) = self.subscriptions.lost.get_mut(&id) else { return };
+        let Some(remnant) = self.subscriptions.lost.all.get_mut(&id) else { return };
         // A connection that has ended is not the way; the one that is up now is.
         if matches!(remnant.dialog.flow().channel, Channel::Tcp(stream) if !self.endpoint.is_up(stream)) {
             remnant.dialog.move_to(flow);
@@ -78,19 +102,19 @@ impl Engine {
     pub(crate) fn farewell_response(&mut self, id: SubId, response: &Response) {
         if !response.status.is_provisional() {
             self.endpoint.timers.cancel(Timer::Subscription(id));
-            self.subscriptions.lost.remove(&id);
+            self.subscriptions.lost.remove(id);
         }
     }
 
     /// It is still out of reach.
     pub(crate) fn farewell_unanswered(&mut self, id: SubId) {
-        if let Some(remnant) = self.subscriptions.lost.get_mut(&id) {
+        if let Some(remnant) = self.subscriptions.lost.all.get_mut(&id) {
             remnant.is_asked = false;
         }
     }
 
     /// The phone has given it up by itself.
     pub(super) fn lost_is_over(&mut self, id: SubId) {
-        self.subscriptions.lost.remove(&id);
+        self.subscriptions.lost.remove(id);
     }
 }

@@ -1,7 +1,7 @@
 //! PUBLISH (RFC 3903): what a device says of its user's presence, for as long as it says. Each answer names the state by a new entity tag, by which it is renewed,
 //! changed and taken back; one that is not known any more is 412, and the device publishes anew.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cas::site::{DeviceId, UserId};
@@ -47,14 +47,15 @@ struct Publication {
 pub(super) struct Publications {
     all: BTreeMap<PubId, Publication>,
     tags: BTreeMap<String, PubId>,
+    of_users: BTreeSet<(UserId, PubId)>,
 }
 
 impl Publications {
     /// What there is of a user, oldest first.
     pub(super) fn of(&self, user: UserId) -> Vec<Tuple> {
-        let of_user = self.all.iter().filter(|(_, publication)| publication.user == user);
-        let named = |(id, publication): (&PubId, &Publication)| {
-            let id = id.0;
+        let ids = self.of_users.range((user, PubId(0))..=(user, PubId(u64::MAX)));
+        let of_user = ids.filter_map(|(_, id)| Some((id.0, self.all.get(id)?)));
+        let named = |(id, publication): (u64, &Publication)| {
             let tuples = publication.tuples.iter().enumerate();
             tuples
                 .map(move |(index, tuple)| Tuple { id: format!("p{id}-{index}"), ..tuple.clone() })
@@ -63,10 +64,17 @@ impl Publications {
         of_user.flat_map(named).collect()
     }
 
-    fn remove(&mut self, id: PubId) -> Option<UserId> {
+    fn insert(&mut self, id: PubId, publication: Publication) {
+        self.tags.insert(publication.tag.clone(), id);
+        self.of_users.insert((publication.user, id));
+        self.all.insert(id, publication);
+    }
+
+    fn remove(&mut self, id: PubId) -> Option<Publication> {
         let publication = self.all.remove(&id)?;
         self.tags.remove(&publication.tag);
-        Some(publication.user)
+        self.of_users.remove(&(publication.user, id));
+        Some(publication)
     }
 
     pub(super) fn ids(&self) -> impl Iterator<Item = PubId> {
@@ -141,13 +149,9 @@ impl Engine {
         let tag = self.endpoint.token();
         let id = known.unwrap_or_else(|| PubId(self.subscriptions.number()));
         let publications = &mut self.subscriptions.publications;
-        let before = publications.all.remove(&id);
-        if let Some(before) = &before {
-            publications.tags.remove(&before.tag);
-        }
+        let before = publications.remove(id);
         let tuples = tuples.or(before.map(|before| before.tuples)).unwrap_or_default();
-        publications.tags.insert(tag.clone(), id);
-        publications.all.insert(id, Publication { user, device, tag: tag.clone(), tuples });
+        publications.insert(id, Publication { user, device, tag: tag.clone(), tuples });
         self.endpoint.timers.set(Timer::Publication(id), at.now.mono + Duration::from_secs(seconds.into()));
         self.subscriptions.touch(Some(user));
         request.response(Status(200)).with(Name::SipEtag, tag).with(Name::Expires, seconds.to_string())
@@ -163,8 +167,8 @@ impl Engine {
 
     /// It was not renewed, or taken back.
     pub(crate) fn publication_over(&mut self, id: PubId) {
-        let user = self.subscriptions.publications.remove(id);
-        self.subscriptions.touch(user);
+        let publication = self.subscriptions.publications.remove(id);
+        self.subscriptions.touch(publication.map(|publication| publication.user));
     }
 
     /// What devices that are no more have said is gone with them.

@@ -137,7 +137,7 @@ impl Subscriptions {
 
     /// Subscriptions that are over, and whose phone does not know.
     pub(crate) fn lost_ids(&self) -> impl Iterator<Item = SubId> {
-        self.lost.keys().copied()
+        self.lost.ids()
     }
 
     /// What is published.
