@@ -2,7 +2,7 @@
 //! after the store has confirmed the change.
 //!
 //! A user, a device and a number are three things: users are assigned to devices, a user may have several, and numbers name users,
-//! services or (later) groups and orbits.
+//! services; codes and orbits are the plan's ([`plan`]).
 
 mod extension;
 pub mod plan;
