@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cas::site::{Access, DeviceId, UserId};
+use cas::site::{DeviceId, UserId};
 
 use super::list::{EXTENSION, MOST, Members};
 use super::package::{ALLOW_EVENTS, accepts};
@@ -54,10 +54,6 @@ impl Engine {
     ) -> Result<(SubId, u32, Response), Response> {
         if self.life.is_ending() {
             return Err(self.unavailable(request));
-        }
-        // A gateway is known by an address, which anybody can write into a datagram.
-        if matches!(at.site.device(device).map(|device| &device.access), Some(Access::Address(_))) {
-            return Err(request.response(Status(403)));
         }
         let Wanted { package, event, seconds } = wanted(request)?;
         let (number, uri) = self.resource(request, &flow)?;
