@@ -92,7 +92,7 @@ impl CallControl for Engine {
 
     fn view(&self, _site: &Site, who: &Principal, query: CallQuery) -> Vec<CallInfo> {
         let ends = match query {
-            CallQuery::OfUser(user) => self.table.ends_of(user),
+            CallQuery::OfUser(user) => self.table.ends_of(user).collect(),
             CallQuery::One(id) => vec![id],
         };
         let row = |id| {
@@ -231,7 +231,7 @@ impl Engine {
     }
 
     pub(crate) fn touch_calls_of(&mut self, user: UserId) {
-        let ends = self.table.ends_of(user);
+        let ends: Vec<CallId> = self.table.ends_of(user).take(AT_HAND + 1).collect();
         if ends.len() > AT_HAND {
             return;
         }

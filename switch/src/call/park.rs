@@ -121,7 +121,7 @@ impl Engine {
         let role = at.site.user(user).map_or(Role::User, |user| user.role);
         let who = Principal { user, role, device: Some(device) };
         let may_be_parked = |id: &CallId| is_held(id) && self.may_transfer(&who, *id).is_ok();
-        let id = self.table.ends_of(user).into_iter().rev().find(may_be_parked)?;
+        let id = self.table.ends_of(user).rev().find(may_be_parked)?;
         Some((who, id))
     }
 

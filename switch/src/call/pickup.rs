@@ -33,7 +33,7 @@ pub(crate) enum Replaced {
 impl Engine {
     /// The call that rings at a user's phones, the oldest of them; one that another may have in his place.
     pub(crate) fn may_pick_up(&self, who: UserId, user: UserId) -> Option<CallNo> {
-        let ends = self.table.ends_of(user).into_iter().filter_map(|id| self.table.end(id));
+        let ends = self.table.ends_of(user).filter_map(|id| self.table.end(id));
         let mut ringing = ends.filter(|(no, side)| *side == Side::Callee && self.may_be_picked_up(who, *no));
         ringing.next().map(|(no, _)| no)
     }

@@ -175,8 +175,8 @@ impl Table {
     }
 
     /// The ends of a user's calls, oldest first.
-    pub(crate) fn ends_of(&self, user: UserId) -> Vec<CallId> {
-        self.users.range((user, CallId(0))..=(user, CallId(u64::MAX))).map(|(_, id)| *id).collect()
+    pub(crate) fn ends_of(&self, user: UserId) -> impl DoubleEndedIterator<Item = CallId> {
+        self.users.range((user, CallId(0))..=(user, CallId(u64::MAX))).map(|(_, id)| *id)
     }
 
     pub(crate) fn insert_leg(&mut self, id: LegId, leg: Leg) {

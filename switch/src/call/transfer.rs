@@ -212,7 +212,8 @@ impl Engine {
 
     /// A call that some other of the user's calls may be completed with.
     pub(crate) fn may_complete_with_any(&self, who: &Principal, id: CallId) -> Result<CallId, Refusal> {
-        let mut others = self.table.ends_of(who.user).into_iter().filter(|other| *other != id);
+        self.may_transfer(who, id)?;
+        let mut others = self.table.ends_of(who.user).filter(|other| *other != id);
         let with = others.find(|with| self.may_complete(who, id, *with).is_ok());
         with.ok_or_else(|| wrong_state("There is no other call that this one can be joined with"))
     }

@@ -91,7 +91,7 @@ impl Engine {
     pub(crate) fn dialogs_of(&self, subject: Subject) -> Vec<DialogState> {
         match subject {
             Subject::User(user) => {
-                let ends = self.table.ends_of(user).into_iter().filter_map(|id| self.table.end(id));
+                let ends = self.table.ends_of(user).filter_map(|id| self.table.end(id));
                 ends.filter_map(|(no, side)| self.dialog_state(self.table.call(no)?, side)).collect()
             }
             Subject::Orbit(orbit) => self.parked_state(orbit).into_iter().collect(),
