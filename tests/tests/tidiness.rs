@@ -73,11 +73,22 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
     entries.for_each(|entry| sources(&entry.unwrap().path(), found));
 }
 
-/// The code of a file without its comments and its tests.
 fn product_code(path: &Path) -> String {
-    let text = fs::read_to_string(path).unwrap();
-    let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+    without_tests(&fs::read_to_string(path).unwrap())
+}
+
+/// The code of a file without its comments, and without the tests at its end. What else in it is for tests only stands among the rest, and is looked at too.
+fn without_tests(text: &str) -> String {
+    let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default();
     code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_stands_behind_something_for_tests_only_is_looked_at() {
+    let code = without_tests(
+        "//! HashMap\n#[cfg(test)]\nmod tests;\nuse std::fs;\n\n    #[cfg(test)]\n    fn held() {}\n    std::io\n#[cfg(test)]\nmod tests {\n    use tokio;\n}\n",
+    );
+    assert_eq!(["HashMap", "std::fs", "std::io", "tokio"].map(|word| code.contains(word)), [false, true, true, false]);
 }
 
 fn is_test(path: &Path) -> bool {
