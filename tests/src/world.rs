@@ -22,6 +22,7 @@ mod visitor;
 mod walk;
 mod wire;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -481,8 +482,18 @@ impl World {
     /// An invariant does not hold.
     #[track_caller]
     fn fail(&self, breach: &str) -> ! {
+        BREACH.set(Some(breach.to_owned()));
         panic!("{breach}")
     }
+}
+
+thread_local! {
+    static BREACH: Cell<Option<String>> = const { Cell::new(None) };
+}
+
+/// What ended the last world of this thread, if an invariant did and no other panic. It is told once.
+pub fn take_breach() -> Option<String> {
+    BREACH.take()
 }
 
 impl Drop for World {
