@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test")]
 
 use tests::calls::{nothing_is_left, registered, secs};
-use tests::world::{Behaviour, Handset, Status, World};
+use tests::world::{Behaviour, End, Handset, Status, World};
 
 #[test]
 fn the_headers_of_the_makers_ask_the_telephone_to_answer() {
@@ -46,10 +46,10 @@ fn a_telephone_that_can_answers_and_another_rings() {
 fn nobody_is_there_or_the_number_leads_nowhere() {
     let mut world = World::new(1);
     let [a] = world.add_phones(["501"]);
-    for number in ["*80502", "*80999", "*80700"] {
-        world.call(a, number);
+    for (number, status) in [("*80502", 480), ("*80999", 404), ("*80700", 404), ("*80", 404)] {
+        assert!(world.call(a, number));
         world.run_for(secs(1));
-        assert_eq!(world.phone(a).status(), Status::Idle, "{number}");
+        assert_eq!(world.ended(a), Some(End::Refused(status)), "{number}");
     }
     world.quiesce();
 }
