@@ -119,20 +119,25 @@ fn the_music_comes_in_the_codec_of_the_call() {
 /// The legs begin on different media threads, and are brought together while the call is put on hold.
 #[test]
 fn hold_before_the_two_legs_have_come_together() {
+    let (mut before, mut after) = (0, 0);
     for wait in (0..80).step_by(10) {
         let mut world = World::with(1, |settings| settings.ports = ports(24));
         let [a, b] = world.add_phones(["501", "502"]);
         assert!(world.call(a, "502"));
         world.run_for(Duration::from_millis(1000 + wait));
+        // Who still hears it ring cannot hold.
         if world.hold(a) {
+            *if world.moved_legs() == 0 { &mut before } else { &mut after } += 1;
             world.run_for(secs(1));
             assert!(world.hears_sound(b, MUSIC), "after {wait} ms");
             assert!(world.resume(a));
         }
         world.run_for(secs(1));
         assert!(world.hear_each_other(a, b), "after {wait} ms");
+        assert!(world.moved_legs() > 0, "after {wait} ms");
         world.quiesce();
     }
+    assert!(before > 0 && after > 0, "{before} before they had, {after} after");
 }
 
 /// S67: who is transferred without having been on hold hears ringback, and the one who transfers nothing of it; whatever becomes of it.
