@@ -7,6 +7,7 @@ use std::cell::Cell;
 
 thread_local! {
     static LIVE: Cell<isize> = const { Cell::new(0) };
+    static MOST: Cell<isize> = const { Cell::new(0) };
     static CALLS: Cell<u64> = const { Cell::new(0) };
 }
 
@@ -33,6 +34,7 @@ unsafe impl GlobalAlloc for Counting {
 
 fn count(bytes: isize) {
     LIVE.set(LIVE.get() + bytes);
+    MOST.set(MOST.get().max(LIVE.get()));
     CALLS.set(CALLS.get() + 1);
 }
 
@@ -40,6 +42,19 @@ fn count(bytes: isize) {
 #[allow(dead_code, reason = "one test asks for bytes, another for calls")]
 pub(crate) fn live() -> isize {
     LIVE.get()
+}
+
+/// The most of them at a time since the thread last [began](begin).
+#[allow(dead_code, reason = "one test asks for bytes, another for calls")]
+pub(crate) fn most() -> isize {
+    MOST.get()
+}
+
+/// The most is counted anew, and from nothing.
+#[allow(dead_code, reason = "one test asks for bytes, another for calls")]
+pub(crate) fn begin() {
+    LIVE.set(0);
+    MOST.set(0);
 }
 
 /// How often this thread has allocated or given back.

@@ -89,21 +89,28 @@ fn open(path: &Path) -> Result<Reader, WavError> {
 pub fn read(path: &Path) -> Result<Vec<i16>, WavError> {
     let mut reader = open(path)?;
     let spec = reader.spec();
-    let samples: Vec<f32> = match spec.sample_format {
-        SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>()?,
+    let mixed = match spec.sample_format {
+        SampleFormat::Float => mix(reader.samples::<f32>(), spec.channels),
         SampleFormat::Int => {
             let full = (1u64 << (spec.bits_per_sample - 1)) as f32;
-            let samples = reader.samples::<i32>().map(|sample| sample.map(|sample| sample as f32 / full));
-            samples.collect::<Result<_, _>>()?
+            mix(reader.samples::<i32>().map(|sample| sample.map(|sample| sample as f32 / full)), spec.channels)
         }
     };
-    let channels = usize::from(spec.channels).max(1);
-    let mixed = samples.chunks_exact(channels).map(|frame| {
-        let level = frame.iter().sum::<f32>() / channels as f32 * f32::from(i16::MAX);
+    Ok(media::resample(&mixed?, spec.sample_rate, RATE))
+}
+
+/// Of each frame the mean of its channels, while it is read: a file may have many of them, and only what is left of them is kept.
+fn mix(mut samples: impl Iterator<Item = hound::Result<f32>>, channels: u16) -> Result<Vec<i16>, WavError> {
+    let mut mixed = Vec::new();
+    while let Some(first) = samples.next() {
+        let mut sum = first?;
+        for sample in samples.by_ref().take(usize::from(channels).saturating_sub(1)) {
+            sum += sample?;
+        }
         // The conversion saturates, and makes silence of what is no number.
-        level.round() as i16
-    });
-    Ok(media::resample(&mixed.collect::<Vec<_>>(), spec.sample_rate, RATE))
+        mixed.push((sum / f32::from(channels) * f32::from(i16::MAX)).round() as i16);
+    }
+    Ok(mixed)
 }
 
 #[cfg(test)]
@@ -141,6 +148,7 @@ mod tests {
             (1, 48_000, 24, Int),
             (2, 16_000, 8, Int),
             (1, 22_050, 32, Float),
+            (200, 16_000, 8, Int),
         ] {
             let spec = WavSpec { channels, sample_rate, bits_per_sample, sample_format };
             let (_folder, path) = written("music.wav", spec, 1);
