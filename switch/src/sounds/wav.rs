@@ -1,7 +1,8 @@
 //! WAV files, as music: looked at when the configuration is read, so that a wrong one is told with its line, and read when the switch starts.
 
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use hound::{SampleFormat, WavReader};
@@ -19,6 +20,10 @@ pub enum WavError {
     Unreadable(io::Error),
     /// It is no WAV file, or one of samples that are coded.
     NotWav,
+    /// Its samples have so many bits, or are kept in a way in which nobody keeps them.
+    Depth(u16),
+    /// Its end is missing.
+    Cut,
     /// It has so many samples a second.
     Rate(u32),
     /// It has no sound.
@@ -33,6 +38,10 @@ impl fmt::Display for WavError {
         match self {
             WavError::Unreadable(error) => write!(f, "a WAV file that the switch can read ({error})"),
             WavError::NotWav => f.write_str("a WAV file of plain samples (PCM), as `sox SOUND music.wav` makes one"),
+            WavError::Depth(bits) => {
+                write!(f, "a WAV file of 8, 16, 24 or 32 bits a sample, or of 32 as floating point (it has {bits})")
+            }
+            WavError::Cut => f.write_str("a whole WAV file (its end is missing)"),
             WavError::Rate(rate) => write!(f, "a WAV file of 8000 to 96000 samples a second (it has {rate})"),
             WavError::Empty => f.write_str("a WAV file with sound in it"),
             WavError::Long(seconds) => {
@@ -61,9 +70,9 @@ impl From<hound::Error> for WavError {
     }
 }
 
-type Reader = WavReader<io::BufReader<std::fs::File>>;
+type Reader = WavReader<BufReader<File>>;
 
-/// Looks at a file's head.
+/// Looks at a file's head, and whether what it promises is there.
 pub fn check(path: &Path) -> Result<(), WavError> {
     open(path).map(|_| ())
 }
@@ -73,16 +82,37 @@ fn open(path: &Path) -> Result<Reader, WavError> {
     if path.is_dir() {
         return Err(WavError::Unreadable(io::ErrorKind::IsADirectory.into()));
     }
-    let reader = WavReader::open(path)?;
-    let spec = reader.spec();
+    let mut file = BufReader::new(File::open(path).map_err(WavError::Unreadable)?);
+    let head = WavReader::new(&mut file)?;
+    let (spec, samples, length) = (head.spec(), head.len(), head.duration());
     if !RATES.contains(&spec.sample_rate) {
         return Err(WavError::Rate(spec.sample_rate));
     }
-    match reader.duration().div_ceil(spec.sample_rate) {
-        0 => Err(WavError::Empty),
-        seconds if seconds > MOST_SECONDS => Err(WavError::Long(seconds)),
-        _ => Ok(reader),
+    match length.div_ceil(spec.sample_rate) {
+        0 => return Err(WavError::Empty),
+        seconds if seconds > MOST_SECONDS => return Err(WavError::Long(seconds)),
+        _ => {}
     }
+    let (promised, there) = data(&mut file).map_err(WavError::Unreadable)?;
+    match (spec.sample_format, promised / samples, spec.bits_per_sample) {
+        (SampleFormat::Int, 1, 8) | (SampleFormat::Int, 2, 16) | (SampleFormat::Int, 3 | 4, 24) => {}
+        (SampleFormat::Int | SampleFormat::Float, 4, 32) => {}
+        (.., bits) => return Err(WavError::Depth(bits)),
+    }
+    if there < u64::from(promised) {
+        return Err(WavError::Cut);
+    }
+    file.rewind().map_err(WavError::Unreadable)?;
+    Ok(WavReader::new(file)?)
+}
+
+/// How many bytes of samples a file says that it has, and how many come: it stands behind its head, the end of which says the former.
+fn data(file: &mut BufReader<File>) -> io::Result<(u32, u64)> {
+    let there = file.get_ref().metadata()?.len().saturating_sub(file.stream_position()?);
+    let mut promised = [0; 4];
+    file.seek(SeekFrom::Current(-(promised.len() as i64)))?;
+    file.read_exact(&mut promised)?;
+    Ok((u32::from_le_bytes(promised), there))
 }
 
 /// The whole file as one channel at the rate at which sounds are encoded.
@@ -161,6 +191,51 @@ mod tests {
         }
     }
 
+    /// A second of noughts in one channel, in the form that tells the bits of its samples (`wValidBitsPerSample`) apart from the bytes they take.
+    fn extensible(sort: u16, bytes: u16, bits: u16) -> (tempfile::TempDir, std::path::PathBuf) {
+        const RATE: u32 = 8000;
+        let length = u32::from(bytes) * RATE;
+        let mut file = Vec::new();
+        file.extend_from_slice(b"RIFF");
+        file.extend_from_slice(&(60 + length).to_le_bytes());
+        file.extend_from_slice(b"WAVEfmt ");
+        file.extend_from_slice(&40u32.to_le_bytes());
+        file.extend([0xfffe, 1].map(u16::to_le_bytes).as_flattened());
+        file.extend([RATE, length].map(u32::to_le_bytes).as_flattened());
+        file.extend([bytes, bytes * 8, 22, bits].map(u16::to_le_bytes).as_flattened());
+        file.extend_from_slice(&4u32.to_le_bytes());
+        file.extend_from_slice(&sort.to_le_bytes());
+        file.extend_from_slice(b"\0\0\0\0\x10\0\x80\0\0\xaa\0\x38\x9b\x71data");
+        file.extend_from_slice(&length.to_le_bytes());
+        file.resize(file.len() + length as usize, 0);
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("music.wav");
+        std::fs::write(&path, file).unwrap();
+        (folder, path)
+    }
+
+    /// What the check accepts is read, and what it refuses is not: whatever the samples are said to be.
+    #[test]
+    fn bits_that_nobody_has_are_told_when_the_configuration_is_read() {
+        const PCM: u16 = 1;
+        const FLOAT: u16 = 3;
+        let plain = [(PCM, 1, 8), (PCM, 2, 16), (PCM, 3, 24), (PCM, 4, 24), (PCM, 4, 32), (FLOAT, 4, 32)];
+        for sort in [PCM, FLOAT] {
+            for bytes in 1..=9 {
+                for bits in [1, 8, 12, 16, 20, 24, 31, 32, 33, 64, 65, 66, 1000, u16::MAX] {
+                    let (_folder, path) = extensible(sort, bytes, bits);
+                    let right = plain.contains(&(sort, bytes, bits));
+                    assert_eq!(read(&path).is_ok(), right, "{sort} {bytes} {bits}");
+                    let told = check(&path).map_err(|error| error.to_string());
+                    let expected = format!(
+                        "a WAV file of 8, 16, 24 or 32 bits a sample, or of 32 as floating point (it has {bits})"
+                    );
+                    assert_eq!(told, if right { Ok(()) } else { Err(expected) }, "{sort} {bytes} {bits}");
+                }
+            }
+        }
+    }
+
     #[test]
     fn what_is_no_music_is_told_with_what_would_be() {
         let spec = WavSpec { channels: 1, sample_rate: 8000, bits_per_sample: 16, sample_format: SampleFormat::Int };
@@ -186,6 +261,12 @@ mod tests {
         for length in [0, 3, 12, 20, 43, 44, 45, 1001] {
             std::fs::write(&path, &whole[..length]).unwrap();
             assert!(read(&path).is_err(), "{length} bytes");
+            assert!(check(&path).is_err(), "{length} bytes are told when the configuration is read");
         }
+        std::fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+        assert_eq!(check(&path).unwrap_err().to_string(), "a whole WAV file (its end is missing)");
+        // What comes behind the samples, such as a title, is no part of them.
+        std::fs::write(&path, [&whole[..], b"LIST"].concat()).unwrap();
+        assert_eq!(read(&path).unwrap().len(), 16_000);
     }
 }
