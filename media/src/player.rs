@@ -10,7 +10,7 @@ use crate::sound::{Sound, Sounds};
 
 /// The sound of a packet.
 const FRAME: Duration = Duration::from_millis(20);
-/// Packets that a turn may be late by; what is more is left out.
+/// Packets that a turn may be late by, and that are made up for; of more, all are left out.
 const LATE: u32 = 3;
 /// How long a sound that is to end waits for somebody to take over. Telephones that come back from hold speak within a few packets.
 const LINGER: Duration = Duration::from_millis(400);
@@ -41,8 +41,8 @@ struct Beginning {
 pub(crate) enum Due {
     /// Nothing yet.
     Nothing,
-    /// The nth packet of this playing, and which of the sound that is.
-    Packet { nth: u32, of_sound: u32 },
+    /// The nth packet of this playing, which of the sound that is, and whether some before it were left out.
+    Packet { nth: u32, of_sound: u32, skipped: bool },
     /// It is over.
     Over(Option<PlayId>),
 }
@@ -92,15 +92,17 @@ impl Player {
             },
         });
         let reached = (now.saturating_duration_since(began.at).as_millis() / FRAME.as_millis()) as u32;
-        if once && self.next.max(reached.saturating_sub(LATE)) >= packets {
+        // After a long pause it goes on where it would be: what is made up for at once is little.
+        let skipped = reached.saturating_sub(self.next) > LATE;
+        let nth = if skipped { reached } else { self.next };
+        if once && nth >= packets {
             // The last one has been heard to its end.
             return if reached >= packets { over } else { Due::Nothing };
         }
-        if self.next > reached {
+        if nth > reached {
             return Due::Nothing;
         }
-        let nth = self.next.max(reached.saturating_sub(LATE));
         self.next = nth + 1;
-        Due::Packet { nth, of_sound: began.offset.wrapping_add(nth) }
+        Due::Packet { nth, of_sound: began.offset.wrapping_add(nth), skipped }
     }
 }

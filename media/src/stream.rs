@@ -330,7 +330,13 @@ impl Leg {
         let (Phase::Settled(settled), Some(player)) = (&mut self.phase, &mut self.player) else { return };
         let (nth, of_sound) = match player.due(now, clock, sounds) {
             Due::Nothing => return,
-            Due::Packet { nth, of_sound } => (nth, of_sound),
+            Due::Packet { nth, of_sound, skipped } => {
+                // What we left out ourselves, the network has not lost.
+                if skipped {
+                    settled.egress.interrupt();
+                }
+                (nth, of_sound)
+            }
             Due::Over(play) => {
                 self.player = None;
                 if let Some(play) = play {
@@ -347,6 +353,7 @@ impl Leg {
             sound?.payload(codec, of_sound).map(|payload| (payload_type, codec, payload))
         });
         let Some((payload_type, codec, payload)) = payload else {
+            settled.egress.interrupt();
             self.stats.unsent += 1;
             return;
         };

@@ -213,6 +213,41 @@ fn a_telephone_that_wants_to_hear_nothing_is_sent_nothing_and_the_sound_goes_on_
 }
 
 #[test]
+fn a_codec_that_goes_and_comes_back_leaves_no_gap_that_looks_like_loss() {
+    let mut world = call();
+    play(&mut world, 2, Repeat::Always);
+    world.turns(40);
+    let agreed = PayloadMap(vec![(0, Codec::Pcmu)]);
+    world.update(2, |stream| stream.outgoing = PayloadMap(vec![(101, Codec::TelephoneEvent { rate: 8000 })]));
+    world.turns(40);
+    world.update(2, |stream| stream.outgoing = agreed);
+    world.turns(8);
+    let heard = world.heard(2);
+    assert_eq!(payloads_of(&heard[10..]), [payload(Codec::Pcmu, 20), payload(Codec::Pcmu, 21)]);
+    assert!(heard[10].marker);
+    assert_eq!(heard[10].sequence, heard[9].sequence.wrapping_add(1));
+    assert_eq!(heard[10].timestamp.wrapping_sub(heard[9].timestamp), 11 * 160);
+}
+
+#[test]
+fn what_a_long_pause_leaves_out_does_not_look_like_loss() {
+    let mut world = call();
+    play(&mut world, 2, Repeat::Always);
+    world.turns(40);
+    world.now += Duration::from_secs(2);
+    world.turns(16);
+    let heard = world.heard(2);
+    assert!(heard.windows(2).all(|pair| pair[1].sequence == pair[0].sequence.wrapping_add(1)));
+    assert_eq!(heard[10].payload, payload(Codec::Pcmu, 110));
+    let marked: Vec<_> = heard.iter().enumerate().filter(|(_, packet)| packet.marker).map(|(n, _)| n).collect();
+    assert_eq!(marked, [0, 10], "where it goes on");
+    let step = heard[10].timestamp.wrapping_sub(heard[9].timestamp);
+    assert!((100 * 160..=102 * 160).contains(&step), "{step}: the clock went on");
+    assert!(heard[10..].windows(2).all(|pair| pair[1].timestamp.wrapping_sub(pair[0].timestamp) == 160));
+    assert_eq!(heard.len(), 10 + 4, "and nothing is made up for");
+}
+
+#[test]
 fn a_late_turn_is_made_up_for_and_a_long_pause_is_not() {
     let mut world = call();
     play(&mut world, 2, Repeat::Always);
