@@ -5,6 +5,7 @@
 //! services; codes and orbits are the plan's ([`plan`]).
 
 mod extension;
+pub mod handling;
 pub mod plan;
 mod secret;
 #[cfg(test)]
@@ -14,6 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 pub use self::extension::{Extension, ExtensionError};
+use self::handling::Handling;
 use self::plan::{Code, Orbit, Plan};
 pub use self::secret::{MachineKey, Sealed};
 use crate::store::{Change, Snapshot};
@@ -196,6 +198,7 @@ pub struct Site {
     users: BTreeMap<UserId, User>,
     devices: BTreeMap<DeviceId, Device>,
     numbers: BTreeMap<Extension, Target>,
+    handlings: BTreeMap<UserId, Handling>,
     by_login: BTreeMap<String, UserId>,
     by_sip_user: BTreeMap<String, DeviceId>,
     by_address: BTreeMap<SocketAddr, DeviceId>,
@@ -214,6 +217,7 @@ impl Site {
             users: BTreeMap::new(),
             devices: BTreeMap::new(),
             numbers: BTreeMap::new(),
+            handlings: BTreeMap::new(),
             by_login: BTreeMap::new(),
             by_sip_user: BTreeMap::new(),
             by_address: BTreeMap::new(),
