@@ -7,9 +7,11 @@
 mod extension;
 pub mod handling;
 pub mod plan;
+pub mod schedule;
 mod secret;
 #[cfg(test)]
 mod tests;
+pub(crate) mod written;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -17,6 +19,7 @@ use std::net::SocketAddr;
 pub use self::extension::{Extension, ExtensionError};
 use self::handling::Handling;
 use self::plan::{Code, Orbit, Plan};
+use self::schedule::Schedules;
 pub use self::secret::{MachineKey, Sealed};
 use crate::store::{Change, Snapshot};
 
@@ -199,6 +202,8 @@ pub struct Site {
     devices: BTreeMap<DeviceId, Device>,
     numbers: BTreeMap<Extension, Target>,
     handlings: BTreeMap<UserId, Handling>,
+    /// Those of the site are nobody's.
+    schedules: BTreeMap<Option<UserId>, Schedules>,
     by_login: BTreeMap<String, UserId>,
     by_sip_user: BTreeMap<String, DeviceId>,
     by_address: BTreeMap<SocketAddr, DeviceId>,
@@ -217,7 +222,8 @@ impl Site {
             users: BTreeMap::new(),
             devices: BTreeMap::new(),
             numbers: BTreeMap::new(),
-            handlings: BTreeMap::new(),
+            handlings: snapshot.handlings.iter().cloned().collect(),
+            schedules: snapshot.schedules.iter().cloned().collect(),
             by_login: BTreeMap::new(),
             by_sip_user: BTreeMap::new(),
             by_address: BTreeMap::new(),
@@ -242,6 +248,12 @@ impl Site {
                 Change::RemoveDevice(id) => self.remove_device(*id),
                 Change::PutNumber(number, target) => self.put_number(number.clone(), target.clone()),
                 Change::RemoveNumber(number) => self.remove_number(number),
+                Change::PutHandling(user, handling) => {
+                    self.handlings.insert(*user, handling.clone());
+                }
+                Change::PutSchedules(owner, schedules) => {
+                    self.schedules.insert(*owner, schedules.clone());
+                }
                 Change::PutBinding(_)
                 | Change::RemoveBinding { .. }
                 | Change::PutHistory(_)
@@ -353,6 +365,8 @@ impl Site {
     fn remove_user(&mut self, id: UserId) {
         let Some(user) = self.users.remove(&id) else { return };
         self.by_login.remove(&user.login);
+        self.handlings.remove(&id);
+        self.schedules.remove(&Some(id));
         let devices: Vec<DeviceId> = self.devices_of(id).map(|device| device.id).collect();
         for device in devices {
             self.devices_of.remove(&(id, device));

@@ -19,6 +19,8 @@ use std::fmt;
 use std::net::SocketAddr;
 
 use crate::control::CallId;
+use crate::site::handling::Handling;
+use crate::site::schedule::Schedules;
 use crate::site::{Device, DeviceId, Extension, Target, User, UserId, named};
 use crate::time::Wall;
 
@@ -33,6 +35,10 @@ pub struct Snapshot {
     pub devices: Vec<Device>,
     /// Numbers in their order.
     pub numbers: Vec<(Extension, Target)>,
+    /// Call handling of users who have set any, by user.
+    pub handlings: Vec<(UserId, Handling)>,
+    /// Schedules of users, and of the site, which come first.
+    pub schedules: Vec<(Option<UserId>, Schedules)>,
     /// Bindings that had not ended when the store was opened.
     pub bindings: Vec<BindingRecord>,
     /// Subscriptions of sessions that were neither logged out nor abandoned.
@@ -171,8 +177,8 @@ pub const MAX_HISTORY: usize = 1000;
 
 /// One change. `Put` makes or replaces; removing what is not there is no error.
 ///
-/// Removing a user leaves his devices unassigned and removes his numbers, history and subscriptions; removing a device removes its bindings
-/// and subscriptions. A login, a SIP user name and a gateway's address are unique: a `Put` that would take one from another record is
+/// Removing a user leaves his devices unassigned and removes his numbers, call handling, schedules, history and subscriptions; removing a device
+/// removes its bindings and subscriptions. A login, a SIP user name and a gateway's address are unique: a `Put` that would take one from another record is
 /// an error, as is one that names a user or device that is not there. A call record alone may come after its user has gone, and goes the
 /// way of his others.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -184,8 +190,15 @@ pub enum Change {
     RemoveDevice(DeviceId),
     PutNumber(Extension, Target),
     RemoveNumber(Extension),
+    PutHandling(UserId, Handling),
+    /// Of a user, or of the site.
+    PutSchedules(Option<UserId>, Schedules),
     PutBinding(BindingRecord),
-    RemoveBinding { device: DeviceId, contact: String, reg_id: u32 },
+    RemoveBinding {
+        device: DeviceId,
+        contact: String,
+        reg_id: u32,
+    },
     PutHistory(HistoryRecord),
     PutSubscription(SubscriptionRecord),
     RemoveSubscription(u64),
@@ -261,6 +274,18 @@ pub trait Directory {
     fn remove_number(&mut self, number: &Extension) -> Result<(), StoreError>;
 }
 
+/// What becomes of calls, and when.
+pub trait CallHandling {
+    /// Call handling by user.
+    fn handlings(&self) -> Result<Vec<(UserId, Handling)>, StoreError>;
+    /// [`Change::PutHandling`]
+    fn put_handling(&mut self, user: UserId, handling: &Handling) -> Result<(), StoreError>;
+    /// Schedules: the site's, then those of users by id.
+    fn schedules(&self) -> Result<Vec<(Option<UserId>, Schedules)>, StoreError>;
+    /// [`Change::PutSchedules`]
+    fn put_schedules(&mut self, owner: Option<UserId>, schedules: &Schedules) -> Result<(), StoreError>;
+}
+
 /// What was settled once for the site.
 pub trait Configuration {
     /// The digest realm.
@@ -304,7 +329,7 @@ pub trait Subscriptions {
 }
 
 /// All storages, and the transaction over them. Outside of this module, use [`run`] and [`snapshot`].
-pub trait Store: Directory + Configuration + Registrations + History + Subscriptions {
+pub trait Store: Directory + CallHandling + Configuration + Registrations + History + Subscriptions {
     /// Begins a transaction.
     fn begin(&mut self) -> Result<(), StoreError>;
     /// Within it, marks the point that [`undo`](Self::undo) returns to.
@@ -331,6 +356,8 @@ pub fn snapshot(store: &mut dyn Store, now: Wall) -> Result<Snapshot, StoreError
         users: store.users()?,
         devices: store.devices()?,
         numbers: store.numbers()?,
+        handlings: store.handlings()?,
+        schedules: store.schedules()?,
         bindings: store.bindings()?,
         subscriptions: store.subscriptions()?,
         last_user,
@@ -384,6 +411,8 @@ fn apply(store: &mut dyn Store, change: &Change) -> Result<(), StoreError> {
         Change::RemoveDevice(id) => store.remove_device(*id),
         Change::PutNumber(number, target) => store.put_number(number, target),
         Change::RemoveNumber(number) => store.remove_number(number),
+        Change::PutHandling(user, handling) => store.put_handling(*user, handling),
+        Change::PutSchedules(owner, schedules) => store.put_schedules(*owner, schedules),
         Change::PutBinding(binding) => store.put_binding(binding),
         Change::RemoveBinding { device, contact, reg_id } => store.remove_binding(*device, contact, *reg_id),
         Change::PutHistory(record) => store.put_record(record),

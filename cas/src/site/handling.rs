@@ -1,10 +1,12 @@
 //! Call handling: what becomes of a call to a user, by the mode that is in force for him.
 //!
-//! Each user has a set of [`Rules`] for each of the five [`Mode`]s; what he has not set is as it comes. The engine asks [`Site::handling`] at each call.
+//! Each user has a set of [`Rules`] for each of the five [`Mode`]s; what he has not set is as it comes. A mode is chosen by hand, or
+//! follows [schedules](super::schedule). The engine asks [`Site::handling`] at each call.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::schedule::{Followed, Schedules, Source};
 use super::{Extension, Site, UserId, named};
 use crate::time::Wall;
 
@@ -143,6 +145,8 @@ impl Rules {
 pub struct Handling {
     /// The mode he has chosen.
     pub mode: Mode,
+    /// Whether schedules go before it.
+    pub follows: bool,
     /// The modes whose rules he has set.
     pub rules: BTreeMap<Mode, Rules>,
 }
@@ -156,10 +160,44 @@ impl Handling {
 
 impl Site {
     /// The mode that is in force for a user at this instant, and what it does.
-    pub fn handling(&self, user: UserId, _now: Wall) -> (Mode, &Rules) {
-        match self.handlings.get(&user) {
-            Some(handling) => (handling.mode, handling.rules(handling.mode)),
-            None => (Mode::Standard, Rules::of(Mode::Standard)),
+    pub fn handling(&self, user: UserId, now: Wall) -> (Mode, &Rules) {
+        let (mode, _) = self.mode(user, now);
+        (mode, self.handlings.get(&user).map_or(Rules::of(mode), |handling| handling.rules(mode)))
+    }
+
+    /// The mode that is in force for a user, and why.
+    pub fn mode(&self, user: UserId, now: Wall) -> (Mode, Source) {
+        let Some(handling) = self.handlings.get(&user) else { return (Mode::default(), Source::Hand) };
+        if !handling.follows {
+            return (handling.mode, Source::Hand);
         }
+        let (mode, source) = self.schedules(Some(user)).mode(now);
+        (mode.unwrap_or(handling.mode), source)
+    }
+
+    /// What a user has chosen and set.
+    pub fn chosen_handling(&self, user: UserId) -> Handling {
+        self.handlings.get(&user).cloned().unwrap_or_default()
+    }
+
+    /// Users who follow schedules, by id.
+    pub fn followers(&self) -> impl Iterator<Item = UserId> {
+        self.handlings.iter().filter(|(_, handling)| handling.follows).map(|(user, _)| *user)
+    }
+
+    /// Whether this user does.
+    pub fn follows(&self, user: UserId) -> bool {
+        self.handlings.get(&user).is_some_and(|handling| handling.follows)
+    }
+
+    /// The schedules of a user, or of the site.
+    pub fn schedules(&self, owner: Option<UserId>) -> Followed<'_> {
+        let own = owner.and_then(|user| self.schedules.get(&Some(user)));
+        Followed::new(own, self.schedules.get(&None))
+    }
+
+    /// What of them he has set himself.
+    pub fn own_schedules(&self, owner: Option<UserId>) -> Schedules {
+        self.schedules.get(&owner).cloned().unwrap_or_default()
     }
 }

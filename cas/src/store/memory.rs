@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{
-    BindingRecord, CUT_SHORT, Configuration, Directory, History, HistoryQuery, HistoryRecord, MAX_HISTORY,
-    Registrations, Store, StoreError, SubscriptionRecord, Subscriptions, refusal,
+    BindingRecord, CUT_SHORT, CallHandling, Configuration, Directory, History, HistoryQuery, HistoryRecord,
+    MAX_HISTORY, Registrations, Store, StoreError, SubscriptionRecord, Subscriptions, refusal,
 };
+use crate::site::handling::Handling;
+use crate::site::schedule::Schedules;
 use crate::site::{Access, Device, DeviceId, Extension, Feature, Target, User, UserId};
 use crate::time::Wall;
 
@@ -17,6 +19,8 @@ pub struct Memory {
     users: Table<UserId, User>,
     devices: Table<DeviceId, Device>,
     numbers: Table<Extension, Target>,
+    handlings: Table<UserId, Handling>,
+    schedules: Table<Option<UserId>, Schedules>,
     bindings: Table<(DeviceId, String, u32), BindingRecord>,
     history: Table<u64, HistoryRecord>,
     subscriptions: Table<u64, SubscriptionRecord>,
@@ -32,6 +36,8 @@ impl Memory {
             users: Table::default(),
             devices: Table::default(),
             numbers: Table::default(),
+            handlings: Table::default(),
+            schedules: Table::default(),
             bindings: Table::default(),
             history: Table::default(),
             subscriptions: Table::default(),
@@ -42,11 +48,13 @@ impl Memory {
         memory
     }
 
-    fn tables(&mut self) -> [&mut dyn Undo; 8] {
+    fn tables(&mut self) -> [&mut dyn Undo; 10] {
         [
             &mut self.users,
             &mut self.devices,
             &mut self.numbers,
+            &mut self.handlings,
+            &mut self.schedules,
             &mut self.bindings,
             &mut self.history,
             &mut self.subscriptions,
@@ -97,6 +105,8 @@ impl Directory for Memory {
         self.users.remove(&id);
         self.devices.change(|device| device.user == Some(id), |device| device.user = None);
         self.numbers.remove_where(|target| *target == Target::User(id));
+        self.handlings.remove(&id);
+        self.schedules.remove(&Some(id));
         self.history.remove_where(|record| record.user == id);
         self.subscriptions.remove_where(|subscription| subscription.user == id);
         Ok(())
@@ -136,6 +146,28 @@ impl Directory for Memory {
 
     fn remove_number(&mut self, number: &Extension) -> Result<(), StoreError> {
         self.numbers.remove(number);
+        Ok(())
+    }
+}
+
+impl CallHandling for Memory {
+    fn handlings(&self) -> Result<Vec<(UserId, Handling)>, StoreError> {
+        Ok(self.handlings.rows.clone().into_iter().collect())
+    }
+
+    fn put_handling(&mut self, user: UserId, handling: &Handling) -> Result<(), StoreError> {
+        self.must_have_user(user)?;
+        self.handlings.put(user, handling.clone());
+        Ok(())
+    }
+
+    fn schedules(&self) -> Result<Vec<(Option<UserId>, Schedules)>, StoreError> {
+        Ok(self.schedules.rows.clone().into_iter().collect())
+    }
+
+    fn put_schedules(&mut self, owner: Option<UserId>, schedules: &Schedules) -> Result<(), StoreError> {
+        owner.map_or(Ok(()), |user| self.must_have_user(user))?;
+        self.schedules.put(owner, schedules.clone());
         Ok(())
     }
 }

@@ -14,6 +14,8 @@ use super::sqlite::Sqlite;
 use super::thread::StoreThread;
 use super::trim::HistoryLimits;
 use super::*;
+use crate::site::handling::{Forward, Mode, NoAnswer, Rules};
+use crate::site::written;
 use crate::site::{Access, DigestPolicy, Feature, MachineKey, Role};
 
 pub(super) const REALM: &str = "switch.local";
@@ -89,6 +91,33 @@ pub(super) fn subscription(id: u64, owner: u64, device: Option<u64>) -> Subscrip
         kind: "monitor".to_owned(),
         args: vec!["501".to_owned(), "a \"b\"".to_owned()],
     }
+}
+
+/// A user's own rules for one mode, each of another kind.
+pub(super) fn handling(mode: Mode, follows: bool, digits: &str) -> Handling {
+    let number = || Extension(format!("50{digits}"));
+    let rules = Rules {
+        dnd: follows,
+        always: (!follows).then(|| Forward::Number(number())),
+        busy: Some(Forward::Voicemail),
+        no_answer: Some(NoAnswer { rings: 3, to: Forward::Number(Extension("*43".to_owned())) }),
+        not_registered: None,
+        find_me: vec![number(), Extension("0#".to_owned())],
+        ring_also: vec![number()],
+    };
+    Handling { mode, follows, rules: [(mode, rules), (Mode::Custom, Rules::default())].into() }
+}
+
+/// Schedules of all kinds, or, with another name, of one.
+pub(super) fn schedules(name: &str) -> Schedules {
+    let entries = serde_json::json!({
+        "time-zone": "Europe/Berlin",
+        "off-hours": if name.is_empty() { None } else { Some("out-of-office") },
+        "on-hours": [{"days": ["mon", "sun"], "from": "22:00", "to": "06:00", "mode": "standard", "name": name}],
+        "holiday": [{"date": "02-29", "mode": "custom", "name": ""}, {"date": "2026-12-25", "mode": "standard"}],
+        "custom": if name.is_empty() { None } else { Some([0; 0]) },
+    });
+    written::read_schedules(&entries.to_string()).unwrap()
 }
 
 /// Two users with a phone and a number each, and a gateway.
@@ -196,6 +225,9 @@ fn everything_written_is_read_back(mut store: Box<dyn Store>, reopen: Reopen<'_>
         Change::PutHistory(record(u64::MAX, 1, 1_700_000_000_000)),
         Change::PutSubscription(subscription(5, 1, Some(1))),
         Change::PutSubscription(subscription(4, 2, None)),
+        Change::PutHandling(UserId(2), handling(Mode::OutOfOffice, true, "1")),
+        Change::PutSchedules(Some(UserId(2)), schedules("night \"shift\"")),
+        Change::PutSchedules(None, schedules("")),
     ]);
     write(&mut *store, &changes).unwrap();
     let mut store = reopen(store);
@@ -208,6 +240,8 @@ fn everything_written_is_read_back(mut store: Box<dyn Store>, reopen: Reopen<'_>
             Change::PutNumber(number, target) => snapshot.numbers.contains(&(number.clone(), target.clone())),
             Change::PutBinding(binding) => snapshot.bindings.contains(binding),
             Change::PutSubscription(subscription) => snapshot.subscriptions.contains(subscription),
+            Change::PutHandling(user, handling) => snapshot.handlings.contains(&(*user, handling.clone())),
+            Change::PutSchedules(owner, schedules) => snapshot.schedules.contains(&(*owner, schedules.clone())),
             Change::PutHistory(record) => store.records(&of_user(1)).unwrap() == std::slice::from_ref(record),
             other => panic!("{other:?}"),
         };
@@ -221,7 +255,13 @@ fn put_replaces(mut store: Box<dyn Store>, reopen: Reopen<'_>) {
     let renamed = User { first: "V.".to_owned(), ..user(1, "777") };
     let reached = gateway(1, "192.0.2.1:5060");
     let noted = HistoryRecord { note: "call back".to_owned(), ..record(1, 1, 1) };
-    let before = [Change::PutBinding(old), Change::PutHistory(record(1, 1, 1))];
+    let before = [
+        Change::PutBinding(old),
+        Change::PutHistory(record(1, 1, 1)),
+        Change::PutHandling(UserId(1), handling(Mode::Custom, false, "2")),
+        Change::PutSchedules(None, schedules("old")),
+        Change::PutSchedules(Some(UserId(1)), schedules("old")),
+    ];
     write(&mut *store, &before).unwrap();
     let after = [
         Change::PutUser(renamed.clone()),
@@ -229,6 +269,9 @@ fn put_replaces(mut store: Box<dyn Store>, reopen: Reopen<'_>) {
         leads_to("501", 2),
         Change::PutBinding(new.clone()),
         Change::PutHistory(noted.clone()),
+        Change::PutHandling(UserId(1), Handling::default()),
+        Change::PutSchedules(None, schedules("new")),
+        Change::PutSchedules(Some(UserId(1)), Schedules::default()),
     ];
     write(&mut *store, &after).unwrap();
     let mut store = reopen(store);
@@ -236,6 +279,8 @@ fn put_replaces(mut store: Box<dyn Store>, reopen: Reopen<'_>) {
     assert_eq!((&snapshot.users[0], &snapshot.devices[0]), (&renamed, &reached));
     assert_eq!(snapshot.numbers[1], (Extension("501".to_owned()), Target::User(UserId(2))));
     assert_eq!(snapshot.bindings, [new]);
+    assert_eq!(snapshot.handlings, [(UserId(1), Handling::default())]);
+    assert_eq!(snapshot.schedules, [(None, schedules("new")), (Some(UserId(1)), Schedules::default())]);
     assert_eq!(store.records(&of_user(1)).unwrap(), [noted]);
 }
 
@@ -301,6 +346,9 @@ fn a_removed_user_takes_what_is_his_and_leaves_his_devices(mut store: Box<dyn St
         Change::PutHistory(record(2, 2, 1)),
         Change::PutSubscription(subscription(1, 1, None)),
         Change::PutSubscription(subscription(2, 2, None)),
+        Change::PutHandling(UserId(1), handling(Mode::Standard, true, "1")),
+        Change::PutSchedules(Some(UserId(1)), schedules("his")),
+        Change::PutSchedules(None, schedules("the site's")),
     ];
     write(&mut *store, &his).unwrap();
     write(&mut *store, &[Change::RemoveUser(UserId(1))]).unwrap();
@@ -309,6 +357,7 @@ fn a_removed_user_takes_what_is_his_and_leaves_his_devices(mut store: Box<dyn St
     assert_eq!(snapshot.devices.iter().map(|device| device.user).collect::<Vec<_>>(), [None, Some(UserId(2)), None]);
     assert_eq!(snapshot.numbers.iter().map(|(number, _)| number.as_str()).collect::<Vec<_>>(), ["*43", "502"]);
     assert_eq!(snapshot.subscriptions, [subscription(2, 2, None)]);
+    assert_eq!((snapshot.handlings, snapshot.schedules), (vec![], vec![(None, schedules("the site's"))]));
     assert_eq!((calls(&mut *store, of_user(1)), calls(&mut *store, of_user(2))), (vec![], vec![2]));
 }
 
@@ -339,6 +388,8 @@ fn a_record_naming_what_is_not_there_is_refused(mut store: Box<dyn Store>, _: Re
         Change::PutBinding(binding(77, "sip:a@192.0.2.1", 9)),
         Change::PutSubscription(subscription(1, 77, None)),
         Change::PutSubscription(subscription(1, 1, Some(77))),
+        Change::PutHandling(UserId(77), Handling::default()),
+        Change::PutSchedules(Some(UserId(77)), Schedules::default()),
     ];
     for change in dangling {
         assert_eq!(write(&mut *store, std::slice::from_ref(&change)), Err(refusal::dangling()), "{change:?}");

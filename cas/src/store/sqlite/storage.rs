@@ -8,10 +8,14 @@ use rusqlite::{OptionalExtension, Params, Row, named_params, params};
 
 use super::Sqlite;
 use crate::control::CallId;
-use crate::site::{Access, Device, DeviceId, DigestPolicy, Extension, Feature, Role, Sealed, Target, User, UserId};
+use crate::site::handling::{Handling, Mode};
+use crate::site::schedule::Schedules;
+use crate::site::{
+    Access, Device, DeviceId, DigestPolicy, Extension, Feature, Role, Sealed, Target, User, UserId, written,
+};
 use crate::store::{
-    BindingRecord, CUT_SHORT, Configuration, Directory, History, HistoryKind, HistoryQuery, HistoryRecord, MAX_HISTORY,
-    Registrations, StoreError, SubscriptionRecord, Subscriptions,
+    BindingRecord, CUT_SHORT, CallHandling, Configuration, Directory, History, HistoryKind, HistoryQuery,
+    HistoryRecord, MAX_HISTORY, Registrations, StoreError, SubscriptionRecord, Subscriptions,
 };
 use crate::time::Wall;
 
@@ -102,6 +106,45 @@ impl Directory for Sqlite {
         self.change("DELETE FROM number WHERE number = ?1", [&number.0])
     }
 }
+
+impl CallHandling for Sqlite {
+    fn handlings(&self) -> Result<Vec<(UserId, Handling)>, StoreError> {
+        self.rows("SELECT * FROM handling ORDER BY user", [], handling)
+    }
+
+    fn put_handling(&mut self, user: UserId, handling: &Handling) -> Result<(), StoreError> {
+        self.change(
+            "REPLACE INTO handling (user, mode, follows, rules) VALUES (?1, ?2, ?3, ?4)",
+            params![
+                user.0.cast_signed(),
+                handling.mode.name(),
+                handling.follows,
+                written::rules_by_mode(handling).to_string(),
+            ],
+        )
+    }
+
+    fn schedules(&self) -> Result<Vec<(Option<UserId>, Schedules)>, StoreError> {
+        let of_site =
+            self.rows("SELECT NULL AS user, value AS entries FROM setting WHERE name = ?1", [SCHEDULES], schedules)?;
+        let of_users = self.rows("SELECT * FROM schedule ORDER BY user", [], schedules)?;
+        Ok(of_site.into_iter().chain(of_users).collect())
+    }
+
+    fn put_schedules(&mut self, owner: Option<UserId>, schedules: &Schedules) -> Result<(), StoreError> {
+        let entries = written::schedules(schedules).to_string();
+        match owner {
+            None => self.change("REPLACE INTO setting (name, value) VALUES (?1, ?2)", [SCHEDULES, &entries]),
+            Some(user) => self.change(
+                "REPLACE INTO schedule (user, entries) VALUES (?1, ?2)",
+                params![user.0.cast_signed(), entries],
+            ),
+        }
+    }
+}
+
+/// The setting that holds those of the site.
+const SCHEDULES: &str = "schedules";
 
 impl Configuration for Sqlite {
     fn realm(&self) -> Result<String, StoreError> {
@@ -289,6 +332,19 @@ fn number(row: &Row<'_>) -> rusqlite::Result<(Extension, Target)> {
         None => Target::Feature(named(row, "feature", Feature::from_name)?),
     };
     Ok((Extension(row.get("number")?), target))
+}
+
+fn handling(row: &Row<'_>) -> rusqlite::Result<(UserId, Handling)> {
+    let handling = Handling {
+        mode: named(row, "mode", Mode::from_name)?,
+        follows: row.get("follows")?,
+        rules: named(row, "rules", written::read_rules_by_mode)?,
+    };
+    Ok((UserId(unsigned(row, "user")?), handling))
+}
+
+fn schedules(row: &Row<'_>) -> rusqlite::Result<(Option<UserId>, Schedules)> {
+    Ok((optional(row, "user")?.map(UserId), named(row, "entries", written::read_schedules)?))
 }
 
 fn binding(row: &Row<'_>) -> rusqlite::Result<BindingRecord> {

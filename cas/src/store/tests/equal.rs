@@ -26,6 +26,12 @@ fn change() -> impl Strategy<Value = Change> {
         }),
         3 => (id(), id(), owner()).prop_map(|(id, owner, at)| Change::PutSubscription(subscription(id, owner, at))),
         1 => id().prop_map(Change::RemoveSubscription),
+        2 => (id(), 0..Mode::ALL.len(), any::<bool>()).prop_map(|(id, mode, follows)| {
+            Change::PutHandling(UserId(id), handling(Mode::ALL[mode], follows, &id.to_string()))
+        }),
+        2 => (owner(), name()).prop_map(|(owner, name)| {
+            Change::PutSchedules(owner.map(UserId), schedules(if name == "500" { "" } else { &name }))
+        }),
     ]
 }
 
