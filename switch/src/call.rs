@@ -34,6 +34,7 @@ pub(crate) mod sound;
 pub(crate) mod table;
 pub(crate) mod transfer;
 pub(crate) mod update;
+pub(crate) mod waiting;
 
 use std::time::Instant;
 

@@ -38,7 +38,7 @@ pub struct Config {
     pub sound: Sound,
     /// `[cas]`
     pub cas: CasSection,
-    /// `[park]` and `[codes]`
+    /// `[calls]`, `[park]` and `[codes]`
     pub plan: Plan,
     /// `[limits]`
     pub limits: Limits,
@@ -177,6 +177,7 @@ const SETTINGS: &[Setting] = &[
     setting("sound", "music-of", "[]", r#"other music of single users, such as ["501 /srv/501.wav"], at most 50"#),
     setting("sound", "zone", r#""eu""#, "whose ringback callers hear: a country, such as us, gb, de"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
+    setting("calls", "waiting", "2", "calls that may come to a user beside the one he has: the next caller hears busy; 0: no call waiting"),
     setting("park", "orbits", r#""700-719""#, "where calls are parked, and retrieved by dialling the number"),
     setting("park", "recall", "60", "seconds until whoever parked a call is rung again, to 3600; 0: never"),
     setting("codes", "park", r#""*68""#, "parks the call on hold: at the first free orbit, or at a number dialled behind it; \"\": nothing does"),
@@ -274,6 +275,7 @@ impl Config {
             plan: Plan {
                 codes: codes(&file)?,
                 orbits: file.get("park", "orbits", read::orbits)?,
+                waiting: file.get("calls", "waiting", read::waiting)?,
                 recall: file.get("park", "recall", read::recall)?,
             },
             limits: Limits {

@@ -129,7 +129,7 @@ impl Switch {
         let data = switch.data();
         switch.configure(&format!(
             "data = {data:?}\n[sip]\nudp = [\"{sip}\"]\ntcp = [\"{sip}\"]\n[media]\nports = \"{first}-{last}\"\n\
-             [cas]\nlisten = [\"{http}\"]\n[log]\nlevel = \"warn\"\n{lines}"
+             [cas]\nlisten = [\"{http}\"]\n[log]\nlevel = \"warn\"\n[calls]\nwaiting = 1000000\n{lines}"
         ));
         crate::crowd::settle(&data, phones);
         switch

@@ -99,7 +99,7 @@ impl World {
             music_of: BTreeMap::new(),
             max_transactions: 1_000_000,
             max_bindings: 4,
-            plan: Plan::default(),
+            plan: Plan { waiting: calls, ..Plan::default() },
             limits: Limits { calls_per_source: calls, ..Limits::default() },
             cas: CasSettings::default(),
         };

@@ -38,7 +38,7 @@ impl Switch {
             &config,
             format!(
                 "data = {data:?}\n[sip]\nudp = [\"{sip}\"]\ntcp = [\"{sip}\"]\n[media]\naddress = \"127.0.0.1\"\n\
-                 ports = \"20000-59999\"\n[cas]\nlisten = [\"{http}\"]\n"
+                 ports = \"20000-59999\"\n[calls]\nwaiting = 1000000\n[cas]\nlisten = [\"{http}\"]\n"
             ),
         )?;
         let mut command = process::command(binary);

@@ -112,6 +112,8 @@ pub struct Plan {
     pub codes: Vec<(Code, Extension)>,
     /// Where calls are parked.
     pub orbits: Orbits,
+    /// Calls that may come to a user beside the one he has; one more finds him busy.
+    pub waiting: usize,
     /// How long a call is parked before whoever parked it is rung; `None`: he never is.
     pub recall: Option<Duration>,
 }
@@ -120,7 +122,7 @@ impl Default for Plan {
     fn default() -> Plan {
         let codes = Code::ALL.into_iter().map(|code| (code, Extension(code.default_number().to_owned())));
         let orbits = Orbits { first: 700, last: 719, width: 3 };
-        Plan { codes: codes.collect(), orbits, recall: Some(Duration::from_secs(60)) }
+        Plan { codes: codes.collect(), orbits, waiting: 2, recall: Some(Duration::from_secs(60)) }
     }
 }
 

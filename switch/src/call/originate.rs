@@ -211,6 +211,10 @@ impl Engine {
                 self.reach_destination(at, no, &Destination::User(*user));
             }
             Destination::Phone(sip_user, instance) => {
+                let user = at.site.device_by_sip_user(sip_user).and_then(|device| device.user);
+                if user.is_some_and(|user| self.is_busy(at.site, user)) {
+                    return self.unreached(at, no, Failure::new(Cause::Busy));
+                }
                 let offer = self.offer_of(no, Side::Caller);
                 match self.phone_contact(at.site, sip_user, instance) {
                     Some(contact) => self.ring(at, no, Side::Callee, vec![contact], &offer),
@@ -219,6 +223,9 @@ impl Engine {
             }
             Destination::User(user) => {
                 let Some(call) = self.table.call(no) else { return };
+                if self.is_busy(at.site, *user) {
+                    return self.unreached(at, no, Failure::new(Cause::Busy));
+                }
                 let (own, offer) = (call.caller.device, self.offer_of(no, Side::Caller));
                 let mut contacts = self.contacts(at.site, *user);
                 if contacts.is_empty() {

@@ -221,7 +221,7 @@ impl Engine {
         let Some(slot) = self.parks.slot_of(parked_call) else { return };
         let Some(Parked { who, parker, .. }) = self.parks.get(slot).cloned() else { return };
         let contacts = self.contacts(at.site, parker);
-        if contacts.is_empty() || self.is_full() {
+        if contacts.is_empty() || self.is_full() || self.is_busy(at.site, parker) {
             return self.recall_later(at, slot);
         }
         let name = format!("Recall {}: {}", slot.number(at.site), who.name);

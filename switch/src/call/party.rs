@@ -125,6 +125,11 @@ impl Party {
         }
     }
 
+    /// A phone of its user's rings for it, has called or has answered.
+    pub(crate) fn is_engaged(&self) -> bool {
+        matches!(self.state, PartyState::Ringing { .. } | PartyState::Calling(_) | PartyState::Up { .. })
+    }
+
     /// How the other party sees it.
     pub(crate) fn seen(&self) -> CallState {
         match &self.state {

@@ -9,8 +9,9 @@ use super::party::Party;
 
 /// The record of one end; `None` where it is no user's.
 pub(crate) fn history(party: &Party, cause: Cause, talked_msec: u64) -> Option<HistoryRecord> {
-    // A destination that was never tried has missed nothing.
-    let reached = party.direction == Direction::Out || party.told.is_some();
+    // A destination that was never tried has missed nothing; whoever had too many calls already has.
+    let was_busy = cause == Cause::Busy && party.identity.user != party.met.user;
+    let reached = party.direction == Direction::Out || party.told.is_some() || was_busy;
     let kind = match party.direction {
         Direction::Out => HistoryKind::Placed,
         Direction::In if party.answered.is_some() => HistoryKind::Received,

@@ -17,6 +17,9 @@ use crate::sip::sdp::Direction;
 use crate::sip::session_timer::{INTERVAL, SessionTimer, min_se};
 use cas::control::Cause;
 
+/// RFC 7462 §7: whoever is called is in another call.
+const CALL_WAITING: &str = "<urn:alert:service:call-waiting>";
+
 impl Engine {
     /// Rings all these phones for a party; the first to answer has the call.
     pub(crate) fn ring(&mut self, at: At<'_>, no: CallNo, side: Side, contacts: Vec<Contact>, offer: &Offer) {
@@ -58,7 +61,7 @@ impl Engine {
             number: 1,
             seconds: INTERVAL,
         };
-        let invite = self.invite(no, side, &asked, &flow, &tag).with_body("application/sdp", body);
+        let invite = self.invite(at, no, side, &asked, &flow, &tag).with_body("application/sdp", body);
         let part = Part::new(leg, side, contact.device, flow, sdp.local().into());
         self.take_part(no, DialogKey::of_request(&invite), part);
         let tx = self.endpoint.request(at.now.mono, flow, invite, Owner::Invite(leg));
@@ -103,7 +106,7 @@ impl Engine {
     fn ask(&mut self, at: At<'_>, id: LegId, flow: Flow, asked: Asked) {
         let Some((no, side, tag)) = self.table.leg(id).map(|leg| (leg.call, leg.side, leg.tag.clone())) else { return };
         let offer = self.offer_of(no, side.other());
-        let mut invite = self.invite(no, side, &asked, &flow, &tag);
+        let mut invite = self.invite(at, no, side, &asked, &flow, &tag);
         if asked.seconds > INTERVAL {
             invite.headers.push(Name::MinSe, asked.seconds.to_string());
         }
@@ -123,7 +126,7 @@ impl Engine {
     }
 
     /// The INVITE to a party's phone, without a body: from the other party, as the store knows it.
-    fn invite(&self, no: CallNo, side: Side, asked: &Asked, flow: &Flow, tag: &str) -> Request {
+    fn invite(&self, at: At<'_>, no: CallNo, side: Side, asked: &Asked, flow: &Flow, tag: &str) -> Request {
         let mut request = Request::new(Method::Invite, asked.uri.clone());
         let Some(call) = self.table.call(no) else { return request };
         let (to, other) = (&call.party(side).identity, &call.party(side.other()).identity);
@@ -153,6 +156,10 @@ impl Engine {
             headers.push(Name::AnswerMode, "Auto");
             headers.push(Name::CallInfo, format!("<sip:{}>;answer-after=0", self.settings.domain));
             headers.push(Name::AlertInfo, "<http://127.0.0.1>;info=alert-autoanswer;delay=0");
+        } else if let Some(user) = call.party(side).identity.user
+            && self.is_in_another_call(at.site, user, no)
+        {
+            headers.push(Name::AlertInfo, CALL_WAITING);
         }
         request
     }

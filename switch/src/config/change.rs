@@ -35,7 +35,7 @@ impl Config {
         at_restart("[media] threads", self.media.threads != new.media.threads);
         at_restart("[sound]", self.sound != new.sound);
         at_restart("[cas]", self.cas != new.cas);
-        at_restart("[park], [codes]", self.plan != new.plan);
+        at_restart("[calls], [park], [codes]", self.plan != new.plan);
         at_restart("[history]", self.history != new.history);
         at_restart("[limits]", self.limits != new.limits);
         // Whatever is not told by name above.
@@ -78,6 +78,9 @@ mod tests {
     fn every_section_is_told_by_its_name() {
         let text = "data = \"elsewhere\"\n[sound]\nzone = \"de\"\n[cas]\nlisten = [\"127.0.0.1:8081\"]\n[park]\nrecall = 0\n[history]\ndays = 30\n[limits]\ncalls = 9000\n";
         let changes = Config::default().change(&Config::parse("test", text).unwrap());
-        assert_eq!(changes.at_restart, ["data", "[sound]", "[cas]", "[park], [codes]", "[history]", "[limits]"]);
+        assert_eq!(
+            changes.at_restart,
+            ["data", "[sound]", "[cas]", "[calls], [park], [codes]", "[history]", "[limits]"]
+        );
     }
 }

@@ -177,6 +177,13 @@ pub(super) fn limit(value: &Value<'_>) -> Result<usize, Wrong> {
         .map_or_else(|| wrong(value, "a number from 1 to 1000000"), Ok)
 }
 
+pub(super) fn waiting(value: &Value<'_>) -> Result<usize, Wrong> {
+    let number = integer(value).filter(|number| (0..=MOST).contains(number));
+    number
+        .and_then(|number| usize::try_from(number).ok())
+        .map_or_else(|| wrong(value, "a number from 0 to 1000000"), Ok)
+}
+
 pub(super) fn lag(value: &Value<'_>) -> Result<Duration, Wrong> {
     // A phone repeats itself after 500 ms (RFC 3261 §17.1.1.1): beyond that the waiting makes the load.
     let number = integer(value).filter(|number| (10..=500).contains(number));

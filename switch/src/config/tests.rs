@@ -139,6 +139,7 @@ fn codes_and_orbits_are_numbers_and_no_two_codes_alike() {
             "[codes]\npark = \"*6 8\"",
             r##"switch.toml:2: park = "*6 8": expected digits, * and #, such as "*68", or "" for none"##,
         ),
+        ("[calls]\nwaiting = -1", "switch.toml:2: waiting = -1: expected a number from 0 to 1000000"),
         ("[codes]\npark = \"*88\"", r#"switch.toml:2: park = "*88": expected each code once"#),
     ];
     for (text, expected) in cases {
@@ -161,7 +162,7 @@ fn an_unknown_setting_is_told_with_the_nearest_one() {
         ("[spi]\nudp = []", "switch.toml:1: there is no section [spi]: did you mean sip?"),
         (
             "[trunks]",
-            "switch.toml:1: there is no section [trunks]: expected sip, media, sound, cas, park, codes, limits, history, log",
+            "switch.toml:1: there is no section [trunks]: expected sip, media, sound, cas, calls, park, codes, limits, history, log",
         ),
         ("digest = \"md5\"", "switch.toml:1: there is no setting digest outside of a section: it belongs under [sip]"),
         ("dat = \"x\"", "switch.toml:1: there is no setting dat outside of a section: did you mean data?"),
