@@ -300,6 +300,8 @@ pub enum Cause {
     Transferred,
     /// The user has parked the other party.
     Parked,
+    /// It was sent on in a circle, or too often.
+    Loop,
     /// Where something was to be got, there was nothing, or somebody else has got it.
     NothingThere,
     /// A phone stopped answering.
@@ -329,6 +331,7 @@ impl Cause {
             Cause::Forwarded => "forwarded",
             Cause::Transferred => "transferred",
             Cause::Parked => "parked",
+            Cause::Loop => "loop",
             Cause::NothingThere => "nothing-there",
             Cause::Vanished => "vanished",
             Cause::Overloaded => "overloaded",

@@ -32,6 +32,7 @@ pub(crate) mod ring;
 pub(crate) mod route;
 pub(crate) mod sound;
 pub(crate) mod table;
+pub(crate) mod trail;
 pub(crate) mod transfer;
 pub(crate) mod update;
 pub(crate) mod waiting;
@@ -39,7 +40,6 @@ pub(crate) mod waiting;
 use std::time::Instant;
 
 use cas::control::Ticket;
-use cas::site::UserId;
 use std::net::IpAddr;
 
 pub(crate) use leg::LegId;
@@ -47,6 +47,7 @@ pub(crate) use party::{Party, PartyState, Side};
 
 use cause::Failure;
 use route::Destination;
+use trail::Trail;
 use transfer::Transferor;
 
 /// Names a call within the switch; never used again.
@@ -65,8 +66,8 @@ pub(crate) struct Call {
     pub(crate) max_forwards: u8,
     /// Who has sent the caller on to the callee, until that is reached or not.
     pub(crate) transferor: Option<Transferor>,
-    /// Whose phones have sent the caller on to the present callee.
-    pub(crate) sent_on: Vec<UserId>,
+    /// Who has sent the caller on to the present callee.
+    pub(crate) trail: Trail,
     pub(crate) manner: Manner,
     /// Whence the INVITE came that began it; `None` for a client's.
     pub(crate) source: Option<IpAddr>,

@@ -3,6 +3,7 @@
 pub mod body;
 pub mod dialog;
 pub mod digest;
+pub mod diversion;
 pub mod event;
 pub mod flow;
 pub mod header;

@@ -70,6 +70,13 @@ impl Sip {
         fields.find(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map_or("", |(_, value)| value.trim())
     }
 
+    /// The values of all lines of a header.
+    pub fn headers(&self, name: &str) -> Vec<&str> {
+        let lines = self.0.lines().skip(1).take_while(|line| !line.is_empty());
+        let fields = lines.filter_map(|line| line.split_once(':'));
+        fields.filter(|(key, _)| key.trim().eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    }
+
     /// A quoted parameter of a header.
     pub fn quoted(&self, header: &str, param: &str) -> &str {
         let value = self.header(header);

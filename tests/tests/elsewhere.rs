@@ -47,6 +47,20 @@ fn a_telephone_sends_its_callers_on_and_both_users_are_told() {
     let contacts = format!("<sip:999@elsewhere.example>;q=0.9, <sip:504@{DOMAIN}>;q=0.1, <sip:503@{DOMAIN}>;q=0.7");
     redirect(&mut world, &mut b, &invite, &contacts);
     let next = c.wait_request(&mut world, "INVITE");
+    assert_eq!(
+        next.header("Diversion"),
+        format!("\"First502 Last502\" <sip:502@{DOMAIN}>;reason=deflection"),
+        "RFC 5806: {}",
+        next.0
+    );
+    let history = [
+        format!("<sip:502@{DOMAIN}?Reason=SIP%3Bcause%3D302>;index=1"),
+        format!("<sip:503@{DOMAIN};cause=480>;index=1.1;mp=1"),
+    ];
+    assert_eq!(next.headers("History-Info"), history, "RFC 7044");
+    assert_eq!(invite.header("Diversion").len() + invite.header("History-Info").len(), 0);
+    let forwarded = a.wait_status(&mut world, "INVITE", 181);
+    assert!(forwarded.header("P-Asserted-Identity").contains("<sip:503@"), "{}", forwarded.0);
     c.respond(&mut world, &next, 180, "c", "");
     a.wait_status(&mut world, "INVITE", 180);
     let told = world.events_told(client_b);

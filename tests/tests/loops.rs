@@ -112,3 +112,80 @@ fn an_invite_that_a_proxy_returns_for_another_number_rings_there() {
     proxy.say(&mut world, &forwarded(&got, &format!("sip:502@{DOMAIN}"), &proxy));
     assert_eq!(other.wait_request(&mut world, "INVITE").header("Max-Forwards"), "67");
 }
+
+/// A telephone of 502 that sends every call to the gateway, which makes a new call of it that comes back: it keeps this header, or says this line.
+fn comes_back(says: &str) -> (World, Template, Template, Sip) {
+    let (mut world, [mut gateway]) = gateways(["600"]);
+    let [mut caller, mut phone] = [("501", 1), ("502", 2)].map(|(user, host)| Template::new(user, host));
+    phone.register(&mut world);
+    let body = caller.sdp();
+    caller.call(&mut world, "502", &body);
+    let rung = phone.wait_request(&mut world, "INVITE");
+    phone.adds(&format!("Contact: <sip:600@{DOMAIN}>\r\n"));
+    phone.respond(&mut world, &rung, 302, "x", "");
+    phone.wait_request(&mut world, "ACK");
+    phone.adds("");
+    let sent_on = gateway.wait_request(&mut world, "INVITE");
+    let got = sent_on.headers(says).into_iter().map(|value| format!("{says}: {value}\r\n"));
+    gateway.adds(&if says.contains(':') { format!("{says}\r\n") } else { got.collect() });
+    let invite = call(&mut world, &mut gateway, "502", Some(60));
+    gateway.adds("");
+    (world, gateway, phone, invite)
+}
+
+#[test]
+fn a_call_that_a_gateway_brings_back_to_who_sent_it_there_is_482() {
+    for header in ["Diversion", "History-Info"] {
+        let (mut world, mut gateway, mut phone, invite) = comes_back(header);
+        let refused = gateway.wait_status(&mut world, "INVITE", 482);
+        assert_eq!(refused.header("Call-ID"), invite.header("Call-ID"));
+        assert!(refused.header("Reason").contains("Q.850;cause=25"), "RFC 3398: {}", refused.0);
+        assert!(phone.hear(&mut world).iter().all(|sip| !sip.is("INVITE")), "{header}");
+    }
+}
+
+/// The same number at another switch is another telephone.
+#[test]
+fn who_is_called_alike_elsewhere_is_another() {
+    let (mut world, _, mut phone, _) = comes_back("Diversion: <sip:502@elsewhere.example>;reason=no-answer");
+    let rung = phone.wait_request(&mut world, "INVITE");
+    assert_eq!(
+        rung.header("Diversion"),
+        "<sip:502@elsewhere.example>;reason=no-answer",
+        "a gateway's word is passed on"
+    );
+    assert_eq!(rung.headers("History-Info").len(), 2);
+}
+
+#[test]
+fn what_was_sent_on_often_enough_elsewhere_is_sent_on_no_more() {
+    for (counter, follows) in [(4, true), (5, false), (u32::MAX, false)] {
+        let (mut world, [mut gateway]) = gateways(["600"]);
+        let [mut phone, mut other] = [("502", 2), ("503", 3)].map(|(user, host)| Template::new(user, host));
+        phone.register(&mut world);
+        other.register(&mut world);
+        gateway.adds(&format!("Diversion: <tel:+15550100>;reason=unknown;counter={counter}\r\n"));
+        call(&mut world, &mut gateway, "502", Some(60));
+        gateway.adds("");
+        let rung = phone.wait_request(&mut world, "INVITE");
+        phone.adds(&format!("Contact: <sip:503@{DOMAIN}>\r\n"));
+        phone.respond(&mut world, &rung, 302, "x", "");
+        match follows {
+            true => drop(other.wait_request(&mut world, "INVITE")),
+            false => drop(gateway.wait_status(&mut world, "INVITE", 480)),
+        }
+    }
+}
+
+/// A phone may say what it likes of where its call has been: it is not believed, and not passed on.
+#[test]
+fn what_a_telephone_says_of_others_is_not_passed_on() {
+    let mut world = World::new(1);
+    let [mut caller, mut phone] = [("501", 1), ("502", 2)].map(|(user, host)| Template::new(user, host));
+    phone.register(&mut world);
+    caller.adds("Diversion: <sip:503@elsewhere.example>;reason=user-busy\r\n");
+    let body = caller.sdp();
+    caller.call(&mut world, "502", &body);
+    let rung = phone.wait_request(&mut world, "INVITE");
+    assert!(rung.headers("Diversion").is_empty() && rung.headers("History-Info").is_empty(), "{}", rung.0);
+}

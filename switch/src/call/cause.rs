@@ -64,7 +64,9 @@ impl Failure {
             | Cause::Transferred
             | Cause::Parked
             | Cause::NothingThere => RefusalCode::Gone,
-            Cause::Declined | Cause::Incompatible | Cause::Vanished | Cause::Failed => RefusalCode::Declined,
+            Cause::Declined | Cause::Loop | Cause::Incompatible | Cause::Vanished | Cause::Failed => {
+                RefusalCode::Declined
+            }
         };
         Refusal { code, text: format!("{} ({})", sentence(self.cause, whose), self.status.0) }
     }
@@ -98,6 +100,8 @@ fn words(cause: Cause) -> (u16, u8, &'static str) {
         Cause::Forwarded => (487, 16, "Forwarded"),
         Cause::Transferred => (487, 16, "Transferred"),
         Cause::Parked => (487, 16, "Parked"),
+        // RFC 3398 §8.2.6.1: an exchange routing error.
+        Cause::Loop => (482, 25, "Call forwarded in a circle"),
         // Nobody is there at this number now, which others get as "unallocated".
         Cause::NothingThere => (404, 1, "Nothing is there"),
         Cause::Busy => (486, 17, "User busy"),
@@ -129,6 +133,7 @@ fn sentence(cause: Cause, whose: Whose) -> String {
         Cause::AnsweredElsewhere => "The call was answered elsewhere".to_owned(),
         Cause::Forwarded | Cause::Transferred => "The call was sent on to another number".to_owned(),
         Cause::Parked => "The call was parked".to_owned(),
+        Cause::Loop => "The call was sent on in a circle, or too often".to_owned(),
         Cause::NothingThere => "There is nothing there, or somebody else has got it".to_owned(),
         Cause::NoRoute => "The number leads nowhere".to_owned(),
         Cause::Overloaded => "The switch takes no more calls now".to_owned(),

@@ -18,6 +18,7 @@ use super::transfer::Asked;
 use super::{Call, CallNo, Stage};
 use crate::engine::{At, Engine};
 use crate::service::Service;
+use crate::sip::diversion::Reason;
 use crate::sip::sdp::Direction;
 
 /// A user with more calls than anybody has at hand, one that stands for a gateway: what each of them makes possible for the others is told when those
@@ -56,7 +57,7 @@ impl CallControl for Engine {
                 let number = dialled(&dest);
                 let (no, destination) = self.may_redirect(at, who, id, &number)?;
                 let ticket = self.ticket();
-                self.send_on(at, no, &number, &destination);
+                self.send_on(at, no, &number, &destination, Reason::Deflection);
                 self.complete(ticket, Ok(None));
                 Accepted { ticket, call: None }
             }

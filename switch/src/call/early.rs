@@ -99,8 +99,14 @@ impl Engine {
             Provisional::Free { next } => *next,
         };
         let body = self.early_description(no, id);
+        // Whom he has now, where that is not whom he has called.
+        let was_sent_on = self.table.call(no).is_some_and(|call| call.trail.is_ours());
+        let asserted = self.other_of(id).filter(|_| was_sent_on).map(|other| self.address(other).to_string());
         let Some(Leg { state: LegState::Incoming(incoming), tag, .. }) = self.table.leg_mut(id) else { return };
         let mut response = incoming.response(tag, status);
+        if let Some(asserted) = asserted {
+            response.headers.push(Name::PAssertedIdentity, asserted);
+        }
         let reliable = incoming.wants_reliable() || (incoming.knows_reliable() && body.is_some());
         if let Some(body) = body {
             response = response.with_body("application/sdp", body);

@@ -11,6 +11,7 @@ use super::leg::{Incoming, Leg, LegId, LegState, Terms};
 use super::offer::{Offer, read_offer, refused};
 use super::party::{Identity, Party, PartyState, Side};
 use super::route::{self, Contact, Destination};
+use super::trail::Trail;
 use super::{Call, CallNo, Manner, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
@@ -60,6 +61,7 @@ impl Engine {
         let max_forwards = invite.headers.max_forwards().ok().flatten().map_or(70, |left| left.saturating_sub(1));
         let stage = Stage::Ringing { ticket: None, failure: None };
         let no = self.begin(at, caller, callee, stage, max_forwards, Some(flow.source()));
+        let trail = self.trail_of(at.site, device, &invite, &flow);
         let leg = LegId(self.table.number(at.now));
         let sdp = self.session(&flow, place);
         let part = Part::new(leg, Side::Caller, device, flow, sdp.local().into());
@@ -78,6 +80,7 @@ impl Engine {
         if let Some(call) = self.table.call_mut(no) {
             call.caller.device = Some(device);
             call.caller.state = PartyState::Calling(leg);
+            call.trail = trail;
         }
         let is_outside = self.table.call(no).is_some_and(|call| call.caller.identity.user.is_none());
         match destination {
@@ -184,7 +187,7 @@ impl Engine {
             callee,
             max_forwards,
             transferor: None,
-            sent_on: Vec::new(),
+            trail: Trail::default(),
             manner: Manner::Plain,
             source,
         };
@@ -223,6 +226,10 @@ impl Engine {
             }
             Destination::User(user) => {
                 let Some(call) = self.table.call(no) else { return };
+                // Somebody brings back to him what he has sent away.
+                if call.trail.has(*user) {
+                    return self.unreached(at, no, Failure::new(Cause::Loop));
+                }
                 if self.is_busy(at.site, *user) {
                     return self.unreached(at, no, Failure::new(Cause::Busy));
                 }

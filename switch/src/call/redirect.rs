@@ -4,7 +4,6 @@
 use std::time::Duration;
 
 use cas::control::{CallId, Cause, Direction, Principal, Refusal, RefusalCode};
-use cas::site::UserId;
 
 use super::leg::{LegId, LegState};
 use super::party::{Party, PartyState, Side};
@@ -13,11 +12,10 @@ use super::transfer::wrong_state;
 use super::{CallNo, Manner, Stage};
 use crate::endpoint::Timer;
 use crate::engine::{At, Engine};
+use crate::sip::diversion::{self, Reason};
 use crate::sip::header::Contacts;
 use crate::sip::message::{Response, Status};
 
-/// Users a call may be sent on to: more is a loop that the numbers do not show.
-const MAX_REDIRECTS: usize = 5;
 /// Who answers 503 is left alone for so long at most, in seconds.
 const MAX_REST: u64 = 300;
 /// Peers that are left alone at a time; one more is asked again at once, which costs no more than its next 503.
@@ -40,7 +38,9 @@ impl Engine {
             self.close_media(id, leg.place, None);
             self.unring(no, id);
         }
-        self.send_on(at, no, &number, &destination);
+        // Why, a phone may say in its own words (RFC 5806 §5).
+        let why = diversion::read(&response.headers).last().map_or(Reason::Deflection, |said| said.reason);
+        self.send_on(at, no, &number, &destination, why);
         true
     }
 
@@ -58,9 +58,11 @@ impl Engine {
                 return false;
             }
         }
-        let goes_back = |user: &UserId| call.sent_on.contains(user) || call.callee.identity.user == Some(*user);
-        let is_circle = matches!(destination, Destination::User(user) if goes_back(user));
-        !is_circle && call.sent_on.len() < MAX_REDIRECTS
+        let is_circle = match destination {
+            Destination::User(user) => call.trail.has(*user) || call.callee.identity.user == Some(*user),
+            _ => false,
+        };
+        !is_circle && call.trail.has_room()
     }
 
     /// Whether a client may send a call on that rings his user's phone (S69), and where to.
@@ -85,9 +87,7 @@ impl Engine {
     pub(crate) fn may_send_on_at_all(&self, who: &Principal, id: CallId) -> Result<CallNo, Refusal> {
         let (no, side) = self.may_drop(who, id)?;
         let rings = self.table.call(no).is_some_and(|call| {
-            side == Side::Callee
-                && matches!(call.callee.state, PartyState::Ringing { .. })
-                && call.sent_on.len() < MAX_REDIRECTS
+            side == Side::Callee && matches!(call.callee.state, PartyState::Ringing { .. }) && call.trail.has_room()
         });
         match rings {
             true => Ok(no),
@@ -109,9 +109,10 @@ impl Engine {
     }
 
     /// The callee's end becomes another's: his own phones ring no more, and his clients and his history are told.
-    pub(crate) fn send_on(&mut self, at: At<'_>, no: CallNo, number: &str, destination: &Destination) {
+    pub(crate) fn send_on(&mut self, at: At<'_>, no: CallNo, number: &str, destination: &Destination, why: Reason) {
+        let Some(stop) = self.table.call(no).map(|call| self.stop_at(&call.callee.identity, why)) else { return };
         if let Some(call) = self.table.call_mut(no) {
-            call.sent_on.extend(call.callee.identity.user);
+            call.trail.push(stop);
             call.manner = Manner::Plain;
         }
         let identity = route::identity(at.site, number);
@@ -127,6 +128,10 @@ impl Engine {
         }
         self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
         self.touch(no, Some(Cause::Forwarded));
+        if let Some(PartyState::Calling(caller)) = self.table.call(no).map(|call| &call.caller.state) {
+            let caller = *caller;
+            self.tell_caller(at, caller, Status(181));
+        }
         self.reach_destination(at, no, destination);
     }
 

@@ -134,6 +134,7 @@ impl Engine {
         let asserted = from.to_string();
         from.params.set("tag", Some(tag.into()));
         let to = Address { display: None, ..self.address(to) };
+        let target = to.uri.clone();
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, call.max_forwards.to_string());
         headers.push(Name::From, from.to_string());
@@ -144,6 +145,9 @@ impl Engine {
         headers.push(Name::PAssertedIdentity, asserted);
         headers.push(Name::Allow, crate::engine::ALLOW);
         headers.push(Name::Supported, crate::engine::SUPPORTED);
+        if side == Side::Callee {
+            call.trail.tell(headers, &target);
+        }
         for hop in &asked.route {
             headers.push(Name::Route, hop.to_string());
         }

@@ -11,6 +11,7 @@ use super::leg::{LegId, LegState};
 use super::offer::{has_sound, refused};
 use super::party::{Identity, Party, PartyState, Side};
 use super::route::{self, Destination, Spot};
+use super::trail::Trail;
 use super::{Call, CallNo, Manner, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
@@ -302,14 +303,14 @@ impl Engine {
         if !matches!(stage, Stage::Talking) {
             self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
         }
-        let (max_forwards, sent_on, manner) = (70, Vec::new(), Manner::Plain);
+        let (max_forwards, trail, manner) = (70, Trail::default(), Manner::Plain);
         self.journal.begin(no, at.now);
         for (side, party) in [(Side::Caller, &caller), (Side::Callee, &callee)] {
             for leg in party.legs() {
                 self.journal.hand_over(leg, no, side);
             }
         }
-        self.table.insert(no, Call { stage, caller, callee, max_forwards, transferor, sent_on, manner, source });
+        self.table.insert(no, Call { stage, caller, callee, max_forwards, transferor, trail, manner, source });
         self.counts.calls += 1;
         self.touch(no, None);
     }
