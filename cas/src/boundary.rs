@@ -25,8 +25,28 @@ pub struct Request {
     pub session: Option<String>,
     /// Who asks.
     pub source: Source,
+    /// How the body is written.
+    pub format: Format,
     /// The body, whole.
     pub body: Bytes,
+}
+
+impl Request {
+    /// A message of the control socket.
+    pub fn of_console(body: impl Into<Bytes>) -> Request {
+        let (endpoint, source, format) = (Endpoint::Execute, Source::Console, Format::Json);
+        Request { endpoint, session: None, source, format, body: body.into() }
+    }
+}
+
+/// How a body is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// `application/json`
+    #[default]
+    Json,
+    /// `application/xml`, `text/xml`
+    Xml,
 }
 
 /// Without session and body: passwords are among them.
@@ -79,6 +99,8 @@ pub struct Reply {
     pub status: u16,
     /// The media type of the body.
     pub content_type: &'static str,
+    /// How its reader wants a CAS body, if he has not said so with the request: a body leaves the CAS as JSON, and the listener writes it.
+    pub format: Format,
     /// Further headers, names in lower case: `set-cookie`, `retry-after`.
     pub headers: Vec<(&'static str, String)>,
     /// The body, whole.
@@ -96,7 +118,7 @@ impl fmt::Debug for Reply {
 impl Reply {
     /// Any body.
     pub fn new(status: u16, content_type: &'static str, body: impl Into<Bytes>) -> Reply {
-        Reply { status, content_type, headers: Vec::new(), body: body.into() }
+        Reply { status, content_type, format: Format::Json, headers: Vec::new(), body: body.into() }
     }
 
     /// A JSON body.

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use self::execute::{Command, JobWait, SiteQueue, StoreWait};
 use self::login::Logins;
 pub use crate::boundary::{
-    Endpoint, Finding, Input, Job, Output, Reply, Request, RequestId, Settings, Source, Stats, Work,
+    Endpoint, Finding, Format, Input, Job, Output, Reply, Request, RequestId, Settings, Source, Stats, Work,
 };
 use crate::bulk::Exchange;
 use crate::control::{CallControl, CallEvent, CallInfo, Cause, ParkedInfo, Ticket};
@@ -110,7 +110,7 @@ impl Cas {
     pub fn poll_output(&mut self) -> Option<Output> {
         self.core.outputs.pop_front().or_else(|| {
             let (request, events) = self.core.sessions.next_ready()?;
-            Some(Output::Reply(request, Reply::json(200, events)))
+            Some(Output::Reply(request, events))
         })
     }
 
@@ -152,7 +152,8 @@ impl Cas {
     fn get_events(&mut self, now: Now, id: RequestId, key: SessionKey, timeout: Duration, after: Option<u64>) {
         let superseded = self.core.sessions.poll(now, key, id, timeout.min(MAX_POLL), after);
         if let Some(old) = superseded {
-            self.core.reply(old, Reply::json(200, Bytes::from_static(b"[]")));
+            let format = self.core.sessions.get(key).map(|session| session.format).unwrap_or_default();
+            self.core.reply(old, Reply { format, ..Reply::json(200, Bytes::from_static(b"[]")) });
         }
         self.expire(now);
     }
@@ -190,7 +191,7 @@ impl Cas {
             match due {
                 Due::PollEnded(request) => {
                     if let Some(events) = self.core.sessions.take_poll(now, request) {
-                        self.core.reply(request, Reply::json(200, events));
+                        self.core.reply(request, events);
                     }
                 }
                 Due::Abandoned(key) => {

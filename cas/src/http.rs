@@ -5,6 +5,7 @@
 
 mod body;
 mod browser;
+mod negotiate;
 mod route;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
+use hyper::http::request::Parts;
 use hyper::service::service_fn;
 use hyper::{Method, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -249,9 +251,12 @@ where
         let (busy, listening) = (activity.enter(), Rc::clone(&listening));
         async move {
             let is_head = request.method() == Method::HEAD;
-            let reply = listening.answer(peer, is_loopback, request).await;
+            let (head, body) = request.into_parts();
+            let wish = negotiate::wish(&head);
+            let reply = listening.answer(peer, is_loopback, head, body).await;
             drop(busy);
-            Ok::<_, Infallible>(response(reply.unwrap_or_else(|refusal| refusal), is_head))
+            let reply = negotiate::written(reply.unwrap_or_else(|refusal| refusal), wish);
+            Ok::<_, Infallible>(response(reply, is_head))
         }
     });
     let mut builder = auto::Builder::new(LocalExecutor(Rc::clone(&listening.turns)));
@@ -271,12 +276,11 @@ where
 
 impl<A: AsyncFn(Request) -> Reply> Listening<A> {
     /// What the application says, or else the listener's own refusal.
-    async fn answer(&self, peer: IpAddr, is_loopback: bool, request: hyper::Request<Incoming>) -> Result<Reply, Reply> {
-        let (head, body) = request.into_parts();
+    async fn answer(&self, peer: IpAddr, is_loopback: bool, head: Parts, body: Incoming) -> Result<Reply, Reply> {
         browser::check(&head, is_loopback)?;
         let endpoint = route::endpoint(&head)?;
-        let mut request =
-            Request { endpoint, session: route::session(&head), source: Source::Network(peer), body: Bytes::new() };
+        let (session, format) = (route::session(&head), negotiate::format(&head));
+        let mut request = Request { endpoint, session, source: Source::Network(peer), format, body: Bytes::new() };
         if head.method != Method::POST {
             return Ok((self.ask)(request).await);
         }

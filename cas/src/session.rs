@@ -7,11 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use sha2::{Digest, Sha256};
 
 use crate::attempts::network;
-use crate::boundary::RequestId;
+use crate::boundary::{Format, Reply, RequestId};
 use crate::event::{Event, Ring};
 use crate::repeat::Repeats;
 use crate::site::{DeviceId, UserId};
@@ -39,6 +38,8 @@ pub(crate) struct Session {
     /// Where it logged in from, and when.
     pub(crate) from: IpAddr,
     pub(crate) since: Wall,
+    /// How it wrote its login, and is told events where a poll does not say.
+    pub(crate) format: Format,
     pub(crate) subscriptions: BTreeMap<u64, SubscriptionRecord>,
     pub(crate) repeats: Repeats,
     /// Commands accepted by call control and not completed.
@@ -85,6 +86,11 @@ impl Session {
 
     pub(crate) fn is_polling(&self) -> bool {
         self.poll.is_some()
+    }
+
+    /// What waits, as the answer to a poll.
+    fn deliver(&mut self) -> Reply {
+        Reply { format: self.format, ..Reply::json(200, self.events.deliver()) }
     }
 
     fn due(&self, idle: Duration) -> Instant {
@@ -156,6 +162,7 @@ impl Sessions {
             client,
             from,
             since: now.wall,
+            format: Format::Json,
             subscriptions: BTreeMap::new(),
             repeats: Repeats::default(),
             pending: 0,
@@ -303,18 +310,18 @@ impl Sessions {
     }
 
     /// The next poll that has something to deliver, with it.
-    pub(crate) fn next_ready(&mut self) -> Option<(RequestId, Bytes)> {
+    pub(crate) fn next_ready(&mut self) -> Option<(RequestId, Reply)> {
         let key = self.ready.pop_first()?;
         let session = self.sessions.get_mut(&key)?;
         let request = session.poll.take()?.request;
         self.polls.remove(&request);
-        Some((request, session.events.deliver()))
+        Some((request, session.deliver()))
     }
 
     /// Ends a poll; yields what it is answered with.
-    pub(crate) fn take_poll(&mut self, now: Now, request: RequestId) -> Option<Bytes> {
+    pub(crate) fn take_poll(&mut self, now: Now, request: RequestId) -> Option<Reply> {
         let key = self.end_poll(now, request)?;
-        self.sessions.get_mut(&key).map(|session| session.events.deliver())
+        self.sessions.get_mut(&key).map(Session::deliver)
     }
 
     fn end_poll(&mut self, now: Now, request: RequestId) -> Option<SessionKey> {
@@ -411,7 +418,7 @@ mod tests {
         assert_eq!(sessions.next_timeout(), Some(now.mono + seconds(30)));
         let then = now.plus(seconds(30));
         assert_eq!(sessions.next_due(then), Some(Due::PollEnded(RequestId(1))));
-        assert_eq!(sessions.take_poll(then, RequestId(1)).unwrap(), "[]");
+        assert_eq!(sessions.take_poll(then, RequestId(1)).unwrap().body, "[]");
         assert_eq!(sessions.next_due(then.plus(seconds(119))), None);
         assert_eq!(sessions.next_due(then.plus(IDLE)), Some(Due::Abandoned(key)));
     }
@@ -422,7 +429,7 @@ mod tests {
         let key = sessions.open(now, client(1), SOURCE, "abc");
         sessions.poll(now, key, RequestId(1), seconds(30), None);
         assert_eq!(sessions.poll(now, key, RequestId(2), seconds(30), None), Some(RequestId(1)));
-        assert_eq!(sessions.next_ready(), None);
+        assert!(sessions.next_ready().is_none());
         sessions.push(now, key, Event::new(now, "tel", "call-evt", &Fields::new()));
         assert_eq!(sessions.next_ready().map(|(request, _)| request), Some(RequestId(2)));
         assert_eq!(sessions.polls(), 0);

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use schemars::{Schema, SchemaGenerator, json_schema};
 use serde_json::{Value, json};
 
 use crate::session::{Client, Session};
@@ -26,6 +27,15 @@ pub(crate) struct Row {
     pub(crate) topic: String,
     pub(crate) kind: String,
     pub(crate) args: Vec<String>,
+}
+
+/// The shape of a list of rows as [`Row::parse`] takes them.
+pub(crate) fn rows_asked(_: &mut SchemaGenerator) -> Schema {
+    let (text, texts) =
+        (json!({"type": ["string", "null"]}), json!({"type": ["array", "null"], "items": {"type": "string"}}));
+    json_schema!({"type": "array", "items": {
+        "type": "array", "minItems": 1, "maxItems": 3, "prefixItems": [text, text, texts], "items": false,
+    }})
 }
 
 impl Row {

@@ -3,8 +3,14 @@
 //! A message begins with a function call. What it cannot finish within the step (the store must confirm, a helper must hash) it leaves as a
 //! [`Waiting`], a named state with its data, and [`resume`] goes on from there.
 
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "a message is given to its function for good, whatever that needs of it"
+)]
+
 mod calls;
 mod configuration;
+mod declaration;
 mod directory;
 mod history;
 pub(crate) mod parking;
@@ -13,6 +19,12 @@ pub(crate) mod subscription;
 mod system;
 pub(crate) mod telephony;
 
+use std::sync::LazyLock;
+
+use serde_json::Value;
+
+use self::declaration::messages;
+pub(crate) use self::declaration::{Nothing, Spec, schema_of};
 use crate::boundary::{Finding, Work};
 use crate::bulk::Asker;
 use crate::control::{CallControl, CallId, Principal, Ticket};
@@ -22,17 +34,6 @@ use crate::site::{Role, Site};
 use crate::store::{self, StoreError};
 use crate::time::Now;
 use crate::wire::{Code, Failure, Fields};
-
-/// One message.
-pub(crate) struct Spec {
-    pub(crate) topic: &'static str,
-    pub(crate) name: &'static str,
-    pub(crate) mode: Mode,
-    /// Who may ask it.
-    pub(crate) grades: &'static [Grade],
-    /// Begins it.
-    pub(crate) begin: fn(&mut Context<'_>, Fields) -> Outcome,
-}
 
 /// Who asks, as far as permissions go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,13 +68,13 @@ pub(crate) enum Mode {
     Asynchronous,
 }
 
-/// What a message came to, so far.
-pub(crate) type Outcome = Result<Progress, Failure>;
+/// What a message came to, so far. `R`: the members of its reply.
+pub(crate) type Outcome<R = Fields> = Result<Progress<R>, Failure>;
 
 /// How far it came.
-pub(crate) enum Progress {
+pub(crate) enum Progress<R = Fields> {
     /// To its end: the members of the reply.
-    Done(Fields),
+    Done(R),
     /// The store has to do this first.
     Store(store::Request, Waiting),
     /// A helper has to do this first.
@@ -134,12 +135,6 @@ const EVERYBODY: &[Grade] = &[Grade::User, Grade::Admin, Grade::Console];
 const USERS: &[Grade] = &[Grade::User, Grade::Admin];
 const ADMINISTRATORS: &[Grade] = &[Grade::Admin, Grade::Console];
 
-macro_rules! messages {
-    ($($topic:literal $name:literal $mode:ident $grades:ident $begin:path;)*) => {
-        &[$(Spec { topic: $topic, name: $name, mode: Mode::$mode, grades: $grades, begin: $begin }),*]
-    };
-}
-
 /// All messages (S7).
 pub(crate) static MESSAGES: &[Spec] = messages! {
     "session" "get-state"       Read  USERS session::get_state;
@@ -187,6 +182,13 @@ pub(crate) fn find(topic: &str, name: &str) -> Result<&'static Spec, Failure> {
         true => Failure::new(Code::UNKNOWN_MESSAGE, format!("topic {topic} has no message {name:?}")),
         false => Failure::new(Code::UNKNOWN_TOPIC, format!("there is no topic {topic:?}")),
     })
+}
+
+/// What a message of this name asks for, headers and members, as JSON Schema.
+pub(crate) fn asked(topic: &str, name: &str) -> Option<&'static Value> {
+    static ASKED: LazyLock<Vec<Value>> = LazyLock::new(|| MESSAGES.iter().map(Spec::request_schema).collect());
+    let index = MESSAGES.iter().position(|spec| spec.topic == topic && spec.name == name)?;
+    ASKED.get(index)
 }
 
 /// Goes on with a message that waited.

@@ -1,12 +1,16 @@
 //! What all CAS messages have in common: headers, error codes, and how a request is opened.
 //!
-//! Encodings are below: [`json`] turns bytes into values and back, [`rows`] builds columnar lists.
+//! Encodings are below: [`json`] and [`xml`] turn bytes into values and back, [`rows`] builds columnar lists.
 
 pub(crate) mod json;
 pub(crate) mod rows;
+pub(crate) mod shape;
+pub(crate) mod xml;
 
 use serde_json::{Map, Value};
 
+use self::shape::{Messages, Shape};
+use crate::boundary::Format;
 use crate::control::Refusal;
 
 /// The members of a message or of a reply.
@@ -96,6 +100,14 @@ impl From<Refusal> for Failure {
     }
 }
 
+/// A whole body. What its writer has left open of it is what this schema asks for.
+pub(crate) fn decode(format: Format, body: &[u8], schema: &Value, messages: Messages) -> Result<Value, Failure> {
+    match format {
+        Format::Json => json::decode(body),
+        Format::Xml => xml::read(body)?.value(Some(Shape::new(schema, messages))),
+    }
+}
+
 /// The headers of a request, as far as they can be read: an error is answered with them too.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Head {
@@ -118,7 +130,7 @@ const MAX_NAME: usize = 64;
 pub(crate) fn open(message: Value) -> (Head, Result<Fields, Failure>) {
     let mut head = Head::default();
     let Value::Object(fields) = message else {
-        let failure = Failure::new(Code::MALFORMED, "a message is a JSON object with the members topic and message");
+        let failure = Failure::new(Code::MALFORMED, "a message is an object with the members topic and message");
         return (head, Err(failure));
     };
     let mut fields = canonical(fields);
@@ -148,9 +160,14 @@ pub(crate) fn canonical(mut fields: Fields) -> Fields {
     }
     let (odd, mut fields): (Fields, Fields) = fields.into_iter().partition(|(key, _)| key.contains('_'));
     for (key, value) in odd {
-        fields.entry(key.replace('_', "-")).or_insert(value);
+        fields.entry(hyphenated(&key)).or_insert(value);
     }
     fields
+}
+
+/// A name in canonical writing.
+pub(crate) fn hyphenated(name: &str) -> String {
+    name.replace('_', "-")
 }
 
 /// Beyond it not every whole number is one of the floating-point numbers (IEEE 754 double precision).
@@ -195,7 +212,7 @@ fn name(fields: &mut Fields, header: &str) -> Result<String, Failure> {
         Some(Value::String(name)) if name.is_empty() => Err(Failure::missing(header)),
         Some(Value::String(name)) if name.len() <= MAX_NAME => {
             if name.contains('_') {
-                *name = name.replace('_', "-");
+                *name = hyphenated(name);
             }
             Ok(name.clone())
         }

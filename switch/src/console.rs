@@ -12,8 +12,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use cas::cas::{Endpoint, Reply, Request, Source};
+use cas::cas::{Reply, Request};
 use nix::sys::stat::{Mode, fchmod};
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
@@ -120,8 +119,7 @@ async fn converse(stream: UnixStream, ask: &impl AsyncFn(Request) -> Reply) -> i
         } else if line.len() > LINE {
             return writer.write_all(TOO_LONG).await;
         }
-        let request =
-            Request { endpoint: Endpoint::Execute, session: None, source: Source::Console, body: Bytes::from(line) };
+        let request = Request::of_console(line);
         let reply = ask(request).await;
         writer.write_all(&reply.body).await?;
         writer.write_all(b"\n").await?;
@@ -175,6 +173,7 @@ impl std::error::Error for ConsoleError {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use cas::cas::{Endpoint, Source};
     use tokio::task::LocalSet;
 
     use super::*;
@@ -203,8 +202,8 @@ mod tests {
     /// Answers each request with its own body, in brackets.
     async fn echo(request: Request) -> Reply {
         assert_eq!((request.endpoint, request.source), (Endpoint::Execute, Source::Console));
-        let body = [b"[", &request.body[..], b"]"].concat().into();
-        Reply { status: 200, content_type: "application/json", body, headers: Vec::new() }
+        let body = [b"[", &request.body[..], b"]"].concat();
+        Reply::new(200, "application/json", body)
     }
 
     fn with_console(test: &str, client: impl AsyncFnOnce(UnixStream)) {

@@ -131,6 +131,37 @@ impl Client {
     }
 }
 
+/// What curl was answered.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// The media type of the body.
+    pub content_type: String,
+    /// The body.
+    pub body: String,
+}
+
+/// Asks with curl's own arguments, and tells the answer as it is.
+///
+/// # Panics
+/// When there is none.
+pub fn ask(http: SocketAddr, path: &str, arguments: &[&str]) -> Answer {
+    let seconds = PATIENCE.as_secs().to_string();
+    let output = Command::new("curl")
+        .args(["-sS", "-m", &seconds, "-w", "\n%{http_code} %{content_type}"])
+        .args(arguments)
+        .arg(format!("http://{http}{path}"))
+        .output()
+        .expect("curl is installed");
+    let told = String::from_utf8(output.stdout).expect("UTF-8");
+    assert!(output.status.success(), "{path}: {told} {}", String::from_utf8_lossy(&output.stderr));
+    let (body, end) = told.rsplit_once('\n').expect("curl ends with the line it was told to write");
+    let (status, content_type) = end.split_once(' ').unwrap_or((end, ""));
+    let status = status.parse().unwrap_or_else(|error| panic!("{error}: {end}"));
+    Answer { status, content_type: content_type.to_owned(), body: body.to_owned() }
+}
+
 /// The rows of a columnar list as objects.
 pub fn rows(list: &Value) -> Vec<Value> {
     let mut rows = list.as_array().into_iter().flatten();

@@ -450,7 +450,7 @@ fn a_user_deleted_in_a_call_or_while_ringing_leaves_nothing() {
             (Status::Idle, Status::Idle),
             "{talking} {deleted}"
         );
-        assert_eq!(world.calls(other), vec![]);
+        assert!(world.calls(other).is_empty());
         assert!(world.is_quiet());
         assert_eq!(world.registrations(), 1);
     }

@@ -1,9 +1,10 @@
 //! The way of a message: opened, admitted, begun by its topic, waited for, answered.
 
 use std::collections::VecDeque;
+use std::sync::LazyLock;
 
 use bytes::Bytes;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::login::Attempt;
 use super::{Cas, Environment};
@@ -19,6 +20,7 @@ use crate::store::{self, StoreError};
 use crate::time::Now;
 use crate::topic::telephony::with_call;
 use crate::topic::{self, Arrival, Context, Grade, Mode, Outcome, Progress, Spec, Waiting};
+use crate::wire::shape::ANY_MESSAGE;
 use crate::wire::{self, Code, Failure, Fields, Head, json};
 
 /// Exchanges under way.
@@ -84,7 +86,7 @@ impl Cas {
             let failure = Failure::new(Code::OVERLOADED, "too many requests at once: try again in a second");
             return self.core.reply(id, Reply::refused(env.now, 503, failure).with_retry_after(1));
         }
-        match json::decode(&request.body).and_then(|body| exchange(asker, body)) {
+        match read(request).and_then(|body| exchange(asker, body)) {
             Ok(exchange) => {
                 if let Asker::Session(key) = asker {
                     self.core.sessions.enter(env.now, key);
@@ -416,9 +418,18 @@ impl Cas {
     }
 }
 
+/// A message, or an array of them.
+fn read(request: &Request) -> Result<Value, Failure> {
+    static SHAPE: LazyLock<Value> = LazyLock::new(|| {
+        let message = json!({"$ref": ANY_MESSAGE});
+        json!({"anyOf": [{"type": "array", "items": message}, message]})
+    });
+    wire::decode(request.format, &request.body, &SHAPE, topic::asked)
+}
+
 fn exchange(asker: Asker, body: Value) -> Result<Exchange, Failure> {
     if !body.is_object() && !body.is_array() {
-        return Err(Failure::new(Code::MALFORMED, "the body is a message (a JSON object), or an array of them"));
+        return Err(Failure::new(Code::MALFORMED, "the body is a message (an object), or an array of them"));
     }
     let exchange = Exchange::new(asker, body);
     match exchange.parts() <= MAX_PARTS {

@@ -4,14 +4,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use schemars::JsonSchema;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::execute::JobWait;
 use super::{Cas, Environment};
 use crate::attempts::Attempts;
-use crate::boundary::{Job, Output, Reply, Request, RequestId, Source, Work};
+use crate::boundary::{Format, Job, Output, Reply, Request, RequestId, Source, Work};
 use crate::password::DUMMY_HASH;
 use crate::permission;
 use crate::session::{Client, SessionKey};
@@ -19,8 +22,8 @@ use crate::site::UserId;
 use crate::subscription;
 use crate::time::Now;
 use crate::topic::subscription::snapshot;
-use crate::topic::{Grade, telephony};
-use crate::wire::{Code, Failure, Fields, json};
+use crate::topic::{self, Grade, telephony};
+use crate::wire::{self, Code, Failure, Fields, json};
 
 /// Passwords being verified.
 const MAX_VERIFYING: usize = 256;
@@ -29,7 +32,7 @@ const MAX_HELD: usize = 1024;
 /// The longest name of a user, a client or a device, and password.
 const MAX_TEXT: usize = 256;
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 struct Login {
     app_id: String,
@@ -44,6 +47,7 @@ struct Login {
 pub(super) struct Attempt {
     /// Who waits; `None` once the connection has gone.
     pub(super) request: Option<RequestId>,
+    format: Format,
     source: IpAddr,
     username: String,
     /// Whose hash is being compared with; `None`: nobody's.
@@ -84,7 +88,7 @@ impl Logins {
 impl Cas {
     /// `POST /login`
     pub(super) fn login(&mut self, env: &mut Environment<'_>, id: RequestId, request: &Request) {
-        let login = match read(&request.body) {
+        let login = match read(request) {
             Ok(login) => login,
             Err(failure) => {
                 let status = if failure.code == Code::MALFORMED { 400 } else { 200 };
@@ -104,6 +108,7 @@ impl Cas {
         let hash = user.as_ref().map_or_else(|| DUMMY_HASH.to_owned(), |(_, hash)| hash.clone());
         let attempt = Attempt {
             request: Some(id),
+            format: request.format,
             source,
             username: login.username,
             user,
@@ -180,6 +185,9 @@ impl Cas {
         self.core.write(surplus);
         let token = self.core.entropy.token(16);
         let key = self.core.sessions.open(env.now, client, attempt.source, &token);
+        if let Some(session) = self.core.sessions.get_mut(key) {
+            session.format = attempt.format;
+        }
         if !kept.is_empty() {
             if let Some(session) = self.core.sessions.get_mut(key) {
                 session.subscriptions.extend(kept.into_iter().map(|record| (record.id, record)));
@@ -223,11 +231,13 @@ impl Cas {
     }
 }
 
-fn read(body: &[u8]) -> Result<Login, Failure> {
-    let serde_json::Value::Object(fields) = json::decode(body)? else {
-        return Err(Failure::new(Code::MALFORMED, "the body is a JSON object: app-id, username, password"));
+fn read(request: &Request) -> Result<Login, Failure> {
+    static SHAPE: LazyLock<Value> = LazyLock::new(topic::schema_of::<Login>);
+    let body = wire::decode(request.format, &request.body, &SHAPE, topic::asked)?;
+    let Value::Object(fields) = body else {
+        return Err(Failure::new(Code::MALFORMED, "the body is an object: app-id, username, password"));
     };
-    let login: Login = json::members(crate::wire::canonical(fields))?;
+    let login: Login = json::members(wire::canonical(fields))?;
     let texts =
         [("app-id", Some(&login.app_id)), ("username", Some(&login.username)), ("password", Some(&login.password))];
     for (field, text) in texts.into_iter().chain([("device", login.device.as_ref())]) {

@@ -4,6 +4,7 @@
 
 mod configuration;
 mod directory;
+mod encodings;
 mod events;
 mod fuzz;
 mod login;
@@ -264,10 +265,21 @@ impl Bench {
     }
 
     fn post(&mut self, endpoint: Endpoint, session: Option<&str>, source: Source, body: &[u8]) -> RequestId {
+        self.post_as(Format::Json, endpoint, session, source, body)
+    }
+
+    fn post_as(
+        &mut self,
+        format: Format,
+        endpoint: Endpoint,
+        session: Option<&str>,
+        source: Source,
+        body: &[u8],
+    ) -> RequestId {
         self.next += 1;
         let id = RequestId(self.next);
-        let session = session.map(str::to_owned);
-        self.input(Input::Request(id, Request { endpoint, session, source, body: Bytes::copy_from_slice(body) }));
+        let (session, body) = (session.map(str::to_owned), Bytes::copy_from_slice(body));
+        self.input(Input::Request(id, Request { endpoint, session, source, format, body }));
         id
     }
 

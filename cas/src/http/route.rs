@@ -1,7 +1,7 @@
 //! From the head of an HTTP request to an endpoint and a session. Paths match without regard to case.
 
 use hyper::Method;
-use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, COOKIE};
+use hyper::header::{AUTHORIZATION, CONTENT_ENCODING, COOKIE};
 use hyper::http::request::Parts;
 
 use super::refusal;
@@ -29,9 +29,6 @@ pub(super) fn endpoint(head: &Parts) -> Result<Endpoint, Reply> {
         return Err(refusal(405, failure).with_header("allow", allowed.join(", ")));
     }
     let malformed = |status, text| Err(refusal(status, Failure::new(Code::MALFORMED, text)));
-    if is_xml(head) {
-        return malformed(400, "this switch speaks JSON: send Content-Type: application/json");
-    }
     if is_encoded(head) {
         return malformed(415, "a body is taken as it is: send it without Content-Encoding");
     }
@@ -45,13 +42,6 @@ fn get_events(head: &Parts) -> Result<Endpoint, Reply> {
 
 fn is_encoded(head: &Parts) -> bool {
     head.headers.get_all(CONTENT_ENCODING).iter().any(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity"))
-}
-
-/// curl's own default is taken for JSON: a person typing means it.
-fn is_xml(head: &Parts) -> bool {
-    let media_type = head.headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    let media_type = media_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    media_type == "application/xml" || media_type == "text/xml" || media_type.ends_with("+xml")
 }
 
 /// The session a request claims: query, bearer, or cookie. An empty one claims nothing.
@@ -178,12 +168,6 @@ mod tests {
             Some("c")
         );
         assert_eq!(of("/x?SessionId=", &[("cookie", "SessionId=")]), None);
-    }
-
-    #[test]
-    fn xml_is_refused_with_a_reason_and_curls_default_is_taken() {
-        assert_eq!(status("POST", "/execute", &[("content-type", "text/xml; charset=utf-8")]), 400);
-        assert_eq!(status("POST", "/execute", &[("content-type", "application/x-www-form-urlencoded")]), 200);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Topic `system`, of calls: those of everybody, for administrators.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -7,27 +8,26 @@ use super::telephony::call_id;
 use super::{Context, Outcome, Progress};
 use crate::control::{CallLine, CallReport, CallStage, LegReport, MessageReport, Shown};
 use crate::wire::rows::Rows;
-use crate::wire::{Failure, Fields, json};
+use crate::wire::{Failure, Fields};
 
 /// The most calls in one list.
 const MAX_CALLS: usize = 1000;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct GetCalls {
+pub(super) struct GetCalls {
     /// Those that ended lately, instead of those that go on.
     ended: Option<bool>,
     max: Option<usize>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct GetCall {
+pub(super) struct GetCall {
     call_id: String,
 }
 
-pub(super) fn get_calls(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: GetCalls = json::members(fields)?;
+pub(super) fn get_calls(cx: &mut Context<'_>, request: GetCalls) -> Outcome {
     let shown = if request.ended == Some(true) { Shown::Ended } else { Shown::Live };
     let (calls, total) = cx.control.calls(cx.now, shown, request.max.unwrap_or(MAX_CALLS).min(MAX_CALLS));
     let mut rows = Rows::new(&["call-id", "far-id", "from", "to", "state", "started", "talked", "ended", "cause"]);
@@ -49,8 +49,7 @@ pub(super) fn get_calls(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     Ok(Progress::Done(Fields::from_iter([("calls".to_owned(), rows.into()), ("total".to_owned(), total.into())])))
 }
 
-pub(super) fn get_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: GetCall = json::members(fields)?;
+pub(super) fn get_call(cx: &mut Context<'_>, request: GetCall) -> Outcome {
     let missing = || Failure::not_found(format!("there is no call {}, or it ended too long ago", request.call_id));
     let id = call_id(&request.call_id)?;
     let report = cx.control.report(cx.now, id).ok_or_else(missing)?;

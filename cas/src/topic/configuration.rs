@@ -4,17 +4,18 @@
 
 use std::net::SocketAddr;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::telephony::device_id;
-use super::{Context, Outcome, Progress, Waiting};
+use super::{Context, Nothing, Outcome, Progress, Waiting};
 use crate::boundary::{Output, Work};
 use crate::session::SessionKey;
 use crate::site::{Access, Device, DeviceId, DigestPolicy, Extension, Role, Site, Target, User, UserId};
 use crate::store::{Change, Request};
 use crate::wire::rows::Rows;
-use crate::wire::{Code, Failure, Fields, json};
+use crate::wire::{Code, Failure, Fields};
 
 /// The administrator who is no telephone user.
 const ADMIN: &str = "admin";
@@ -40,9 +41,9 @@ pub(crate) struct SiteWrite {
     pub(super) reply: Fields,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct AddUser {
+pub(super) struct AddUser {
     ext: String,
     name: Option<String>,
     password: Option<String>,
@@ -55,9 +56,9 @@ struct AddUser {
     pickup_group: Option<String>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct ModifyUser {
+pub(super) struct ModifyUser {
     ext: String,
     /// Left out: as it is; null: none.
     #[serde(default, deserialize_with = "present")]
@@ -69,23 +70,22 @@ fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<S
     Option::deserialize(value).map(Some)
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct DeleteUser {
+pub(super) struct DeleteUser {
     ext: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct SetSipSecret {
+pub(super) struct SetSipSecret {
     ext: String,
     sip_secret: Option<String>,
     /// Which of the user's devices; the first that has a secret, by default.
     device: Option<String>,
 }
 
-pub(super) fn add_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: AddUser = json::members(fields)?;
+pub(super) fn add_user(cx: &mut Context<'_>, request: AddUser) -> Outcome {
     let extension = match request.ext.as_str() {
         ADMIN => None,
         ext => Some(Extension::parse_user(ext).map_err(|error| Failure::bad("ext", error.to_string()))?),
@@ -213,8 +213,7 @@ pub(super) fn written(cx: &mut Context<'_>, write: SiteWrite) -> Progress {
 }
 
 /// Removes the user, his numbers and devices; his sessions and subscriptions end.
-pub(super) fn delete_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: DeleteUser = json::members(fields)?;
+pub(super) fn delete_user(cx: &mut Context<'_>, request: DeleteUser) -> Outcome {
     let user = known_user(cx.site, &request.ext)?;
     let is_last = || !cx.site.users().any(|other| other.role == Role::Admin && other.id != user.id);
     if user.role == Role::Admin && is_last() {
@@ -230,16 +229,14 @@ pub(super) fn delete_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
 }
 
 /// Changes what is the user's own.
-pub(super) fn modify_user(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: ModifyUser = json::members(fields)?;
+pub(super) fn modify_user(cx: &mut Context<'_>, request: ModifyUser) -> Outcome {
     let mut user = known_user(cx.site, &request.ext)?.clone();
     let group = request.pickup_group.ok_or_else(|| Failure::missing("pickup-group"))?;
     user.pickup_group = group.as_deref().map(check_group).transpose()?;
     Ok(store(SiteWrite { changes: vec![Change::PutUser(user)], ends: Vec::new(), gone: None, reply: Fields::new() }))
 }
 
-pub(super) fn set_sip_secret(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: SetSipSecret = json::members(fields)?;
+pub(super) fn set_sip_secret(cx: &mut Context<'_>, request: SetSipSecret) -> Outcome {
     let user = known_user(cx.site, &request.ext)?.id;
     let wanted = request.device.map(|id| device_id(cx.site, &id)).transpose()?;
     let (mut device, sip_user, policy) = digest_device(cx.site, user, wanted)
@@ -265,7 +262,7 @@ fn digest_device(
     })
 }
 
-pub(super) fn get_users(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn get_users(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     let mut rows = Rows::new(&["user-id", "user", "first", "last", "email", "role", "devices", "pickup-group"]);
     for user in cx.site.users() {
         rows.push(vec![

@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization;
@@ -13,7 +14,7 @@ use unicode_normalization::char::is_combining_mark;
 use super::{Context, Outcome, Progress};
 use crate::site::{Extension, Feature, Site, Target, User};
 use crate::wire::rows::Rows;
-use crate::wire::{Failure, Fields, json};
+use crate::wire::{Failure, Fields};
 
 /// More is cut off.
 const MAX_CONTACTS: usize = 1000;
@@ -51,9 +52,9 @@ const COLUMNS: [(u32, &str); 10] = [
     (12, "presence"),
 ];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct Lookup {
+pub(super) struct Lookup {
     tokens: Vec<String>,
     #[serde(default = "all_sources")]
     source_flags: u32,
@@ -146,8 +147,7 @@ impl<'a> Contact<'a> {
     }
 }
 
-pub(super) fn lookup_contacts(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: Lookup = json::members(fields)?;
+pub(super) fn lookup_contacts(cx: &mut Context<'_>, request: Lookup) -> Outcome {
     if request.sort > 3 {
         return Err(Failure::bad("sort", "sort is 0 relevance, 1 first name, 2 last name or 3 company"));
     }

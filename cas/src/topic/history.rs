@@ -1,5 +1,6 @@
 //! Topic `history`: records of placed, received and missed calls (S112-S116), read by the store thread.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -9,16 +10,16 @@ use crate::site::DeviceId;
 use crate::store::{HistoryKind, HistoryQuery, HistoryRecord, MAX_HISTORY, Request};
 use crate::time::Wall;
 use crate::wire::rows::Rows;
-use crate::wire::{Failure, Fields, json};
+use crate::wire::{Failure, Fields};
 
 const DEFAULT_MAX: usize = 100;
 
 const COLUMNS: &[&str] =
     &["rec-id", "type", "addr", "name", "started", "duration-msec", "device", "call-id", "note", "actions"];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct GetRecs {
+pub(super) struct GetRecs {
     by: Option<By>,
     /// Which device, `by` device; without it the one the session stands at.
     device: Option<String>,
@@ -31,15 +32,14 @@ struct GetRecs {
     after: Option<u64>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-enum By {
+pub(super) enum By {
     User,
     Device,
 }
 
-pub(super) fn get_recs(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: GetRecs = json::members(fields)?;
+pub(super) fn get_recs(cx: &mut Context<'_>, request: GetRecs) -> Outcome {
     let who = cx.principal()?;
     let device = match request.by {
         Some(By::Device) => Some(own_device(cx, request.device.as_deref(), who.device)?),

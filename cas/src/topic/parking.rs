@@ -1,52 +1,51 @@
 //! Topic `tel`, of calls that are to be got: parked ones (S62), which are nobody's, and those that ring for another (S69).
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::telephony::{command, execute, number};
-use super::{Context, Outcome, Progress};
+use super::{Context, Nothing, Outcome, Progress};
 use crate::control::{CallCommand, CallControl, ParkedInfo, Principal};
 use crate::event::Event;
 use crate::site::Site;
 use crate::time::Now;
 use crate::wire::rows::{self, Rows};
-use crate::wire::{Code, Failure, Fields, json};
+use crate::wire::{Code, Failure, Fields};
 
 const COLUMNS: &[&str] = &["orbit", "addr", "name", "by", "since", "state", "actions"];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct Park {
+pub(super) struct Park {
     call_id: String,
     orbit: Option<String>,
 }
 
 /// Where something is to be got.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct Place {
+pub(super) struct Place {
     orbit: Option<String>,
     ext: Option<String>,
 }
 
-pub(super) fn park(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: Park = json::members(fields)?;
+pub(super) fn park(cx: &mut Context<'_>, request: Park) -> Outcome {
     command(cx, &request.call_id, |call| {
         let orbit = request.orbit.as_deref().map(|orbit| number("orbit", orbit)).transpose()?;
         Ok(CallCommand::Park { call, orbit })
     })
 }
 
-pub(super) fn unpark(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    fetch(cx, fields, |orbit| CallCommand::Unpark { orbit }, "nothing is parked there")
+pub(super) fn unpark(cx: &mut Context<'_>, request: Place) -> Outcome {
+    fetch(cx, request, |orbit| CallCommand::Unpark { orbit }, "nothing is parked there")
 }
 
-pub(super) fn pickup(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    fetch(cx, fields, |ext| CallCommand::Pickup { ext }, "nothing rings there, and nothing is parked")
+pub(super) fn pickup(cx: &mut Context<'_>, request: Place) -> Outcome {
+    fetch(cx, request, |ext| CallCommand::Pickup { ext }, "nothing rings there, and nothing is parked")
 }
 
-fn fetch(cx: &mut Context<'_>, fields: Fields, command: fn(String) -> CallCommand, nothing: &str) -> Outcome {
-    let request: Place = json::members(fields)?;
+fn fetch(cx: &mut Context<'_>, request: Place, command: fn(String) -> CallCommand, nothing: &str) -> Outcome {
     let (field, orbit) = match (request.orbit, request.ext) {
         (Some(orbit), _) => ("orbit", orbit),
         (None, Some(ext)) => ("ext", ext),
@@ -60,7 +59,7 @@ fn fetch(cx: &mut Context<'_>, fields: Fields, command: fn(String) -> CallComman
     })
 }
 
-pub(super) fn get_parked(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn get_parked(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     let who = cx.principal()?;
     let parked = parked(cx.site, cx.control, &who);
     Ok(Progress::Done(Fields::from_iter([("parked".to_owned(), parked)])))

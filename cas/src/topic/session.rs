@@ -1,23 +1,24 @@
 //! Topic `session`: the session itself, and its user's password.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::configuration::{SiteWrite, check_password};
-use super::{Context, Outcome, Progress, Waiting};
+use super::{Context, Nothing, Outcome, Progress, Waiting};
 use crate::boundary::Work;
 use crate::store::{Change, Request};
 use crate::subscription;
-use crate::wire::{Failure, Fields, json};
+use crate::wire::{Failure, Fields};
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct ChangePassword {
+pub(super) struct ChangePassword {
     old_password: String,
     new_password: String,
 }
 
-pub(super) fn get_state(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn get_state(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     let who = cx.principal()?;
     let (Some(session), Some(user)) = (cx.core.sessions.get(cx.session()?), cx.site.user(who.user)) else {
         return Err(Failure::ended());
@@ -36,14 +37,13 @@ pub(super) fn get_state(cx: &mut Context<'_>, _: Fields) -> Outcome {
 }
 
 /// Being asked is enough: any request keeps the session.
-pub(super) fn keep_alive(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn keep_alive(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     cx.session()?;
     Ok(Progress::Done(Fields::new()))
 }
 
 /// The old password is checked first; the user's other sessions end with it.
-pub(super) fn change_password(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: ChangePassword = json::members(fields)?;
+pub(super) fn change_password(cx: &mut Context<'_>, request: ChangePassword) -> Outcome {
     check_password("new-password", &request.new_password)?;
     let who = cx.principal()?;
     let hash = cx.site.user(who.user).map(|user| user.password_hash.clone()).unwrap_or_default();

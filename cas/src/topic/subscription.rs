@@ -1,16 +1,17 @@
 //! Topic `subscribe`: what the session is told of (S49-S56). A write is answered once the store has it.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Context, Outcome, Progress, Waiting, parking, telephony};
+use super::{Context, Nothing, Outcome, Progress, Waiting, parking, telephony};
 use crate::control::{CallControl, Principal};
 use crate::event::Event;
 use crate::site::Site;
 use crate::store::{Change, Request, SubscriptionRecord};
-use crate::subscription::{self, Row, check_room};
+use crate::subscription::{self, Row, check_room, rows_asked};
 use crate::time::Now;
-use crate::wire::{Code, Failure, Fields, json};
+use crate::wire::{Code, Failure, Fields};
 
 /// What `subscribe-events` waits with.
 pub(crate) struct Addition {
@@ -20,28 +21,29 @@ pub(crate) struct Addition {
     kinds: Vec<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct SubscribeEvents {
+pub(super) struct SubscribeEvents {
+    #[schemars(schema_with = "rows_asked")]
     subscribe: Vec<Value>,
 }
 
 /// By id, several ids, or the rows that were subscribed to.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct Unsubscribe {
+pub(super) struct Unsubscribe {
     sub_id: Option<String>,
     #[serde(default)]
     sub_ids: Vec<String>,
     #[serde(default)]
+    #[schemars(schema_with = "rows_asked")]
     unsubscribe: Vec<Value>,
 }
 
-pub(super) fn subscribe_events(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: SubscribeEvents = json::members(fields)?;
+pub(super) fn subscribe_events(cx: &mut Context<'_>, request: SubscribeEvents) -> Outcome {
     let rows = request.subscribe.iter().map(|row| Row::parse("subscribe", row)).collect::<Result<Vec<_>, _>>()?;
     if rows.is_empty() {
-        return list(cx, Fields::new());
+        return list(cx, Nothing {});
     }
     rows.iter().try_for_each(|row| row.check("subscribe"))?;
     let key = cx.session()?;
@@ -96,7 +98,7 @@ pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Outcome {
     for snapshot in snapshots {
         cx.core.sessions.push(cx.now, session, snapshot);
     }
-    list(cx, Fields::new())
+    list(cx, Nothing {})
 }
 
 /// What is so at the instant a subscription begins.
@@ -108,8 +110,7 @@ pub(crate) fn snapshot(now: Now, site: &Site, control: &dyn CallControl, who: &P
     }
 }
 
-pub(super) fn unsubscribe(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: Unsubscribe = json::members(fields)?;
+pub(super) fn unsubscribe(cx: &mut Context<'_>, request: Unsubscribe) -> Outcome {
     if request.sub_id.is_none() && request.sub_ids.is_empty() && request.unsubscribe.is_empty() {
         return Err(Failure::missing("sub-id"));
     }
@@ -135,10 +136,10 @@ pub(super) fn unsubscribed(cx: &mut Context<'_>, ids: &[u64]) -> Outcome {
     if let Some(session) = cx.core.sessions.get_mut(key) {
         session.subscriptions.retain(|id, _| !ids.contains(id));
     }
-    list(cx, Fields::new())
+    list(cx, Nothing {})
 }
 
-pub(super) fn list(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn list(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(Failure::ended()) };
     let summary = subscription::summary(session);
     Ok(Progress::Done(Fields::from_iter([("subscriptions".to_owned(), summary)])))

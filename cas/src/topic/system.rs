@@ -1,19 +1,20 @@
 //! Topic `system`: how the switch is doing, who is reachable and who is logged in, and the way to end either.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
 use super::telephony::device_id;
-use super::{Context, Outcome, Progress, Waiting};
+use super::{Context, Nothing, Outcome, Progress, Waiting};
 use crate::session::SessionKey;
 use crate::site::{Access, DeviceId};
 use crate::store::Request;
 use crate::wire::rows::Rows;
-use crate::wire::{Failure, Fields, json};
+use crate::wire::{Failure, Fields};
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct EndRegistration {
+pub(super) struct EndRegistration {
     /// All phones of this user.
     ext: Option<String>,
     /// Or one phone.
@@ -22,13 +23,13 @@ struct EndRegistration {
     contact: Option<String>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct EndSession {
+pub(super) struct EndSession {
     session: String,
 }
 
-pub(super) fn get_state(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn get_state(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     let status = cx.control.status();
     let stats = cx.core.stats();
     Ok(Progress::Done(Fields::from_iter([
@@ -43,7 +44,7 @@ pub(super) fn get_state(cx: &mut Context<'_>, _: Fields) -> Outcome {
     ])))
 }
 
-pub(super) fn get_registrations(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn get_registrations(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     let mut rows = Rows::new(&["device", "user", "sip-user", "contact", "source", "agent", "expires"]);
     for binding in cx.control.registrations() {
         let device = cx.site.device(binding.device);
@@ -66,8 +67,7 @@ pub(super) fn get_registrations(cx: &mut Context<'_>, _: Fields) -> Outcome {
 }
 
 /// The phone may register again: who is to stay away is given another secret, or removed.
-pub(super) fn end_registration(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: EndRegistration = json::members(fields)?;
+pub(super) fn end_registration(cx: &mut Context<'_>, request: EndRegistration) -> Outcome {
     let devices: Vec<DeviceId> = match (&request.ext, &request.device) {
         (_, Some(device)) => vec![device_id(cx.site, device)?],
         (Some(ext), None) => {
@@ -82,7 +82,7 @@ pub(super) fn end_registration(cx: &mut Context<'_>, fields: Fields) -> Outcome 
     Ok(Progress::Store(Request::Write(changes), Waiting::Done(reply)))
 }
 
-pub(super) fn get_sessions(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn get_sessions(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     let columns =
         ["session", "user", "app-id", "device", "source", "since", "idle", "polling", "subscriptions", "pending"];
     let mut rows = Rows::new(&columns);
@@ -104,8 +104,7 @@ pub(super) fn get_sessions(cx: &mut Context<'_>, _: Fields) -> Outcome {
 }
 
 /// As if it had logged out: its poll is answered 401, its subscriptions are forgotten. Commands of its that are under way go on.
-pub(super) fn end_session(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: EndSession = json::members(fields)?;
+pub(super) fn end_session(cx: &mut Context<'_>, request: EndSession) -> Outcome {
     let missing = || Failure::not_found(format!("there is no session {}", request.session));
     let key = request.session.parse().map(SessionKey).map_err(|_| missing())?;
     let user = cx.core.sessions.get(key).ok_or_else(missing)?.client.user;

@@ -1,9 +1,10 @@
 //! Topic `tel`: call control (S59-S77). Each message is one [`CallCommand`]; what happens to the calls comes back as [`CallEvent`](crate::control::CallEvent)s.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::{Context, Outcome, Progress};
+use super::{Context, Nothing, Outcome, Progress};
 use crate::control::{
     Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, Cause, Digit, Direction, PartyInfo,
     Principal,
@@ -12,7 +13,7 @@ use crate::event::Event;
 use crate::site::{Access, Device, DeviceId, Site, UserId};
 use crate::time::Now;
 use crate::wire::rows::{self, Rows};
-use crate::wire::{Code, Failure, Fields, json};
+use crate::wire::{Code, Failure, Fields};
 
 /// Commands of one session that call control has accepted and not completed.
 const MAX_PENDING: usize = 64;
@@ -23,9 +24,9 @@ const MAX_DIGITS: usize = 64;
 
 const CALL_COLUMNS: &[&str] = &["call-id", "state", "direction", "device", "parties", "started", "actions"];
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct MakeCall {
+pub(super) struct MakeCall {
     dest: String,
     name_hint: Option<String>,
     device: Option<String>,
@@ -34,35 +35,34 @@ struct MakeCall {
     _guided: Option<bool>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct OneCall {
+pub(super) struct OneCall {
     call_id: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct SendDigits {
+pub(super) struct SendDigits {
     call_id: String,
     digits: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct OneCallTo {
+pub(super) struct OneCallTo {
     call_id: String,
     dest: String,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-struct TwoCalls {
+pub(super) struct TwoCalls {
     call_id: String,
     with: String,
 }
 
-pub(super) fn make_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: MakeCall = json::members(fields)?;
+pub(super) fn make_call(cx: &mut Context<'_>, request: MakeCall) -> Outcome {
     let dest = number("dest", &request.dest)?;
     let hint = request.name_hint.filter(|hint| !hint.trim().is_empty());
     if hint.as_ref().is_some_and(|hint| hint.len() > MAX_TEXT || hint.chars().any(char::is_control)) {
@@ -74,46 +74,38 @@ pub(super) fn make_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
     outcome.map_err(|failure| if failure.code == Code::NOT_FOUND { no_such_device() } else { failure })
 }
 
-pub(super) fn drop_call(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: OneCall = json::members(fields)?;
+pub(super) fn drop_call(cx: &mut Context<'_>, request: OneCall) -> Outcome {
     command(cx, &request.call_id, |call| Ok(CallCommand::Drop(call)))
 }
 
-pub(super) fn hold(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: OneCall = json::members(fields)?;
+pub(super) fn hold(cx: &mut Context<'_>, request: OneCall) -> Outcome {
     command(cx, &request.call_id, |call| Ok(CallCommand::Hold(call)))
 }
 
-pub(super) fn unhold(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: OneCall = json::members(fields)?;
+pub(super) fn unhold(cx: &mut Context<'_>, request: OneCall) -> Outcome {
     command(cx, &request.call_id, |call| Ok(CallCommand::Unhold(call)))
 }
 
-pub(super) fn send_digits(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: SendDigits = json::members(fields)?;
+pub(super) fn send_digits(cx: &mut Context<'_>, request: SendDigits) -> Outcome {
     let digits: Option<Vec<Digit>> = request.digits.chars().take(MAX_DIGITS + 1).map(Digit::from_char).collect();
     let digits = digits.filter(|digits| (1..=MAX_DIGITS).contains(&digits.len()));
     let bad = || Failure::bad("digits", format!("digits are 1 to {MAX_DIGITS} of 0-9, *, #, A-D"));
     command(cx, &request.call_id, |call| Ok(CallCommand::SendDigits(call, digits.ok_or_else(bad)?)))
 }
 
-pub(super) fn blind_transfer(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: OneCallTo = json::members(fields)?;
+pub(super) fn blind_transfer(cx: &mut Context<'_>, request: OneCallTo) -> Outcome {
     command(cx, &request.call_id, |call| Ok(CallCommand::BlindTransfer(call, number("dest", &request.dest)?)))
 }
 
-pub(super) fn redirect(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: OneCallTo = json::members(fields)?;
+pub(super) fn redirect(cx: &mut Context<'_>, request: OneCallTo) -> Outcome {
     command(cx, &request.call_id, |call| Ok(CallCommand::Redirect(call, number("dest", &request.dest)?)))
 }
 
-pub(super) fn consult(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: OneCallTo = json::members(fields)?;
+pub(super) fn consult(cx: &mut Context<'_>, request: OneCallTo) -> Outcome {
     command(cx, &request.call_id, |call| Ok(CallCommand::Consult(call, number("dest", &request.dest)?)))
 }
 
-pub(super) fn complete_transfer(cx: &mut Context<'_>, fields: Fields) -> Outcome {
-    let request: TwoCalls = json::members(fields)?;
+pub(super) fn complete_transfer(cx: &mut Context<'_>, request: TwoCalls) -> Outcome {
     let (who, none) = (cx.principal()?, || Failure::of("with", Code::NOT_FOUND, "there is no such call"));
     let seen = |id: &CallId| !cx.control.view(cx.site, &who, CallQuery::One(*id)).is_empty();
     let with = call_id(&request.with).ok().filter(seen);
@@ -129,7 +121,7 @@ pub(super) fn number(field: &str, dest: &str) -> Result<String, Failure> {
     }
 }
 
-pub(super) fn get_calls(cx: &mut Context<'_>, _: Fields) -> Outcome {
+pub(super) fn get_calls(cx: &mut Context<'_>, _: Nothing) -> Outcome {
     let who = cx.principal()?;
     let calls = calls(cx.site, cx.control, &who);
     Ok(Progress::Done(Fields::from_iter([("calls".to_owned(), calls)])))

@@ -1,7 +1,7 @@
 //! The CAS without a switch: the same message by the same code, on the store that nobody else has open.
 
 use bytes::Bytes;
-use cas::cas::{Cas, Endpoint, Input, Output, Request, RequestId, Settings, Source};
+use cas::cas::{Cas, Input, Output, Request, RequestId, Settings};
 use cas::control::{
     Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallLine, CallQuery, CallReport, EngineStatus,
     ParkedInfo, Principal, Refusal, RefusalCode, RegistrationInfo, Shown,
@@ -50,12 +50,7 @@ struct Offline {
 
 impl Offline {
     fn ask(&mut self, message: &Value) -> Option<Bytes> {
-        let request = Request {
-            endpoint: Endpoint::Execute,
-            session: None,
-            source: Source::Console,
-            body: message.to_string().into(),
-        };
+        let request = Request::of_console(message.to_string());
         self.handle(Input::Request(RequestId(0), request));
         while let Some(output) = self.cas.poll_output() {
             match output {

@@ -4,8 +4,7 @@ use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 
-use bytes::Bytes;
-use cas::cas::{Endpoint, Request, Source};
+use cas::cas::Request;
 use cas::entropy::Entropy;
 use serde_json::{Value, json};
 
@@ -83,8 +82,8 @@ async fn add(control: &Rc<Control>, user: &FirstUser) -> Result<(), SeedError> {
     if let Some(secret) = sip_secret {
         message["sip-secret"] = json!(secret);
     }
-    let body = Bytes::from(message.to_string());
-    let request = Request { endpoint: Endpoint::Execute, session: None, source: Source::Console, body };
+    let body = message.to_string();
+    let request = Request::of_console(body);
     let reply = control.ask(request).await;
     let reply: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
     if reply["error"] == 0 {

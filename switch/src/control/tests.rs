@@ -183,12 +183,7 @@ fn sip_that_waits_is_handled_before_a_request_of_a_client_and_at_each_turn_of_ht
         let handled = || control.node.borrow().engine().counts().messages;
         // Nothing here gives the sockets' own tasks a turn.
         say();
-        let request = Request {
-            endpoint: cas::cas::Endpoint::Health,
-            session: None,
-            source: cas::cas::Source::Console,
-            body: bytes::Bytes::new(),
-        };
+        let request = Request { endpoint: cas::cas::Endpoint::Health, ..Request::of_console("") };
         let asked = control.ask(request);
         assert_eq!(handled(), 1);
         say();

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cas::cas::{Endpoint, Reply, Request, RequestId, Source};
+use cas::cas::{Endpoint, Format, Reply, Request, RequestId, Source};
 use serde_json::{Map, Value, json};
 use switch::node::Input;
 
@@ -384,7 +384,7 @@ impl World {
         self.next_request += 1;
         self.unanswered.insert(id);
         let source = Source::Network(IpAddr::V4(Ipv4Addr::LOCALHOST));
-        self.tell_node(Input::Request(id, Request { endpoint, session, source, body }));
+        self.tell_node(Input::Request(id, Request { endpoint, session, source, format: Format::Json, body }));
         id
     }
 

@@ -1,4 +1,4 @@
-//! Fuzz targets: whatever JSON a client sends, it gets one reply that is JSON, says what is wrong, and is no larger than what it asked for. A failure prints
+//! Fuzz targets: whatever JSON or XML a client sends, it gets one reply that is JSON, says what is wrong, and is no larger than what it asked for. A failure prints
 //! its seed (`BOLERO_RANDOM_SEED` replays it).
 
 use bolero::check;
@@ -124,10 +124,87 @@ fn fuzz_bodies_of_any_bytes() {
         let mut bench = Bench::new();
         let session = bench.log_in("501");
         for endpoint in [Endpoint::Execute, Endpoint::Login] {
-            bench.post(endpoint, Some(&session), NETWORK, bytes);
-            assert_eq!(bench.replies.len(), 1, "one reply");
-            check_replies(&mut bench, bytes.len());
+            for format in [Format::Json, Format::Xml] {
+                bench.post_as(format, endpoint, Some(&session), NETWORK, bytes);
+                assert_eq!(bench.replies.len(), 1, "one reply");
+                check_replies(&mut bench, bytes.len());
+            }
         }
+    });
+}
+
+/// Pieces of XML, and of what is none.
+const PIECES: &[&str] = &[
+    "<cas>",
+    "</cas>",
+    "<item>",
+    "</item>",
+    "<topic>tel</topic>",
+    "<message>get-calls</message>",
+    "<message>",
+    "</message>",
+    "<a",
+    " type=\"array\"",
+    " type='number'",
+    " type='null'",
+    " escaped='text name'",
+    "<entry name='",
+    "'>",
+    ">",
+    "/>",
+    "</entry>",
+    "</a>",
+    "&lt;",
+    "&#10;",
+    "&#0;",
+    "&x;",
+    "\\u0041",
+    "\\",
+    "<![CDATA[",
+    "]]>",
+    "<!--",
+    "-->",
+    "<!DOCTYPE a>",
+    "<?xml version='1.0'?>",
+    "5",
+    "true",
+    " ",
+    "\n",
+    "é",
+    "<max>5</max>",
+    "<tokens/>",
+];
+
+#[test]
+fn fuzz_xml_of_any_pieces() {
+    check!().with_iterations(INPUTS).with_type::<Vec<u8>>().for_each(|bytes| {
+        let mut bench = Bench::new();
+        let session = bench.log_in("501");
+        let pieces = bytes.iter().map(|byte| PIECES[usize::from(*byte) % PIECES.len()]);
+        for body in [pieces.clone().collect::<String>(), format!("<cas>{}</cas>", pieces.collect::<String>())] {
+            bench.post_as(Format::Xml, Endpoint::Execute, Some(&session), NETWORK, body.as_bytes());
+            assert_eq!(bench.replies.len(), 1, "one reply");
+            check_replies(&mut bench, body.len());
+        }
+    });
+}
+
+/// A message is the same message in either encoding.
+#[test]
+fn fuzz_messages_in_both_encodings() {
+    check!().with_iterations(INPUTS / 2).with_type::<(u8, Vec<u8>)>().for_each(|(which, bytes)| {
+        let message = any_message(*which, bytes);
+        let replies = [Format::Json, Format::Xml].map(|format| {
+            let mut bench = Bench::new();
+            let session = bench.log_in("admin");
+            let body = match format {
+                Format::Json => message.to_string().into_bytes(),
+                Format::Xml => crate::wire::xml::encode(&message).to_vec(),
+            };
+            let id = bench.post_as(format, Endpoint::Execute, Some(&session), NETWORK, &body);
+            bench.replies.remove(&id).map(|reply| reply.body)
+        });
+        assert_eq!(replies[0], replies[1], "{message}");
     });
 }
 

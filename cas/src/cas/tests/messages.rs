@@ -468,6 +468,7 @@ fn what_is_printed_for_a_log_shows_no_secret() {
                     endpoint: Endpoint::Login,
                     session: Some("secret".into()),
                     source: NETWORK,
+                    format: Format::Json,
                     body: "secret".into()
                 }
             )
