@@ -304,6 +304,8 @@ pub enum Cause {
     Loop,
     /// Where something was to be got, there was nothing, or somebody else has got it.
     NothingThere,
+    /// Whoever was to be called has given no number.
+    Anonymous,
     /// A phone stopped answering.
     Vanished,
     /// The switch is full.
@@ -333,6 +335,7 @@ impl Cause {
             Cause::Parked => "parked",
             Cause::Loop => "loop",
             Cause::NothingThere => "nothing-there",
+            Cause::Anonymous => "anonymous",
             Cause::Vanished => "vanished",
             Cause::Overloaded => "overloaded",
             Cause::Shutdown => "shutdown",

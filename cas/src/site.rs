@@ -257,6 +257,7 @@ impl Site {
                 Change::PutBinding(_)
                 | Change::RemoveBinding { .. }
                 | Change::PutHistory(_)
+                | Change::PutLastCalls(_)
                 | Change::PutSubscription(_)
                 | Change::RemoveSubscription(_) => {}
             }

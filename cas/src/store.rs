@@ -43,6 +43,8 @@ pub struct Snapshot {
     pub bindings: Vec<BindingRecord>,
     /// Subscriptions of sessions that were neither logged out nor abandoned.
     pub subscriptions: Vec<SubscriptionRecord>,
+    /// Whom users dialled and by whom they were called last, by user.
+    pub last_calls: Vec<LastCalls>,
     /// The highest id a user was ever given: none is given twice.
     pub last_user: UserId,
     /// The highest id a device was ever given.
@@ -123,6 +125,17 @@ pub enum HistoryKind {
 
 named!(HistoryKind { Placed = "placed", Received = "received", Missed = "missed" });
 
+/// Whom a user dialled last, and who called him last: what the codes for it dial.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastCalls {
+    /// The user.
+    pub user: UserId,
+    /// What he dialled, as he did; `None`: nothing yet.
+    pub dialled: Option<String>,
+    /// The number of the caller; empty where he gave none; `None`: nobody has called yet.
+    pub caller: Option<String>,
+}
+
 /// A subscription, as it survives a restart: kept by user, client and device.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubscriptionRecord {
@@ -179,7 +192,7 @@ pub const MAX_HISTORY: usize = 1000;
 ///
 /// Removing a user leaves his devices unassigned and removes his numbers, call handling, schedules, history and subscriptions; removing a device
 /// removes its bindings and subscriptions. A login, a SIP user name and a gateway's address are unique: a `Put` that would take one from another record is
-/// an error, as is one that names a user or device that is not there. A call record alone may come after its user has gone, and goes the
+/// an error, as is one that names a user or device that is not there. A call record, and what tells of the last calls, may come after its user has gone, and goes the
 /// way of his others.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "each names the record it changes")]
@@ -200,6 +213,7 @@ pub enum Change {
         reg_id: u32,
     },
     PutHistory(HistoryRecord),
+    PutLastCalls(LastCalls),
     PutSubscription(SubscriptionRecord),
     RemoveSubscription(u64),
 }
@@ -316,6 +330,10 @@ pub trait History {
     fn remove_oldest(&mut self, user: UserId, before: Option<Wall>, most: usize) -> Result<usize, StoreError>;
     /// [`Change::PutHistory`]
     fn put_record(&mut self, record: &HistoryRecord) -> Result<(), StoreError>;
+    /// Last calls by user.
+    fn last_calls(&self) -> Result<Vec<LastCalls>, StoreError>;
+    /// [`Change::PutLastCalls`]
+    fn put_last_calls(&mut self, last: &LastCalls) -> Result<(), StoreError>;
 }
 
 /// Subscriptions of CAS clients.
@@ -360,6 +378,7 @@ pub fn snapshot(store: &mut dyn Store, now: Wall) -> Result<Snapshot, StoreError
         schedules: store.schedules()?,
         bindings: store.bindings()?,
         subscriptions: store.subscriptions()?,
+        last_calls: store.last_calls()?,
         last_user,
         last_device,
     })
@@ -416,6 +435,7 @@ fn apply(store: &mut dyn Store, change: &Change) -> Result<(), StoreError> {
         Change::PutBinding(binding) => store.put_binding(binding),
         Change::RemoveBinding { device, contact, reg_id } => store.remove_binding(*device, contact, *reg_id),
         Change::PutHistory(record) => store.put_record(record),
+        Change::PutLastCalls(last) => store.put_last_calls(last),
         Change::PutSubscription(subscription) => store.put_subscription(subscription),
         Change::RemoveSubscription(id) => store.remove_subscription(*id),
     }

@@ -16,6 +16,7 @@ pub(crate) mod early;
 pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod hold;
+pub(crate) mod last;
 pub(crate) mod leg;
 pub(crate) mod offer;
 pub(crate) mod originate;

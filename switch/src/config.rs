@@ -185,6 +185,8 @@ const SETTINGS: &[Setting] = &[
     setting("codes", "pickup", r#""**""#, "and an extension behind it: answers the call that rings there"),
     setting("codes", "group-pickup", r#""*8""#, "answers the call that rings at another of one's pickup group"),
     setting("codes", "intercom", r#""*80""#, "and an extension behind it: calls it, and its phone answers by itself, where it can"),
+    setting("codes", "return", r#""*69""#, "calls whoever called last, answered or not"),
+    setting("codes", "redial", r#""*07""#, "calls the number dialled last, at whichever phone"),
     setting("limits", "calls", "10000", "calls at a time, where the RTP ports do not end it before"),
     setting("limits", "calls-per-source", "5000", "of them from one source: an IP address, or an IPv6 /64"),
     setting("limits", "transactions", "1000000", "SIP requests remembered; each stays for 32 s after its end"),

@@ -26,6 +26,7 @@ use crate::auth::Authenticator;
 use crate::call::CallNo;
 use crate::call::cause::Failure;
 use crate::call::history::History;
+use crate::call::last::LastCalls;
 use crate::call::table::Table;
 use crate::endpoint::Endpoint;
 pub use crate::endpoint::Timer;
@@ -122,6 +123,7 @@ pub struct Engine {
     pub(crate) table: Table,
     pub(crate) parks: Parks,
     pub(crate) history: History,
+    pub(crate) last_calls: LastCalls,
     pub(crate) behind: Behind,
     pub(crate) ports: Ports,
     pub(crate) seats: Seats,
@@ -176,6 +178,7 @@ impl Engine {
             table: Table::default(),
             parks: Parks::default(),
             history: History::default(),
+            last_calls: LastCalls::new(&snapshot.last_calls),
             behind: Behind::default(),
             ports: Ports::new(&settings.ports, random),
             seats: Seats::default(),
@@ -301,10 +304,12 @@ impl Engine {
     pub(crate) fn stored(&mut self, at: At<'_>, id: store::RequestId, result: Result<store::Reply, StoreError>) {
         let settled = self.registrar.stored(id, result.is_ok(), |device| at.site.device(device).is_some());
         let records = self.records_stored(at, id, result.is_ok());
+        let last_calls = self.last_calls_stored(at, id, result.is_ok());
         if let Err(error) = result {
             let consequence = match settled {
                 Some(_) => "a registration is refused",
                 None if records => "call records wait for it",
+                None if last_calls => "whom users have called last waits for it",
                 None => "the refresh of a registration, or its end, is not kept",
             };
             tracing::error!(%error, consequence);
@@ -387,6 +392,7 @@ impl Engine {
         }
         self.keep_publications(|device| at.site.device(device).is_some());
         self.keep_parked(at);
+        self.last_calls.keep(at.site);
         self.look_at_all(at);
         self.end_step(at);
     }

@@ -18,13 +18,26 @@ pub enum Code {
     GroupPickup,
     /// Calls the extension behind it, whose telephone answers by itself.
     Intercom,
+    /// Calls whoever called last.
+    Return,
+    /// Calls whom one has called last.
+    Redial,
 }
 
-named!(Code { Park = "park", Retrieve = "retrieve", Pickup = "pickup", GroupPickup = "group-pickup", Intercom = "intercom" });
+named!(Code {
+    Park = "park",
+    Retrieve = "retrieve",
+    Pickup = "pickup",
+    GroupPickup = "group-pickup",
+    Intercom = "intercom",
+    Return = "return",
+    Redial = "redial",
+});
 
 impl Code {
     /// All, in the order of the configuration.
-    pub const ALL: [Code; 5] = [Code::Park, Code::Retrieve, Code::Pickup, Code::GroupPickup, Code::Intercom];
+    pub const ALL: [Code; 7] =
+        [Code::Park, Code::Retrieve, Code::Pickup, Code::GroupPickup, Code::Intercom, Code::Return, Code::Redial];
 
     /// What it is if nobody sets another.
     pub fn default_number(self) -> &'static str {
@@ -34,6 +47,8 @@ impl Code {
             Code::Pickup => "**",
             Code::GroupPickup => "*8",
             Code::Intercom => "*80",
+            Code::Return => "*69",
+            Code::Redial => "*07",
         }
     }
 
@@ -42,7 +57,7 @@ impl Code {
         match self {
             Code::Park => Takes::Either,
             Code::Retrieve | Code::Pickup | Code::Intercom => Takes::Number,
-            Code::GroupPickup => Takes::Nothing,
+            Code::GroupPickup | Code::Return | Code::Redial => Takes::Nothing,
         }
     }
 }

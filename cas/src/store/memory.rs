@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use super::{
-    BindingRecord, CUT_SHORT, CallHandling, Configuration, Directory, History, HistoryQuery, HistoryRecord,
+    BindingRecord, CUT_SHORT, CallHandling, Configuration, Directory, History, HistoryQuery, HistoryRecord, LastCalls,
     MAX_HISTORY, Registrations, Store, StoreError, SubscriptionRecord, Subscriptions, refusal,
 };
 use crate::site::handling::Handling;
@@ -23,6 +23,7 @@ pub struct Memory {
     schedules: Table<Option<UserId>, Schedules>,
     bindings: Table<(DeviceId, String, u32), BindingRecord>,
     history: Table<u64, HistoryRecord>,
+    last_calls: Table<UserId, LastCalls>,
     subscriptions: Table<u64, SubscriptionRecord>,
     last_user: Table<(), UserId>,
     last_device: Table<(), DeviceId>,
@@ -40,6 +41,7 @@ impl Memory {
             schedules: Table::default(),
             bindings: Table::default(),
             history: Table::default(),
+            last_calls: Table::default(),
             subscriptions: Table::default(),
             last_user: Table::default(),
             last_device: Table::default(),
@@ -48,7 +50,7 @@ impl Memory {
         memory
     }
 
-    fn tables(&mut self) -> [&mut dyn Undo; 10] {
+    fn tables(&mut self) -> [&mut dyn Undo; 11] {
         [
             &mut self.users,
             &mut self.devices,
@@ -57,6 +59,7 @@ impl Memory {
             &mut self.schedules,
             &mut self.bindings,
             &mut self.history,
+            &mut self.last_calls,
             &mut self.subscriptions,
             &mut self.last_user,
             &mut self.last_device,
@@ -108,6 +111,7 @@ impl Directory for Memory {
         self.handlings.remove(&id);
         self.schedules.remove(&Some(id));
         self.history.remove_where(|record| record.user == id);
+        self.last_calls.remove(&id);
         self.subscriptions.remove_where(|subscription| subscription.user == id);
         Ok(())
     }
@@ -241,6 +245,17 @@ impl History for Memory {
     fn put_record(&mut self, record: &HistoryRecord) -> Result<(), StoreError> {
         if self.users.rows.contains_key(&record.user) {
             self.history.put(record.call.0, record.clone());
+        }
+        Ok(())
+    }
+
+    fn last_calls(&self) -> Result<Vec<LastCalls>, StoreError> {
+        Ok(self.last_calls.rows.values().cloned().collect())
+    }
+
+    fn put_last_calls(&mut self, last: &LastCalls) -> Result<(), StoreError> {
+        if self.users.rows.contains_key(&last.user) {
+            self.last_calls.put(last.user, last.clone());
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ pub(super) const FILE: &str = "switch.db";
 
 /// In the order they were added, one for each change of the tables; never edited once released. The database counts them in
 /// `user_version`.
-const MIGRATIONS: [&str; 8] = [
+const MIGRATIONS: [&str; 9] = [
     include_str!("migrations/001_directory.sql"),
     include_str!("migrations/002_binding.sql"),
     include_str!("migrations/003_history.sql"),
@@ -30,6 +30,7 @@ const MIGRATIONS: [&str; 8] = [
     include_str!("migrations/006_history_under_way.sql"),
     include_str!("migrations/007_pickup_group.sql"),
     include_str!("migrations/008_call_handling.sql"),
+    include_str!("migrations/009_last_calls.sql"),
 ];
 
 /// The version this binary brings a database to.

@@ -81,6 +81,11 @@ pub(super) fn record(call: u64, owner: u64, started: u64) -> HistoryRecord {
     }
 }
 
+fn last(owner: u64, dialled: Option<&str>, caller: Option<&str>) -> Change {
+    let [dialled, caller] = [dialled, caller].map(|number| number.map(str::to_owned));
+    Change::PutLastCalls(LastCalls { user: UserId(owner), dialled, caller })
+}
+
 pub(super) fn subscription(id: u64, owner: u64, device: Option<u64>) -> SubscriptionRecord {
     SubscriptionRecord {
         id,
@@ -228,6 +233,8 @@ fn everything_written_is_read_back(mut store: Box<dyn Store>, reopen: Reopen<'_>
         Change::PutHandling(UserId(2), handling(Mode::OutOfOffice, true, "1")),
         Change::PutSchedules(Some(UserId(2)), schedules("night \"shift\"")),
         Change::PutSchedules(None, schedules("")),
+        last(1, Some("*80502"), Some("")),
+        last(2, None, Some("501")),
     ]);
     write(&mut *store, &changes).unwrap();
     let mut store = reopen(store);
@@ -242,6 +249,7 @@ fn everything_written_is_read_back(mut store: Box<dyn Store>, reopen: Reopen<'_>
             Change::PutSubscription(subscription) => snapshot.subscriptions.contains(subscription),
             Change::PutHandling(user, handling) => snapshot.handlings.contains(&(*user, handling.clone())),
             Change::PutSchedules(owner, schedules) => snapshot.schedules.contains(&(*owner, schedules.clone())),
+            Change::PutLastCalls(last) => snapshot.last_calls.contains(last),
             Change::PutHistory(record) => store.records(&of_user(1)).unwrap() == std::slice::from_ref(record),
             other => panic!("{other:?}"),
         };
@@ -259,6 +267,7 @@ fn put_replaces(mut store: Box<dyn Store>, reopen: Reopen<'_>) {
         Change::PutBinding(old),
         Change::PutHistory(record(1, 1, 1)),
         Change::PutHandling(UserId(1), handling(Mode::Custom, false, "2")),
+        last(1, Some("502"), None),
         Change::PutSchedules(None, schedules("old")),
         Change::PutSchedules(Some(UserId(1)), schedules("old")),
     ];
@@ -270,6 +279,7 @@ fn put_replaces(mut store: Box<dyn Store>, reopen: Reopen<'_>) {
         Change::PutBinding(new.clone()),
         Change::PutHistory(noted.clone()),
         Change::PutHandling(UserId(1), Handling::default()),
+        last(1, None, Some("502")),
         Change::PutSchedules(None, schedules("new")),
         Change::PutSchedules(Some(UserId(1)), Schedules::default()),
     ];
@@ -279,6 +289,10 @@ fn put_replaces(mut store: Box<dyn Store>, reopen: Reopen<'_>) {
     assert_eq!((&snapshot.users[0], &snapshot.devices[0]), (&renamed, &reached));
     assert_eq!(snapshot.numbers[1], (Extension("501".to_owned()), Target::User(UserId(2))));
     assert_eq!(snapshot.bindings, [new]);
+    assert_eq!(
+        snapshot.last_calls.into_iter().map(Change::PutLastCalls).collect::<Vec<_>>(),
+        [last(1, None, Some("502"))]
+    );
     assert_eq!(snapshot.handlings, [(UserId(1), Handling::default())]);
     assert_eq!(snapshot.schedules, [(None, schedules("new")), (Some(UserId(1)), Schedules::default())]);
     assert_eq!(store.records(&of_user(1)).unwrap(), [noted]);
@@ -349,6 +363,8 @@ fn a_removed_user_takes_what_is_his_and_leaves_his_devices(mut store: Box<dyn St
         Change::PutHandling(UserId(1), handling(Mode::Standard, true, "1")),
         Change::PutSchedules(Some(UserId(1)), schedules("his")),
         Change::PutSchedules(None, schedules("the site's")),
+        last(1, Some("502"), None),
+        last(2, Some("501"), None),
     ];
     write(&mut *store, &his).unwrap();
     write(&mut *store, &[Change::RemoveUser(UserId(1))]).unwrap();
@@ -357,6 +373,7 @@ fn a_removed_user_takes_what_is_his_and_leaves_his_devices(mut store: Box<dyn St
     assert_eq!(snapshot.devices.iter().map(|device| device.user).collect::<Vec<_>>(), [None, Some(UserId(2)), None]);
     assert_eq!(snapshot.numbers.iter().map(|(number, _)| number.as_str()).collect::<Vec<_>>(), ["*43", "502"]);
     assert_eq!(snapshot.subscriptions, [subscription(2, 2, None)]);
+    assert_eq!(snapshot.last_calls.iter().map(|last| last.user).collect::<Vec<_>>(), [UserId(2)]);
     assert_eq!((snapshot.handlings, snapshot.schedules), (vec![], vec![(None, schedules("the site's"))]));
     assert_eq!((calls(&mut *store, of_user(1)), calls(&mut *store, of_user(2))), (vec![], vec![2]));
 }
@@ -399,8 +416,11 @@ fn a_record_naming_what_is_not_there_is_refused(mut store: Box<dyn Store>, _: Re
 fn a_call_record_may_come_after_its_user_has_gone(mut store: Box<dyn Store>, _: Reopen<'_>) {
     write(&mut *store, &site()).unwrap();
     write(&mut *store, &[Change::RemoveUser(UserId(1))]).unwrap();
-    write(&mut *store, &[Change::PutHistory(record(1, 1, 1)), Change::PutHistory(record(2, 2, 1))]).unwrap();
+    let late = [1, 2].map(|user| Change::PutHistory(record(user, user, 1)));
+    write(&mut *store, &late).unwrap();
+    write(&mut *store, &[last(1, Some("502"), None), last(2, Some("501"), None)]).unwrap();
     assert_eq!((calls(&mut *store, of_user(1)), calls(&mut *store, of_user(2))), (vec![], vec![2]));
+    assert_eq!(everything(&mut *store).last_calls.iter().map(|last| last.user).collect::<Vec<_>>(), [UserId(2)]);
 }
 
 fn removing_what_is_not_there_is_no_error(mut store: Box<dyn Store>, _: Reopen<'_>) {

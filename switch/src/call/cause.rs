@@ -54,7 +54,7 @@ impl Failure {
         let code = match self.cause {
             Cause::Busy => RefusalCode::Busy,
             Cause::NoAnswer => RefusalCode::NoAnswer,
-            Cause::NoRoute => RefusalCode::NoRoute,
+            Cause::NoRoute | Cause::Anonymous => RefusalCode::NoRoute,
             Cause::NotRegistered => RefusalCode::NotRegistered,
             Cause::Overloaded | Cause::Shutdown => RefusalCode::Overloaded,
             Cause::Normal
@@ -104,6 +104,8 @@ fn words(cause: Cause) -> (u16, u8, &'static str) {
         Cause::Loop => (482, 25, "Call forwarded in a circle"),
         // Nobody is there at this number now, which others get as "unallocated".
         Cause::NothingThere => (404, 1, "Nothing is there"),
+        // There is no route to nowhere.
+        Cause::Anonymous => (404, 3, "The last caller gave no number"),
         Cause::Busy => (486, 17, "User busy"),
         Cause::NoAnswer => (480, 19, "No answer from user"),
         Cause::Declined => (603, 21, "Call rejected"),
@@ -135,6 +137,7 @@ fn sentence(cause: Cause, whose: Whose) -> String {
         Cause::Parked => "The call was parked".to_owned(),
         Cause::Loop => "The call was sent on in a circle, or too often".to_owned(),
         Cause::NothingThere => "There is nothing there, or somebody else has got it".to_owned(),
+        Cause::Anonymous => "The last caller gave no number".to_owned(),
         Cause::NoRoute => "The number leads nowhere".to_owned(),
         Cause::Overloaded => "The switch takes no more calls now".to_owned(),
         Cause::Shutdown => "The switch is ending".to_owned(),

@@ -73,7 +73,8 @@ impl Engine {
         let provisional = Incoming::first_rseq(self.endpoint.entropy.number());
         let state = LegState::Incoming(Box::new(Incoming { tx, invite, terms, provisional, number, grant, dialog }));
         let (side, direction) = (Side::Caller, Direction::SendRecv);
-        let shown = Identity { user: None, number: dialled.into(), name: String::new() };
+        let number: String = dialled.into();
+        let shown = Identity { user: None, number: number.clone(), name: String::new() };
         self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio, direction, shown, state });
         self.open_media(leg, place);
         self.endpoint.transactions.set_owner(tx, Owner::Invite(leg));
@@ -82,7 +83,11 @@ impl Engine {
             call.caller.state = PartyState::Calling(leg);
             call.trail = trail;
         }
-        let is_outside = self.table.call(no).is_some_and(|call| call.caller.identity.user.is_none());
+        let user = self.table.call(no).and_then(|call| call.caller.identity.user);
+        let is_outside = user.is_none();
+        if let Some(user) = user.filter(|_| served && replaced.is_none()) {
+            self.note_dialled(at, user, &number, destination.as_ref());
+        }
         match destination {
             _ if replaced.is_some() => {
                 if let Some(replaced) = replaced {
@@ -140,6 +145,7 @@ impl Engine {
             let text = "That is your own number, and you have no second phone".to_owned();
             return Err(Refusal { code: RefusalCode::BadValue, text });
         }
+        self.note_dialled(at, who.user, &number, Some(&destination));
         let mut callee = route::identity(at.site, &number);
         if let Some(hint) = name_hint.filter(|_| callee.name.is_empty()) {
             callee.name = hint;
@@ -213,8 +219,13 @@ impl Engine {
                 }
                 self.reach_destination(at, no, &Destination::User(*user));
             }
+            Destination::Return => self.return_call(at, no),
+            Destination::Redial => self.redial(at, no),
             Destination::Phone(sip_user, instance) => {
                 let user = at.site.device_by_sip_user(sip_user).and_then(|device| device.user);
+                if let Some(user) = user {
+                    self.note_caller(at, no, user);
+                }
                 if user.is_some_and(|user| self.is_busy(at.site, user)) {
                     return self.unreached(at, no, Failure::new(Cause::Busy));
                 }
@@ -230,9 +241,11 @@ impl Engine {
                 if call.trail.has(*user) {
                     return self.unreached(at, no, Failure::new(Cause::Loop));
                 }
+                self.note_caller(at, no, *user);
                 if self.is_busy(at.site, *user) {
                     return self.unreached(at, no, Failure::new(Cause::Busy));
                 }
+                let Some(call) = self.table.call(no) else { return };
                 let (own, offer) = (call.caller.device, self.offer_of(no, Side::Caller));
                 let mut contacts = self.contacts(at.site, *user);
                 if contacts.is_empty() {

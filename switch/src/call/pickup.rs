@@ -3,7 +3,7 @@
 //! The number behind the code names whose call it is; a phone that shows a lamp names the dialog itself, by Replaces (RFC 3891). Either way the picker's own call is over as soon as his
 //! end has its place in the other.
 
-use cas::control::{Accepted, CallEvent, Cause, Principal, Refusal};
+use cas::control::{Accepted, CallEvent, Cause, Direction, Principal, Refusal};
 use cas::site::{Access, DeviceId, UserId};
 
 use super::cause::{Failure, Whose};
@@ -123,9 +123,12 @@ impl Engine {
         let picker = self.table.replace(no, Side::Caller, standin).ok_or(nothing)?;
         let id = picker.id;
         self.journal.hand_over(own, target, side);
-        let picker = Party { direction, met, ..picker };
+        let (who, picker) = (picker.identity.user, Party { direction, met, ..picker });
         let before = self.table.replace(target, side, picker).ok_or(nothing)?;
         self.dismiss(at, &before, Cause::AnsweredElsewhere);
+        if let Some(who) = who.filter(|_| direction == Direction::In) {
+            self.note_caller(at, target, who);
+        }
         let ticket = self.table.call_mut(no).and_then(|call| match &mut call.stage {
             Stage::Ringing { ticket, .. } => ticket.take(),
             Stage::RingingCaller { .. } | Stage::Talking => None,

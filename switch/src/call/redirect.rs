@@ -54,7 +54,9 @@ impl Engine {
             | Destination::Park(_)
             | Destination::Pickup(_)
             | Destination::GroupPickup
-            | Destination::Intercom(_) => {
+            | Destination::Intercom(_)
+            | Destination::Return
+            | Destination::Redial => {
                 return false;
             }
         }

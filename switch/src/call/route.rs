@@ -32,17 +32,23 @@ pub(crate) enum Destination {
     GroupPickup,
     /// This user's devices, which are to answer by themselves.
     Intercom(UserId),
+    /// Whoever called the caller last.
+    Return,
+    /// What the caller dialled last.
+    Redial,
 }
 
 impl Destination {
-    /// Whether only a user has it: what is parked or rings here, and telephones that answer by themselves.
+    /// Whether only a user has it: what is parked or rings here, his own last calls, and telephones that answer by themselves.
     pub(crate) fn is_for_users(&self) -> bool {
         match self {
             Destination::Orbit(_)
             | Destination::Park(_)
             | Destination::Pickup(_)
             | Destination::GroupPickup
-            | Destination::Intercom(_) => true,
+            | Destination::Intercom(_)
+            | Destination::Return
+            | Destination::Redial => true,
             Destination::User(_) | Destination::Phone(..) | Destination::Service(_) => false,
         }
     }
@@ -86,6 +92,8 @@ pub(crate) fn destination(site: &Site, number: &str) -> Option<Destination> {
         Dialled::Code(Code::Park, there) => Destination::Park(Spot::At(Slot::of(site, there)?)),
         Dialled::Code(Code::Retrieve, there) => Destination::Orbit(Slot::of(site, there)?),
         Dialled::Code(Code::GroupPickup, _) => Destination::GroupPickup,
+        Dialled::Code(Code::Return, _) => Destination::Return,
+        Dialled::Code(Code::Redial, _) => Destination::Redial,
         Dialled::Code(code @ (Code::Pickup | Code::Intercom), there) => match site.dialled(there)? {
             Dialled::User(user) if code == Code::Intercom => Destination::Intercom(user),
             Dialled::User(user) => Destination::Pickup(user),

@@ -150,7 +150,9 @@ impl Engine {
             Destination::Orbit(Slot::User(_))
             | Destination::Pickup(_)
             | Destination::GroupPickup
-            | Destination::Intercom(_) => {
+            | Destination::Intercom(_)
+            | Destination::Return
+            | Destination::Redial => {
                 return Err(Failure::new(Cause::NoRoute).refusal(Whose::Far));
             }
             destination => destination,

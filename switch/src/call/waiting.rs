@@ -37,6 +37,6 @@ impl Engine {
 }
 
 /// Whether a user stands for those behind a gateway.
-fn is_gateway(site: &Site, user: UserId) -> bool {
+pub(crate) fn is_gateway(site: &Site, user: UserId) -> bool {
     site.devices_of(user).any(|device| matches!(device.access, Access::Address(_)))
 }

@@ -15,7 +15,7 @@ use crate::site::{
 };
 use crate::store::{
     BindingRecord, CUT_SHORT, CallHandling, Configuration, Directory, History, HistoryKind, HistoryQuery,
-    HistoryRecord, MAX_HISTORY, Registrations, StoreError, SubscriptionRecord, Subscriptions,
+    HistoryRecord, LastCalls, MAX_HISTORY, Registrations, StoreError, SubscriptionRecord, Subscriptions,
 };
 use crate::time::Wall;
 
@@ -250,6 +250,18 @@ impl History for Sqlite {
             ],
         )
     }
+
+    fn last_calls(&self) -> Result<Vec<LastCalls>, StoreError> {
+        self.rows("SELECT * FROM last_calls ORDER BY user", [], last_calls)
+    }
+
+    fn put_last_calls(&mut self, last: &LastCalls) -> Result<(), StoreError> {
+        self.change(
+            "REPLACE INTO last_calls (user, dialled, caller)
+             SELECT ?1, ?2, ?3 WHERE EXISTS (SELECT * FROM user WHERE id = ?1)",
+            params![last.user.0.cast_signed(), last.dialled, last.caller],
+        )
+    }
 }
 
 impl Subscriptions for Sqlite {
@@ -380,6 +392,10 @@ fn record(row: &Row<'_>) -> rusqlite::Result<HistoryRecord> {
         media: row.get("media")?,
         note: row.get("note")?,
     })
+}
+
+fn last_calls(row: &Row<'_>) -> rusqlite::Result<LastCalls> {
+    Ok(LastCalls { user: UserId(unsigned(row, "user")?), dialled: row.get("dialled")?, caller: row.get("caller")? })
 }
 
 fn subscription(row: &Row<'_>) -> rusqlite::Result<SubscriptionRecord> {

@@ -163,6 +163,26 @@ fn bindings_made_before_there_were_paths_are_kept() {
 }
 
 #[test]
+fn the_last_calls_of_before_are_those_of_the_history() {
+    let folder = tempfile::tempdir().unwrap();
+    let old = Connection::open(folder.path().join(FILE)).unwrap();
+    MIGRATIONS[..8].iter().for_each(|sql| old.execute_batch(sql).unwrap());
+    old.pragma_update(None, "user_version", 8).unwrap();
+    old.execute_batch(
+        "INSERT INTO user (id, login, first, last, role, password_hash) VALUES (1, '501', '', '', 'user', ''), (2, '502', '', '', 'user', '');
+         INSERT INTO history VALUES
+             (1, 1, NULL, 'placed', '503', '', 100, 0, 'normal', '', ''), (2, 1, NULL, 'placed', '502', '', 200, 0, 'busy', '', ''),
+             (3, 1, NULL, 'placed', '*68', '', 300, 0, 'normal', '', ''), (4, 1, NULL, 'received', '504', '', 100, 0, 'normal', '', ''),
+             (5, 1, NULL, 'missed', '', '', 200, 0, 'normal', '', '')",
+    )
+    .unwrap();
+    drop(old);
+    let last = everything(&mut open(folder.path())).last_calls;
+    let told: Vec<_> = last.iter().map(|last| (last.user.0, last.dialled.as_deref(), last.caller.as_deref())).collect();
+    assert_eq!(told, [(1, Some("502"), Some("")), (2, None, None)]);
+}
+
+#[test]
 fn a_file_that_is_no_database_is_told() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join(FILE), "no database at all, ".repeat(1000)).unwrap();
