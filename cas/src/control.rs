@@ -49,6 +49,13 @@ pub enum CallCommand {
     },
     /// Ends the user's part of a call (S66).
     Drop(CallId),
+    /// Has a phone of the user's answer the call that rings there (S65).
+    Answer {
+        /// The call.
+        call: CallId,
+        /// Which of the user's devices; `None`: the one he acts at, or whichever rings.
+        device: Option<DeviceId>,
+    },
     /// Puts the user's own leg on hold (S63).
     Hold(CallId),
     /// Takes it off hold.
@@ -184,6 +191,8 @@ macro_rules! actions {
 actions! {
     /// [`CallCommand::Drop`]
     Drop = "drop",
+    /// [`CallCommand::Answer`]
+    Answer = "answer",
     /// [`CallCommand::Hold`]
     Hold = "hold",
     /// [`CallCommand::Unhold`]

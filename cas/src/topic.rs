@@ -142,6 +142,7 @@ pub(crate) static MESSAGES: &[Spec] = messages! {
     "session" "change-password" Site  USERS session::change_password;
     "tel" "make-call"   Asynchronous USERS telephony::make_call;
     "tel" "drop"        Asynchronous USERS telephony::drop_call;
+    "tel" "answer"      Asynchronous USERS telephony::answer;
     "tel" "hold"        Asynchronous USERS telephony::hold;
     "tel" "unhold"      Asynchronous USERS telephony::unhold;
     "tel" "send-digits" Asynchronous USERS telephony::send_digits;

@@ -178,6 +178,7 @@ impl Engine {
     fn wanted_timers(&self) -> impl Iterator<Item = Timer> {
         let ringing = self.table.calls().filter(|(_, call)| !matches!(call.stage, Stage::Talking));
         let limited = self.table.legs().map(|(id, _)| id).filter(|id| self.is_limited(*id));
+        let prompted = self.table.legs().filter(|(_, leg)| leg.is_prompted()).map(|(id, _)| id);
         let met = self.table.legs().map(|(id, _)| id).filter(|id| self.offers_again(*id) == Some(true));
         let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
         let behind_nat = self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
@@ -191,6 +192,7 @@ impl Engine {
             .chain(bound.map(Timer::Binding))
             .chain(limited.map(Timer::Session))
             .chain(met.map(Timer::Reoffer))
+            .chain(prompted.map(Timer::Prompt))
             .chain(behind_nat.map(Timer::KeepAlive))
             .chain(self.late.keys().map(|tx| Timer::LateAnswer(*tx)))
             .chain(self.endpoint.waited_for().map(Timer::Large))

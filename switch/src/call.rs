@@ -24,6 +24,7 @@ pub(crate) mod park;
 pub(crate) mod party;
 pub(crate) mod pickup;
 pub(crate) mod probe;
+pub(crate) mod prompt;
 pub(crate) mod record;
 pub(crate) mod redirect;
 pub(crate) mod refresh;

@@ -43,6 +43,8 @@ pub(crate) enum Owner {
     Display(LegId),
     /// An INFO with a digit.
     Info(LegId),
+    /// The NOTIFY that tells a phone that rings to talk.
+    Talk(LegId),
     /// The OPTIONS that asks whether the phone is still there.
     Probe(LegId),
     /// The BYE that ends it.
@@ -72,6 +74,8 @@ pub enum Timer {
     Parked(CallNo),
     /// An offer that met the phone's own is made again (RFC 3261 §14.1).
     Reoffer(LegId),
+    /// A phone that was to answer for its user has not.
+    Prompt(LegId),
     /// A session is to be refreshed, or is over (RFC 4028).
     Session(LegId),
     /// The rest of a message has not come on a stream.

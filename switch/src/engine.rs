@@ -343,6 +343,7 @@ impl Engine {
                 Timer::Recall(no) => self.recall_due(at, no),
                 Timer::Parked(no) => self.parked_shown(at, no),
                 Timer::Reoffer(leg) => self.settled(at, leg),
+                Timer::Prompt(leg) => self.prompt_due(at, leg),
                 Timer::Session(leg) => self.session_due(at, leg),
                 Timer::Unfinished(stream) => self.endpoint.close(stream),
                 Timer::Guard(guard) => self.relieve(guard),

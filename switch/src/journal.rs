@@ -137,7 +137,10 @@ pub(crate) struct Entry {
     pub(crate) omitted: u32,
     first: Vec<Line>,
     last: VecDeque<Line>,
+    /// Of each part.
     keys: Vec<DialogKey>,
+    /// Those that parts had before.
+    earlier: Vec<DialogKey>,
     /// Whether its caller's phone was told that it rings, and that it is answered.
     is_ringing: bool,
     is_answered: bool,
@@ -286,6 +289,7 @@ impl Journal {
             first: Vec::new(),
             last: VecDeque::new(),
             keys: Vec::new(),
+            earlier: Vec::new(),
             is_ringing: false,
             is_answered: false,
         };
@@ -302,6 +306,18 @@ impl Journal {
         entry.parts.push(part);
         if let Some((_, what)) = self.newcomer.take().filter(|(newcomer, _)| *newcomer == key) {
             entry.add(Line { after_usec: 0, leg: index, from_phone: true, what });
+        }
+    }
+
+    /// A phone's messages have this Call-ID from now on.
+    pub(crate) fn also(&mut self, leg: LegId, key: DialogKey) {
+        let Some(no) = self.legs.get(&leg) else { return };
+        let Some(entry) = self.entries.get_mut(no) else { return };
+        if let Some(index) = entry.parts.iter().position(|part| part.leg == leg) {
+            let before = std::mem::replace(&mut entry.keys[index], key);
+            // What is still said of the one before is the part's, too.
+            entry.earlier.push(before);
+            self.dialogs.insert(key, (*no, index as u8));
         }
     }
 
@@ -397,7 +413,7 @@ impl Journal {
 
     fn forget(&mut self, no: CallNo) {
         let Some(entry) = self.entries.remove(&no) else { return };
-        for key in entry.keys {
+        for key in entry.keys.into_iter().chain(entry.earlier) {
             // A phone may have used the Call-ID again, for another call.
             if self.dialogs.get(&key).is_some_and(|(owner, _)| *owner == no) {
                 self.dialogs.remove(&key);

@@ -44,6 +44,8 @@ pub(crate) struct Binding {
     pub(crate) path: Vec<Address>,
     /// How its REGISTER came.
     pub(crate) flow: Flow,
+    /// Whether it can be told to talk (NOTIFY, event `talk`): it says so, or is of a make that does.
+    pub(crate) takes_talk: bool,
     /// When it was last confirmed.
     since: Instant,
     ends: Instant,
@@ -82,6 +84,7 @@ pub(crate) struct Phone {
     pub(crate) uri: Uri,
     pub(crate) route: Vec<Address>,
     pub(crate) flow: Flow,
+    pub(crate) takes_talk: bool,
     since: Instant,
 }
 
@@ -138,8 +141,8 @@ impl Registrar {
             // The connection did not outlive the restart.
             let channel = if record.transport == "tcp" { Channel::ENDED } else { Channel::Udp };
             let flow = Flow { channel, local: record.local, peer: record.source };
-            let binding =
-                Binding { record: record.clone(), contact, path, flow, since: now.mono, ends: now.mono + left };
+            let (since, ends, takes_talk) = (now.mono, now.mono + left, is_known_to_talk(&record.agent));
+            let binding = Binding { record: record.clone(), contact, path, flow, takes_talk, since, ends };
             registrar.bindings.entry(record.device).or_default().push(binding);
         }
         registrar
@@ -179,7 +182,8 @@ impl Registrar {
         let phone = |binding: &Binding| {
             let instance = binding.record.instance.clone()?;
             let (uri, route) = (binding.contact.clone(), binding.path.clone());
-            Some(Phone { instance, uri, route, flow: binding.way(), since: binding.since })
+            let (flow, takes_talk, since) = (binding.way(), binding.takes_talk, binding.since);
+            Some(Phone { instance, uri, route, flow, takes_talk, since })
         };
         let mut phones: Vec<Phone> = self.bindings(device, is_up).into_iter().filter_map(phone).collect();
         // Of several contacts of one phone the youngest is meant (RFC 5627 §5.4).
@@ -340,6 +344,15 @@ impl Registrar {
         }
         (ended.into_iter().map(|binding| removal(&binding)).collect(), gone)
     }
+}
+
+/// Makes whose phones can be told to talk, whether they say so when they register or not.
+const TALKING: [&str; 5] = ["poly", "yealink", "snom", "aastra", "mitel"];
+
+/// Whether a phone's User-Agent is of such a make.
+fn is_known_to_talk(agent: &str) -> bool {
+    let is_of = |make: &&str| agent.get(..make.len()).is_some_and(|start| start.eq_ignore_ascii_case(make));
+    TALKING.iter().any(is_of)
 }
 
 /// Whether a phone says that it knows an extension.

@@ -224,6 +224,29 @@ fn s77_curl_makes_a_call() {
     capture.stop().is_well_formed();
 }
 
+/// S65: baresip 1.0 knows no wish to be answered by itself. It is called anew within the one call, and rings on.
+#[test]
+fn s65_a_telephone_that_is_called_anew_rings_on_in_the_same_call() {
+    let _turn = turn();
+    let switch = office();
+    let capture = Capture::start(&switch);
+    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
+    let mut client = Client::login(&switch, "502");
+    client.execute("subscribe", "subscribe-events", json!({"subscribe": [["tel", "device"]]}));
+    vanessa.dial("502");
+    austin.event("CALL_INCOMING");
+    let call = client.call_is("offering")["call-id"].clone();
+    let reply = client.execute("tel", "answer", json!({"call-id": call}));
+    austin.event("CALL_CLOSED");
+    austin.answer();
+    vanessa.hears(1_000);
+    austin.hears(440);
+    assert_eq!(client.completion(&reply)["call-id"], call);
+    austin.hang_up();
+    vanessa.closed();
+    capture.stop().is_well_formed();
+}
+
 /// S112, S113, S114.
 #[test]
 fn s112_calls_are_in_both_users_histories() {

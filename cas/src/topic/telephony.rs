@@ -43,6 +43,13 @@ pub(super) struct OneCall {
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
+pub(super) struct Answer {
+    call_id: String,
+    device: Option<String>,
+}
+
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct SendDigits {
     call_id: String,
     digits: String,
@@ -76,6 +83,15 @@ pub(super) fn make_call(cx: &mut Context<'_>, request: MakeCall) -> Outcome {
 
 pub(super) fn drop_call(cx: &mut Context<'_>, request: OneCall) -> Outcome {
     command(cx, &request.call_id, |call| Ok(CallCommand::Drop(call)))
+}
+
+pub(super) fn answer(cx: &mut Context<'_>, request: Answer) -> Outcome {
+    let (user, device) = (cx.principal()?.user, request.device.map(|id| device_id(cx.site, &id)).transpose()?);
+    let is_another = |id: &DeviceId| cx.site.device(*id).is_none_or(|device| device.user != Some(user));
+    if device.as_ref().is_some_and(is_another) {
+        return Err(no_such_device());
+    }
+    command(cx, &request.call_id, |call| Ok(CallCommand::Answer { call, device }))
 }
 
 pub(super) fn hold(cx: &mut Context<'_>, request: OneCall) -> Outcome {

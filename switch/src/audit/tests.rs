@@ -329,6 +329,7 @@ fn a_timer_that_nothing_waits_for_is_found() {
         Timer::NoAnswer(bench.call_of("501")),
         Timer::Reoffer(leg),
         Timer::Reoffer(known),
+        Timer::Prompt(leg),
         Timer::Session(leg),
         Timer::Unfinished(stream),
         Timer::Idle(stream),

@@ -138,6 +138,7 @@ impl Engine {
         self.heed_retry_after(at, id, response);
         match response.status {
             Status(422) if self.ring_again(at, id, response) => {}
+            Status(487) if self.ring_anew(at, id) => {}
             Status(300..=399) if self.redirected(at, id, response) => {}
             Status(408 | 430) if self.ring_over(at, id) => {}
             _ => self.leg_failed(at, id, Failure::from_response(response)),
@@ -164,8 +165,10 @@ impl Engine {
             Reply::None | Reply::Unusable => return self.unusable_answer(at, id, dialog),
         }
         let by_phone = leg.audio.as_ref().is_some_and(holds);
-        leg.state = LegState::Up(Box::new(Up::new(dialog, Exchange::Settled, Takes::of(&response.headers))));
         let (no, side, device) = (leg.call, leg.side, leg.device);
+        self.prompts_fulfilled(no, side);
+        let Some(leg) = self.table.leg_mut(id) else { return };
+        leg.state = LegState::Up(Box::new(Up::new(dialog, Exchange::Settled, Takes::of(&response.headers))));
         self.settle_session(at, id, SessionTimer::settled(response));
         self.update_media(id);
         let Some(call) = self.table.call_mut(no) else { return };
@@ -205,6 +208,7 @@ impl Engine {
     /// One of a party's phones will not have the call. The last one decides; a 6xx decides at once (RFC 3261 §16.7 5).
     fn leg_failed(&mut self, at: At<'_>, id: LegId, failure: Failure) {
         let Some(leg) = self.table.remove_leg(id) else { return };
+        self.end_prompt(id, &leg.state, failure);
         self.close_media(id, leg.place, None);
         let no = leg.call;
         let Some(left) = self.unring(no, id) else { return };

@@ -34,6 +34,10 @@ impl CallControl for Engine {
                 let (no, side) = self.may_drop(who, id)?;
                 Accepted { ticket: self.drop_call(at, no, side), call: None }
             }
+            CallCommand::Answer { call, device } => {
+                let leg = self.may_answer(site, who, call, device)?;
+                Accepted { ticket: self.answer_for_client(at, leg), call: None }
+            }
             CallCommand::Hold(id) => {
                 let leg = self.may_hold(who, id)?;
                 Accepted { ticket: self.reoffer_for_client(at, leg, Direction::Inactive), call: None }
@@ -79,6 +83,7 @@ impl CallControl for Engine {
     fn allowed(&self, site: &Site, who: &Principal, call: CallId) -> Actions {
         let may = |action: &Action| match action {
             Action::Drop => self.may_drop(who, call).is_ok(),
+            Action::Answer => self.may_answer(site, who, call, None).is_ok(),
             Action::Hold => self.may_hold(who, call).is_ok(),
             Action::Unhold => self.may_unhold(who, call).is_ok(),
             Action::SendDigits => self.may_send_digits(who, call).is_ok(),

@@ -4,7 +4,7 @@ use cas::control::Cause;
 
 use super::CallNo;
 use super::cause::Failure;
-use super::leg::{EarlyDialog, Incoming, Leg, LegId, LegState, Provisional, Terms, Then};
+use super::leg::{EarlyDialog, Incoming, Leg, LegId, LegState, Outgoing, Provisional, Terms, Then};
 use super::offer::{Reply, read_answer, read_offer, refused};
 use super::party::{PartyState, Side};
 use crate::endpoint::Owner;
@@ -28,6 +28,7 @@ impl Engine {
         let (no, side) = (leg.call, leg.side);
         if let (LegState::Outgoing(outgoing), Ok(to)) = (&mut leg.state, response.headers.to()) {
             outgoing.remote_tag = to.tag().unwrap_or_default().to_owned();
+            outgoing.note_talk(response);
         }
         let Some(call) = self.table.call_mut(no) else { return };
         let PartyState::Ringing { rung, heard, .. } = &mut call.party_mut(side).state else { return };
@@ -60,15 +61,15 @@ impl Engine {
             Some(known) => &mut outgoing.early[known],
             None if outgoing.early.len() >= MAX_EARLY => return false,
             None => {
-                outgoing.early.push(EarlyDialog { dialog, rseq: rseq.wrapping_sub(1) });
+                outgoing.early.push(EarlyDialog { dialog, rseq: None });
                 outgoing.early.last_mut().expect("it was pushed")
             }
         };
         // The same once more, which its PRACK has crossed, or one that another must come before.
-        if rseq != early.rseq.wrapping_add(1) {
+        if early.rseq.is_some_and(|last| rseq != last.wrapping_add(1)) {
             return false;
         }
-        early.rseq = rseq;
+        early.rseq = Some(rseq);
         let mut prack = early.dialog.request(Method::Prack);
         prack.headers.push(Name::RAck, RAck { rseq, cseq }.to_string());
         let flow = early.dialog.flow();
@@ -235,6 +236,23 @@ enum PrackError {
     Refused(Response),
     /// It has acknowledged the response, and not answered the offer in it: nothing can come of the call.
     NoAnswer(Response),
+}
+
+impl Outgoing {
+    /// Whether the phone that rings can be told to talk: it says so itself (Allow-Events), or has said so when it registered. Then its dialog is kept.
+    fn note_talk(&mut self, response: &Response) {
+        if response.headers.get(&Name::AllowEvents).is_some() {
+            self.asked.takes_talk = response.headers.lists(&Name::AllowEvents, "talk");
+        }
+        let is_known = self.early.iter().any(|early| early.dialog.remote_tag() == self.remote_tag);
+        if !self.asked.takes_talk || is_known || self.early.len() >= MAX_EARLY {
+            return;
+        }
+        // Without a Contact, or a tag, there is none.
+        if let Ok(dialog) = Dialog::client(response, self.way_after(response)) {
+            self.early.extend((!dialog.remote_tag().is_empty()).then_some(EarlyDialog { dialog, rseq: None }));
+        }
+    }
 }
 
 impl Incoming {

@@ -6,9 +6,9 @@ use std::time::Instant;
 use cas::control::{Digit, Ticket};
 use cas::site::DeviceId;
 
-use super::CallNo;
 use super::party::{Identity, Side};
 use super::route::Contact;
+use super::{CallNo, Manner};
 use crate::ports::Place;
 use crate::sip::dialog::Dialog;
 use crate::sip::flow::Flow;
@@ -51,6 +51,11 @@ impl Leg {
             // Our offer went with the INVITE, or goes with the 2xx: whatever the phone has said is the answer.
             LegState::Outgoing(_) | LegState::Up(_) => self.audio.is_some(),
         }
+    }
+
+    /// Whether a client waits for its answer.
+    pub(crate) fn is_prompted(&self) -> bool {
+        matches!(&self.state, LegState::Outgoing(outgoing) if outgoing.prompt.ticket().is_some())
     }
 
     /// The way to the phone.
@@ -149,11 +154,23 @@ pub(crate) struct Outgoing {
     pub(crate) asked: Asked,
     /// The tag that the phone has last said for itself, by which others may name the dialog; empty before.
     pub(crate) remote_tag: String,
-    /// Made by the phone's reliable provisional responses; several where a proxy forks.
+    /// Made by the phone's provisional responses, those that are reliable or of a phone that is to be spoken to before it answers; several where a proxy forks.
     pub(crate) early: Vec<EarlyDialog>,
+    pub(crate) prompt: Prompt,
 }
 
 impl Outgoing {
+    pub(crate) fn new(tx: ClientTx, flow: Flow, asked: Asked, prompt: Prompt) -> Outgoing {
+        Outgoing { tx, flow, asked, remote_tag: String::new(), early: Vec::new(), prompt }
+    }
+
+    /// The dialog in which a phone that takes it can be told to talk.
+    pub(crate) fn talks_in(&mut self) -> Option<&mut Dialog> {
+        let (takes, tag) = (self.asked.takes_talk, &self.remote_tag);
+        let early = self.early.iter_mut().find(|early| takes && early.dialog.remote_tag() == tag);
+        early.map(|early| &mut early.dialog)
+    }
+
     /// The way of what follows in the dialog that a response makes: proxies that the INVITE went by but that have not recorded themselves are not on
     /// it (RFC 3261 §12.2.1.1).
     pub(crate) fn way_after(&self, response: &Response) -> Flow {
@@ -179,13 +196,47 @@ pub(crate) struct Asked {
     pub(crate) number: u32,
     /// Its Session-Expires, in seconds.
     pub(crate) seconds: u32,
+    /// Whether the phone is to answer by itself.
+    pub(crate) manner: Manner,
+    /// Whether the phone can be told to talk, as far as it has said.
+    pub(crate) takes_talk: bool,
 }
 
-/// A dialog that a provisional response has made (RFC 3261 §12.1), and the last RSeq seen in it (RFC 3262 §4).
+/// A dialog that a provisional response has made (RFC 3261 §12.1), and the last RSeq seen in it (RFC 3262 §4), if any was.
 #[derive(Debug)]
 pub(crate) struct EarlyDialog {
     pub(crate) dialog: Dialog,
-    pub(crate) rseq: u32,
+    pub(crate) rseq: Option<u32>,
+}
+
+/// What a client of its user does to have a phone that rings answer (S65).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Prompt {
+    /// Nothing: it rings until somebody answers.
+    #[default]
+    None,
+    /// It was told to talk.
+    Told(Ticket),
+    /// Its INVITE is cancelled; another follows, for as long as somebody wants it with the wish that it answers by itself.
+    Cancelled(Option<Ticket>),
+    /// Its INVITE wishes that it answers by itself.
+    Wished(Ticket),
+}
+
+impl Prompt {
+    /// Who wants it to answer.
+    pub(crate) fn ticket(self) -> Option<Ticket> {
+        match self {
+            Prompt::None => None,
+            Prompt::Told(ticket) | Prompt::Wished(ticket) => Some(ticket),
+            Prompt::Cancelled(ticket) => ticket,
+        }
+    }
+
+    /// That of the next INVITE to the same phone.
+    pub(crate) fn next(self) -> Prompt {
+        self.ticket().map_or(Prompt::None, Prompt::Wished)
+    }
 }
 
 #[derive(Debug)]

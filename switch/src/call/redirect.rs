@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cas::control::{CallId, Cause, Direction, Principal, Refusal, RefusalCode};
 
+use super::cause::Failure;
 use super::leg::{LegId, LegState};
 use super::party::{Party, PartyState, Side};
 use super::route::{self, Destination};
@@ -35,6 +36,7 @@ impl Engine {
             return false;
         }
         if let Some(leg) = self.table.remove_leg(id) {
+            self.end_prompt(id, &leg.state, Failure::new(Cause::Forwarded));
             self.close_media(id, leg.place, None);
             self.unring(no, id);
         }

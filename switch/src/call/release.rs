@@ -110,6 +110,7 @@ impl Engine {
         let Some(leg) = self.table.remove_leg(id) else { return };
         self.endpoint.timers.cancel(Timer::Reoffer(id));
         self.endpoint.timers.cancel(Timer::Session(id));
+        self.end_prompt(id, &leg.state, failure);
         self.close_media(id, leg.place, record);
         let reason = cause::reason(failure.cause);
         match leg.state {

@@ -1,11 +1,11 @@
 //! Ringing a party's phones: one leg, one INVITE for each.
 
 use super::cause::Failure;
-use super::leg::{Asked, Leg, LegId, LegState, Outgoing};
+use super::leg::{Asked, Leg, LegId, LegState, Outgoing, Prompt};
 use super::offer::Offer;
 use super::party::{PartyState, Side};
 use super::route::Contact;
-use super::{CallNo, Manner, Stage};
+use super::{Call, CallNo, Manner, Stage};
 use crate::endpoint::Owner;
 use crate::engine::{At, Engine};
 use crate::journal::{DialogKey, Part};
@@ -60,13 +60,14 @@ impl Engine {
             call_id: self.endpoint.token(),
             number: 1,
             seconds: INTERVAL,
+            manner: self.manner_of(no, side),
+            takes_talk: contact.takes_talk,
         };
         let invite = self.invite(at, no, side, &asked, &flow, &tag).with_body("application/sdp", body);
         let part = Part::new(leg, side, contact.device, flow, sdp.local().into());
         self.take_part(no, DialogKey::of_request(&invite), part);
         let tx = self.endpoint.request(at.now.mono, flow, invite, Owner::Invite(leg));
-        let state =
-            LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, remote_tag: String::new(), early: Vec::new() }));
+        let state = LegState::Outgoing(Box::new(Outgoing::new(tx, flow, asked, Prompt::None)));
         let (device, direction, audio) = (contact.device, Direction::SendRecv, None);
         let shown = self.table.call(no).map(|call| call.party(side.other()).identity.clone()).unwrap_or_default();
         self.table.insert_leg(leg, Leg { call: no, side, device, tag, place, sdp, audio, direction, shown, state });
@@ -102,9 +103,25 @@ impl Engine {
         true
     }
 
+    /// The INVITE that a client has had cancelled is over: the phone is called anew, in a dialog of its own. False where none was.
+    pub(crate) fn ring_anew(&mut self, at: At<'_>, id: LegId) -> bool {
+        let Some(Leg { state: LegState::Outgoing(outgoing), .. }) = self.table.leg(id) else { return false };
+        if !matches!(outgoing.prompt, Prompt::Cancelled(_)) {
+            return false;
+        }
+        let (flow, asked, call_id) = (outgoing.flow, outgoing.asked.clone(), self.endpoint.token());
+        self.journal.also(id, DialogKey::of(call_id.as_bytes()));
+        self.ask(at, id, flow, Asked { call_id, number: 1, ..asked });
+        true
+    }
+
     /// The INVITE once more, in other words or another way.
-    fn ask(&mut self, at: At<'_>, id: LegId, flow: Flow, asked: Asked) {
+    fn ask(&mut self, at: At<'_>, id: LegId, flow: Flow, mut asked: Asked) {
         let Some((no, side, tag)) = self.table.leg(id).map(|leg| (leg.call, leg.side, leg.tag.clone())) else { return };
+        let prompt = self.next_prompt(at, id);
+        if let Prompt::Wished(_) = prompt {
+            asked.manner = Manner::Intercom;
+        }
         let offer = self.offer_of(no, side.other());
         let mut invite = self.invite(at, no, side, &asked, &flow, &tag);
         if asked.seconds > INTERVAL {
@@ -113,8 +130,7 @@ impl Engine {
         let Some(leg) = self.table.leg_mut(id) else { return };
         let body = leg.sdp.offer(&offer.payloads, &offer.fmtp, offer.ptime, Direction::SendRecv);
         let tx = self.endpoint.request(at.now.mono, flow, invite.with_body("application/sdp", body), Owner::Invite(id));
-        leg.state =
-            LegState::Outgoing(Box::new(Outgoing { tx, flow, asked, remote_tag: String::new(), early: Vec::new() }));
+        leg.state = LegState::Outgoing(Box::new(Outgoing::new(tx, flow, asked, prompt)));
         // What it said the first time belongs to a dialog that is no more.
         leg.audio = None;
         if let Some(PartyState::Ringing { heard, .. }) =
@@ -123,6 +139,15 @@ impl Engine {
             heard.take_if(|heard| *heard == id);
         }
         self.touch(no, None);
+    }
+
+    /// Whether a party's phones are to answer by themselves: its user has asked for the call, or his caller for an intercom.
+    fn manner_of(&self, no: CallNo, side: Side) -> Manner {
+        match self.table.call(no) {
+            Some(Call { stage: Stage::RingingCaller { .. }, .. }) => Manner::Intercom,
+            Some(call) if side == Side::Callee => call.manner,
+            Some(_) | None => Manner::Plain,
+        }
     }
 
     /// The INVITE to a party's phone, without a body: from the other party, as the store knows it.
@@ -153,10 +178,9 @@ impl Engine {
         }
         headers.push(Name::SessionExpires, SessionTimer::wanted(asked.seconds).expires().to_string());
         headers.push(Name::UserAgent, crate::engine::AGENT);
-        let is_asked_for = matches!(call.stage, Stage::RingingCaller { .. });
-        if is_asked_for || (side == Side::Callee && call.manner == Manner::Intercom) {
-            // The user asked for this call, or his caller for an intercom: the phone need not be picked up, where it honours one of the makers' ways to say
-            // so (Call-Info of Cisco, Snom and Grandstream, Alert-Info of Yealink, Aastra and Polycom), or RFC 5373.
+        if asked.manner == Manner::Intercom {
+            // The phone need not be picked up, where it honours one of the makers' ways to say so (Call-Info of Cisco, Snom and Grandstream, Alert-Info of
+            // Yealink, Aastra and Polycom), or RFC 5373.
             headers.push(Name::AnswerMode, "Auto");
             headers.push(Name::CallInfo, format!("<sip:{}>;answer-after=0", self.settings.domain));
             headers.push(Name::AlertInfo, "<http://127.0.0.1>;info=alert-autoanswer;delay=0");

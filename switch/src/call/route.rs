@@ -73,6 +73,8 @@ pub(crate) struct Contact {
     pub(crate) flow: Flow,
     /// Other flows of the same phone, to be tried when this one fails (RFC 5626 §7).
     pub(crate) spare: Vec<Contact>,
+    /// Whether it can be told to talk, as far as it has said when it registered.
+    pub(crate) takes_talk: bool,
 }
 
 impl Contact {
@@ -192,7 +194,7 @@ impl Engine {
         let device = site.device_by_sip_user(sip_user)?.id;
         let phone = self.endpoint.phone(sip_user, instance)?;
         let (uri, route) = (phone.uri.clone(), phone.route.clone());
-        Some(Contact { device, uri, route, flow: phone.flow, spare: Vec::new() })
+        Some(Contact { device, uri, route, flow: phone.flow, spare: Vec::new(), takes_talk: phone.takes_talk })
     }
 
     /// Whether a device can be rung now.
@@ -219,6 +221,7 @@ impl Engine {
                     route: Vec::new(),
                     flow: Flow { channel: crate::sip::flow::Channel::Udp, local, peer: *peer },
                     spare: Vec::new(),
+                    takes_talk: false,
                 });
                 contact.into_iter().collect()
             }
@@ -231,6 +234,7 @@ impl Engine {
                         route: binding.path.clone(),
                         flow: binding.way(),
                         spare: Vec::new(),
+                        takes_talk: binding.takes_talk,
                     };
                     match contacts.iter_mut().find(|(first, _)| binding.is_flow_beside(first)) {
                         Some((_, first)) => first.spare.push(contact),

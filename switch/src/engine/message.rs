@@ -82,6 +82,7 @@ impl Engine {
                 Owner::Update(leg) => self.update_response(at, leg, &response),
                 Owner::Display(leg) => self.display_response(at, leg, &response),
                 Owner::Info(leg) => self.info_response(at, leg, &response),
+                Owner::Talk(leg) => self.told_to_talk(at, leg, response.status),
                 Owner::Probe(leg) => self.probe_response(at, leg, &response),
                 Owner::Bye(leg) if !response.status.is_provisional() => drop(self.table.remove_leaving(leg)),
                 Owner::Notify(id) => self.notify_response(at, id, &response),
@@ -113,6 +114,7 @@ impl Engine {
             Owner::Reinvite(leg) => self.reinvite_unanswered(at, leg, why),
             Owner::Update(leg) | Owner::Display(leg) => self.update_unanswered(at, leg, why),
             Owner::Info(leg) => self.info_unanswered(at, leg),
+            Owner::Talk(leg) => self.told_to_talk(at, leg, Status(408)),
             Owner::Probe(leg) => self.probe_unanswered(at, leg),
             Owner::Bye(leg) => {
                 self.table.unheard(leg);

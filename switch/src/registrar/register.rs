@@ -7,7 +7,7 @@ use cas::store::{BindingRecord, Change};
 use cas::time::{Now, Wall};
 
 use super::refusal::Refusal;
-use super::{Binding, MAX_EXPIRES, MIN_EXPIRES, accepted, gruu, removal, supports};
+use super::{Binding, MAX_EXPIRES, MIN_EXPIRES, accepted, gruu, is_known_to_talk, removal, supports};
 use crate::sip::flow::Flow;
 use crate::sip::header::{Address, Contacts, Name};
 use crate::sip::message::{ParseError, Request};
@@ -169,7 +169,13 @@ impl<'a> Register<'a> {
             expires: Wall(self.now.wall.0 + u64::from(expires) * 1000),
         };
         let ends = self.now.mono + Duration::from_secs(expires.into());
-        Binding { record, contact: contact.uri, path: self.path.clone(), flow: self.flow, since: self.now.mono, ends }
+        let headers = &self.request.headers;
+        let takes_talk = match headers.get(&Name::AllowEvents) {
+            Some(_) => headers.lists(&Name::AllowEvents, "talk"),
+            None => is_known_to_talk(&record.agent),
+        };
+        let (contact, path, flow, since) = (contact.uri, self.path.clone(), self.flow, self.now.mono);
+        Binding { record, contact, path, flow, takes_talk, since, ends }
     }
 
     /// Not an old request that was long under way.

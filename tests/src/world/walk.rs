@@ -20,8 +20,18 @@ const NUMBERS: [&str; 8] = ["501", "502", "503", "504", "502", "999", "*43", "70
 /// Two for each user.
 const MOST_PHONES: usize = 8;
 /// The telephony actions of a call.
-const ACTIONS: [&str; 9] =
-    ["drop", "hold", "unhold", "send-digits", "blind-transfer", "redirect", "consult", "complete-transfer", "park"];
+const ACTIONS: [&str; 10] = [
+    "drop",
+    "answer",
+    "hold",
+    "unhold",
+    "send-digits",
+    "blind-transfer",
+    "redirect",
+    "consult",
+    "complete-transfer",
+    "park",
+];
 /// Errors of the protocol that an offered action may meet because of its destination (`cas/REFERENCE.md`).
 const BAD_VALUE: u64 = 5;
 const OVERLOADED: u64 = 20;
@@ -136,6 +146,7 @@ impl World {
             ptime: self.choose(&[0, 0, 20, 40]),
             silent: Duration::ZERO,
             sha256: false,
+            talk: self.chance(30),
         }
     }
 

@@ -53,6 +53,9 @@ impl Phone {
             false => None,
         };
         let mut extra = vec![self.contact(), Header::Allow(self.allow().into())];
+        if self.config.manners.talk {
+            extra.push(message::extra("Allow-Events", "talk, hold"));
+        }
         let rseq = self.random.next_u32() % 1000 + 1;
         if reliable {
             extra.extend([Header::Require("100rel".into()), message::extra("RSeq", &rseq)]);

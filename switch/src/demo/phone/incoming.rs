@@ -83,10 +83,23 @@ impl Phone {
             Method::Options => {
                 self.respond(now, key, 200, self.abilities_of_answer(), None);
             }
+            Method::Notify if is_talk(request) => self.receive_talk(now, key),
             Method::Notify => self.receive_notify(now, key, request),
             Method::Refer => self.refuse(now, key, 603),
             Method::Subscribe => self.refuse(now, key, 489),
             _ => self.not_allowed(now, key),
+        }
+    }
+
+    /// Somebody else has picked up for whoever sits here.
+    fn receive_talk(&mut self, now: Instant, key: &Key) {
+        let rings = matches!(self.call.as_ref().map(|call| &call.phase), Some(Phase::Ringing { .. }));
+        match self.config.manners.talk && rings {
+            true => {
+                self.refuse(now, key, 200);
+                self.answer(now);
+            }
+            false => self.refuse(now, key, 489),
         }
     }
 
@@ -301,4 +314,9 @@ fn asks_for_auto_answer(request: &Request) -> bool {
         Header::AlertInfo(value) => value.value().to_ascii_lowercase().contains("auto"),
         _ => false,
     })
+}
+
+/// Event `talk`, which many makers' phones know.
+fn is_talk(request: &Request) -> bool {
+    message::value(request, "Event").is_some_and(|event| event == "talk")
 }

@@ -31,6 +31,8 @@ pub struct Manners {
     pub silent: Duration,
     /// It knows SHA-256 (RFC 8760): of several challenges it takes the first.
     pub sha256: bool,
+    /// Told to talk (NOTIFY, event `talk`) while it rings, it answers, and it says so.
+    pub talk: bool,
     /// What it wants to hear at a time, in milliseconds; 0 is the usual 20.
     pub ptime: u16,
 }
