@@ -449,3 +449,65 @@ fn who_answers_the_switchs_offer_with_sound_holds_no_longer() {
     assert_eq!(world.calls(client)[0]["state"], "connected");
     all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
 }
+
+/// RFC 3264 §8.4, RFC 4028 §7.4.
+#[test]
+fn the_resume_key_takes_back_what_a_client_has_put_on_hold_and_a_refresh_does_not() {
+    let (mut world, mut caller, mut callee) = talking();
+    let client = world.log_in("502");
+    let hold = client_asks(&mut world, client, "hold");
+    let offer = callee.0.wait_request(&mut world, "INVITE");
+    let silent = format!("{}a=inactive\r\n", callee.0.sdp());
+    callee.0.respond(&mut world, &offer, 200, "", &silent);
+    callee.0.wait_request(&mut world, "ACK");
+    assert_eq!(world.completion(client, &hold["response"])["error"], 0);
+    let ok = ask(&mut world, &mut callee, "INVITE", 7, "", &silent);
+    assert!(ok.body().contains("a=inactive"), "{}", ok.0);
+    callee.0.say_within(&mut world, &callee.1, "ACK", 7, "");
+    assert_eq!(world.calls(client)[0]["state"], "held");
+    let body = callee.0.sdp();
+    let ok = ask(&mut world, &mut callee, "INVITE", 8, "", &body);
+    assert!(!ok.body().contains("a=inactive"), "{}", ok.0);
+    callee.0.say_within(&mut world, &callee.1, "ACK", 8, "");
+    world.run_for(secs(1));
+    let row = &world.calls(client)[0];
+    assert_eq!(row["state"], "connected");
+    assert!(row["actions"].as_array().unwrap().contains(&json!("hold")), "{row:?}");
+    all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
+}
+
+#[test]
+fn a_telephone_that_puts_an_offer_off_again_and_again_is_asked_no_more_and_the_client_is_told() {
+    for (status, lines) in [(491, ""), (500, "Retry-After: 1\r\n")] {
+        let (mut world, mut caller, mut callee) = talking();
+        let client = world.log_in("502");
+        let hold = client_asks(&mut world, client, "hold");
+        for _ in 0..6 {
+            let offer = callee.0.wait_request(&mut world, "INVITE");
+            callee.0.adds(lines);
+            callee.0.respond(&mut world, &offer, status, "", "");
+            callee.0.adds("");
+            callee.0.wait_request(&mut world, "ACK");
+        }
+        assert_eq!(world.completion(client, &hold["response"])["error"], 25, "{status}");
+        world.run_for(secs(20));
+        assert!(callee.0.hear(&mut world).iter().all(|sip| !sip.is("INVITE")), "{status}");
+        assert_eq!(world.calls(client)[0]["state"], "connected");
+        all_hang_up(&mut world, &mut caller, 3, &mut callee.0);
+    }
+}
+
+/// RFC 3261 §12.2.1.2: the dialog is gone.
+#[test]
+fn a_client_whose_telephone_is_silent_is_told_that_it_did_not_answer() {
+    let (mut world, mut caller, mut callee) = talking();
+    let client = world.log_in("502");
+    let hold = client_asks(&mut world, client, "hold");
+    callee.0.wait_request(&mut world, "INVITE");
+    world.run_for(secs(40));
+    assert_eq!(world.completion(client, &hold["response"])["error"], 23);
+    let bye = caller.0.wait_request(&mut world, "BYE");
+    caller.0.respond(&mut world, &bye, 200, "", "");
+    world.run_for(secs(40));
+    assert!(world.is_quiet());
+}

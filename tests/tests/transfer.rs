@@ -36,7 +36,11 @@ fn a_blind_transfer_is_done_by_the_switch_and_both_displays_follow() {
     b.is_notified(&mut world, 100);
     // 501, whose telephone has not said that it takes UPDATE, is told by re-INVITE.
     a.is_shown(&mut world, "503");
-    let dialog = answers(&mut world, &mut c);
+    let invite = c.wait_request(&mut world, "INVITE");
+    assert_eq!(invite.header("Referred-By"), format!("<sip:502@{DOMAIN}>"), "who sends the caller on");
+    c.respond(&mut world, &invite, 200, "c", &c.sdp());
+    c.wait_request(&mut world, "ACK");
+    let dialog = Dialog::of_callee(&invite, "c");
     b.is_notified(&mut world, 200);
     b.is_hung_up(&mut world);
     world.run_for(secs(1));
@@ -296,6 +300,36 @@ fn a_client_consults_and_completes() {
     world.check();
     a.hangs_up(&mut world);
     c.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn a_client_that_completes_before_the_third_answers_has_both_completed() {
+    let (mut world, mut a, mut b, mut c) = two_talk();
+    let client = world.log_in("502");
+    let call = world.calls(client)[0]["call-id"].clone();
+    let consult = tel(&mut world, client, "consult", &json!({"call-id": call, "dest": "503"}));
+    let second = consult["call-id"].clone();
+    let offered = b.template.wait(&mut world, |sip| sip.is("INVITE") && sip.body().contains("a=inactive"));
+    b.template.respond(&mut world, &offered, 200, "", &format!("{}a=inactive\r\n", b.template.sdp()));
+    let rung = b.template.wait_request(&mut world, "INVITE");
+    b.template.respond(&mut world, &rung, 200, "two", &b.template.sdp());
+    let invite = c.wait_request(&mut world, "INVITE");
+    c.respond(&mut world, &invite, 180, "c", "");
+    world.run_for(secs(1));
+    let complete = tel(&mut world, client, "complete-transfer", &json!({"call-id": call, "with": second}));
+    assert_eq!(complete["error"], 0, "{complete}");
+    let consulted = world.completion(client, &consult["response"]);
+    assert_eq!((&consulted["error"], &consulted["call-id"]), (&json!(0), &second), "{consulted}");
+    c.respond(&mut world, &invite, 200, "c", &c.sdp());
+    c.wait_request(&mut world, "ACK");
+    assert_eq!(world.completion(client, &complete["response"])["error"], 0);
+    for _ in 0..2 {
+        b.is_hung_up(&mut world);
+    }
+    world.check();
+    a.hangs_up(&mut world);
+    Phone { dialog: Dialog::of_callee(&invite, "c"), template: c, number: 0 }.is_hung_up(&mut world);
     nothing_is_left(&mut world);
 }
 

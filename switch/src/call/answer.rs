@@ -274,7 +274,7 @@ impl Engine {
             self.complete(ticket, Ok(Some(caller_id)));
         }
         if let Some(transferor) = transferor {
-            self.settle_transfer(at, &transferor, Status(200));
+            self.settle_transfer(at, &transferor, Ok(()));
         }
         self.join(no);
         self.agree(at, no, Side::Caller);

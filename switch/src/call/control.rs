@@ -194,7 +194,7 @@ impl Engine {
         let (leg, device, holds) = self.may_consult(at.site, who, id)?;
         let accepted = self.make_call(at, who, dest, None, Some(device))?;
         if holds {
-            self.reoffer(at, leg, Reoffer { direction: Some(Direction::Inactive), ticket: None });
+            self.reoffer(at, leg, Reoffer { direction: Some(Direction::Inactive), ..Reoffer::again() });
         }
         Ok(accepted)
     }
@@ -295,9 +295,7 @@ fn info(call: &Call, side: Side) -> Option<CallInfo> {
         (PartyState::Ringing { .. }, CallDirection::Out) => CallState::Dialing,
         (PartyState::Calling(_), _) => other.seen(),
         (PartyState::Up { .. }, _) => match (party.seen(), other.seen()) {
-            (CallState::Connected, _) if matches!(other.state, PartyState::Service(Service::Park(_))) => {
-                CallState::Parked
-            }
+            _ if matches!(other.state, PartyState::Service(Service::Park(_))) => CallState::Parked,
             // His own end is up; the call is not, before the other's is.
             (_, waiting @ (CallState::Dialing | CallState::Ringing)) => waiting,
             (own, _) => own,

@@ -61,7 +61,7 @@ impl Engine {
         let Some(Leg { shown, state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         *shown = other;
         if !up.takes.update {
-            return self.reoffer(at, id, Reoffer { direction: None, ticket: None });
+            return self.reoffer(at, id, Reoffer::again());
         }
         let mut update = up.dialog.request(Method::Update);
         let flow = up.dialog.flow();
@@ -78,7 +78,7 @@ impl Engine {
             100..=299 | 408 | 481 => self.update_response(at, id, response),
             _ => {
                 if self.up(id).is_some_and(|up| up.next.is_none()) {
-                    self.reoffer(at, id, Reoffer { direction: None, ticket: None });
+                    self.reoffer(at, id, Reoffer::again());
                 }
             }
         }

@@ -19,6 +19,8 @@ use crate::sip::transaction::{ServerTx, Unanswered};
 
 /// A phone that is in the middle of something is offered anew after so many seconds at most (RFC 3261 §14.2).
 const SOON: u64 = 10;
+/// A phone that puts an offer off so often will not take it.
+const MAX_PUT_OFF: u8 = 5;
 
 impl Engine {
     /// A re-INVITE of the phone's.
@@ -126,7 +128,7 @@ impl Engine {
     /// A client's hold (S63) and unhold; what may be done was asked before.
     pub(crate) fn reoffer_for_client(&mut self, at: At<'_>, id: LegId, direction: Direction) -> Ticket {
         let ticket = self.ticket();
-        self.reoffer(at, id, Reoffer { direction: Some(direction), ticket: Some(ticket) });
+        self.reoffer(at, id, Reoffer::asked(direction, ticket));
         ticket
     }
 
@@ -184,6 +186,7 @@ impl Engine {
                         self.note_hold_by_phone(id);
                     }
                 }
+                _ if reoffer.put_off == MAX_PUT_OFF => self.reoffer_failed(at, id, &reoffer, response.status),
                 _ if response.status == Status(491) => return self.offer_again(at, id, reoffer, None),
                 // §14.2: the phone is in the middle of something.
                 _ if response.status == Status(500) && response.headers.retry_after().is_some_and(|s| s <= SOON) => {
@@ -201,7 +204,7 @@ impl Engine {
         let number = response.headers.cseq().map_or(0, |cseq| cseq.number);
         if number > up.accepted_late {
             up.accepted_late = number;
-            self.reoffer(at, id, Reoffer { direction: None, ticket: None });
+            self.reoffer(at, id, Reoffer::again());
         }
     }
 
@@ -220,7 +223,8 @@ impl Engine {
 
     /// Both sides offered at once (RFC 3261 §14.1): whoever made the Call-ID waits longer, so that the two do not meet again. Or the phone has said for
     /// how many seconds it is busy.
-    fn offer_again(&mut self, at: At<'_>, id: LegId, reoffer: Reoffer, busy: Option<u64>) {
+    fn offer_again(&mut self, at: At<'_>, id: LegId, mut reoffer: Reoffer, busy: Option<u64>) {
+        reoffer.put_off += 1;
         let random = self.endpoint.entropy.number();
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg_mut(id) else { return };
         // A client's offer that waits already says all that one of the switch's own would.
@@ -256,11 +260,15 @@ impl Engine {
     /// The session goes on as it was (RFC 3261 §14.1); where the phone knows no such dialog, the call is over.
     fn reoffer_failed(&mut self, at: At<'_>, id: LegId, reoffer: &Reoffer, status: Status) {
         if let Some(ticket) = reoffer.ticket {
-            let text = match status.is_success() {
-                true => "The phone's answer has no sound that can be carried".to_owned(),
-                false => format!("The phone refused ({})", status.0),
+            let (code, text) = match status.0 {
+                200..=299 => (RefusalCode::Declined, "Your phone's answer has no sound that can be carried".to_owned()),
+                408 => (RefusalCode::NoAnswer, "Your phone did not answer in time".to_owned()),
+                491 | 500 => {
+                    (RefusalCode::Declined, format!("Your phone is in the middle of something ({})", status.0))
+                }
+                other => (RefusalCode::Declined, format!("Your phone refused ({other})")),
             };
-            self.complete(ticket, Err(Refusal { code: RefusalCode::Declined, text }));
+            self.complete(ticket, Err(Refusal { code, text }));
         }
         match self.table.leg(id).map(|leg| leg.call) {
             Some(no) if matches!(status.0, 408 | 481) => self.vanished(at, no),

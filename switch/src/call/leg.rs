@@ -324,6 +324,20 @@ pub(crate) struct Reoffer {
     pub(crate) direction: Option<Direction>,
     /// Completed with its outcome.
     pub(crate) ticket: Option<Ticket>,
+    /// How often the phone has put it off.
+    pub(crate) put_off: u8,
+}
+
+impl Reoffer {
+    /// For a client, to whom what comes of it is told.
+    pub(crate) fn asked(direction: Direction, ticket: Ticket) -> Reoffer {
+        Reoffer { direction: Some(direction), ticket: Some(ticket), put_off: 0 }
+    }
+
+    /// What we do already, said anew.
+    pub(crate) fn again() -> Reoffer {
+        Reoffer { direction: None, ticket: None, put_off: 0 }
+    }
 }
 
 /// A leg that is no longer part of a call, until the phone has heard so.

@@ -13,7 +13,7 @@ use crate::sip::body::{self, accepts_descriptions};
 use crate::sip::flow::Flow;
 use crate::sip::header::{Headers, Name};
 use crate::sip::message::{Method, Request, Response, Status};
-use crate::sip::sdp::{self, Audio, Description, SdpError};
+use crate::sip::sdp::{self, Audio, Description, Direction, SdpError};
 
 /// What is offered to a phone: the other party's codecs, in its order.
 #[derive(Clone, Debug)]
@@ -164,16 +164,33 @@ impl Engine {
         let (call, other) = (leg.call, leg.side.other());
         // What the other has agreed to it understands now; what else it can, it has to be offered again.
         let others = [self.offer_agreed(call, other), self.offer_of(call, other)];
+        let is_taken_back = self.takes_back(id, &audio);
         let Some(leg) = self.table.leg_mut(id) else { return Err(Status(481)) };
+        let direction = if is_taken_back { Direction::SendRecv } else { leg.direction };
         let answered = |other: &Offer| {
             let mut trial = leg.sdp.clone();
-            let body = trial.answer(offer, &other.codecs(), &other.fmtp, other.ptime, leg.direction);
+            let body = trial.answer(offer, &other.codecs(), &other.fmtp, other.ptime, direction);
             body.ok().filter(|_| has_sound(trial.payloads())).map(|body| (trial, body))
         };
         let (trial, body) = others.iter().find_map(answered).ok_or(Status(488))?;
         leg.sdp = trial;
         leg.audio = Some(audio);
+        leg.direction = direction;
+        let (no, side) = (leg.call, leg.side);
+        if let Some(PartyState::Up { hold, .. }) = self.table.call_mut(no).map(|call| &mut call.party_mut(side).state) {
+            hold.by_client &= !is_taken_back;
+        }
         Ok(body)
+    }
+
+    /// Whether an offer is the resume key of a phone whose call a client has put on hold: it speaks and listens again, and did not before. One that only
+    /// says again what it has said (RFC 4028 §7.4) takes nothing back.
+    fn takes_back(&self, id: LegId, audio: &Audio) -> bool {
+        let both_ways = |audio: &Audio| audio.direction == Direction::SendRecv && audio.rtp.is_some();
+        let Some(leg) = self.table.leg(id) else { return false };
+        let party = self.table.call(leg.call).map(|call| &call.party(leg.side).state);
+        let is_on_hold = matches!(party, Some(PartyState::Up { hold, .. }) if hold.by_client);
+        is_on_hold && both_ways(audio) && leg.audio.as_ref().is_some_and(|before| !both_ways(before))
     }
 
     /// Who may still send what the other cannot hear is offered only what both have.
@@ -186,7 +203,7 @@ impl Engine {
         let (Some((id, ours)), Some((_, theirs))) = (spoken(side), spoken(side.other())) else { return };
         let Some(Leg { state: LegState::Up(up), .. }) = self.table.leg(id) else { return };
         if up.next.is_none() && ours.0.iter().any(|(_, codec)| theirs.payload_type(*codec).is_none()) {
-            self.reoffer(at, id, Reoffer { direction: None, ticket: None });
+            self.reoffer(at, id, Reoffer::again());
         }
     }
 }

@@ -62,7 +62,7 @@ impl Engine {
             self.endpoint.request(at.now.mono, flow, update, Owner::Update(id));
         } else if matches!(up.exchange, Exchange::Settled) && up.next.is_none() {
             // One that is under way refreshes the session by itself.
-            self.reoffer(at, id, Reoffer { direction: None, ticket: None });
+            self.reoffer(at, id, Reoffer::again());
         }
     }
 

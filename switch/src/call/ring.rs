@@ -168,6 +168,9 @@ impl Engine {
         headers.push(Name::CSeq, CSeq { number: asked.number, method: Method::Invite }.to_string());
         headers.push(Name::Contact, flow.contact());
         headers.push(Name::PAssertedIdentity, asserted);
+        if let Some(referrer) = self.referrer(no) {
+            headers.push(Name::ReferredBy, referrer.to_string());
+        }
         headers.push(Name::Allow, crate::engine::ALLOW);
         headers.push(Name::Supported, crate::engine::SUPPORTED);
         if side == Side::Callee {

@@ -247,6 +247,7 @@ impl Engine {
         let callee = self.party(at, to, caller.identity.clone());
         let stage = Stage::Ringing { ticket: None, failure: None };
         self.begin_transferred(at, (no, end.call), [caller, callee], stage, Some(Transferor { call: end.call, asked }));
+        self.touch(no, Some(Cause::Transferred));
         self.reach_destination(at, no, destination);
     }
 
@@ -262,16 +263,39 @@ impl Engine {
         if ringing {
             let stage = Stage::Ringing { ticket: None, failure: None };
             self.begin_transferred(at, (no, first.call), [caller, callee], stage, Some(transferor));
+            self.settle_consultation(second);
             self.end_call(at, second.call, transferred, None);
             self.join(no);
         } else {
             self.begin_transferred(at, (no, first.call), [caller, callee], Stage::Talking, None);
             self.end_call(at, second.call, transferred, None);
-            self.settle_transfer(at, &transferor, Status(200));
+            self.settle_transfer(at, &transferor, Ok(()));
             self.join(no);
             self.agree(at, no, Side::Caller);
             self.agree(at, no, Side::Callee);
         }
+        self.touch(no, Some(Cause::Transferred));
+    }
+
+    /// A client's consultation that is not answered yet has led where it was to lead: the transfer goes on with it.
+    fn settle_consultation(&mut self, consultation: End) {
+        let Some(call) = self.table.call_mut(consultation.call) else { return };
+        let id = call.party(consultation.side).id;
+        let ticket = match &mut call.stage {
+            Stage::Ringing { ticket, .. } => ticket.take(),
+            _ => None,
+        };
+        if let Some(ticket) = ticket {
+            self.complete(ticket, Ok(Some(id)));
+        }
+    }
+
+    /// Who has sent a caller on, as the phone that rings for him is told (RFC 3892).
+    pub(crate) fn referrer(&self, no: CallNo) -> Option<Address> {
+        let own = self.table.call(self.table.call(no)?.transferor.as_ref()?.call)?;
+        let sent = |party: &Party| matches!(party.state, PartyState::Service(Service::Transfer(to)) if to == no);
+        let by = [(&own.caller, &own.callee), (&own.callee, &own.caller)].into_iter().find(|(_, far)| sent(far))?.0;
+        Some(Address { display: None, ..self.address(&by.identity) })
     }
 
     /// The far party leaves a call; [`Service::Transfer`] stands in for it.
@@ -322,7 +346,7 @@ impl Engine {
         let transferor = self.table.call_mut(no).and_then(|call| call.transferor.take());
         let Some(transferor) = transferor else { return self.end_call(at, no, failure, None) };
         self.give_back(at, no, transferor.call);
-        self.settle_transfer(at, &transferor, failure.status);
+        self.settle_transfer(at, &transferor, Err(failure));
         self.end_call(at, no, failure, None);
     }
 
@@ -345,19 +369,12 @@ impl Engine {
     }
 
     /// What has come of a transfer: its asker is told, and where it was reached, his own call ends.
-    pub(crate) fn settle_transfer(&mut self, at: At<'_>, transferor: &Transferor, status: Status) {
-        self.notify(at, &transferor.asked, status);
+    pub(crate) fn settle_transfer(&mut self, at: At<'_>, transferor: &Transferor, outcome: Result<(), Failure>) {
+        self.notify(at, &transferor.asked, outcome.map_or_else(|failure| failure.status, |()| Status(200)));
         if let Asked::Client(ticket) = transferor.asked {
-            let result = match status.is_success() {
-                true => Ok(None),
-                false => {
-                    let text = format!("The number was not reached ({})", status.0);
-                    Err(Refusal { code: refusal_of(status), text })
-                }
-            };
-            self.complete(ticket, result);
+            self.complete(ticket, outcome.map(|()| None).map_err(|failure| failure.refusal(Whose::Far)));
         }
-        if status.is_success() {
+        if outcome.is_ok() {
             self.end_call(at, transferor.call, Failure::new(Cause::Transferred), None);
         }
     }
@@ -389,7 +406,7 @@ impl Engine {
     pub(crate) fn end_transfers(&mut self, at: At<'_>, no: CallNo, call: &mut Call) {
         if let Some(transferor) = call.transferor.take() {
             let own = transferor.call;
-            self.settle_transfer(at, &transferor, Status(487));
+            self.settle_transfer(at, &transferor, Err(Failure::new(Cause::Cancelled)));
             self.end_call(at, own, Failure::new(Cause::Normal), None);
         }
         for side in [Side::Caller, Side::Callee] {
@@ -425,16 +442,4 @@ fn status_of(code: RefusalCode) -> Status {
         RefusalCode::Busy | RefusalCode::Limit => 486,
         _ => 403,
     })
-}
-
-/// What a client is told that has asked for what a phone refused.
-fn refusal_of(status: Status) -> RefusalCode {
-    match status.0 {
-        486 | 600 => RefusalCode::Busy,
-        480 | 408 => RefusalCode::NoAnswer,
-        404 => RefusalCode::NoRoute,
-        487 => RefusalCode::Gone,
-        503 => RefusalCode::Overloaded,
-        _ => RefusalCode::Declined,
-    }
 }
