@@ -133,7 +133,9 @@ impl Reply {
         fields.insert("response".into(), 0.into());
         failure.describe(&mut fields);
         fields.insert("permissions".into(), serde_json::Value::Array(Vec::new()));
-        Reply::json(status, json::encode(&fields))
+        let reply = Reply::json(status, json::encode(&fields));
+        // RFC 9110 §15.5.2: with a 401 comes what is wanted.
+        if status == 401 { reply.with_header("www-authenticate", "Bearer".to_owned()) } else { reply }
     }
 
     #[must_use]

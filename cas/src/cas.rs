@@ -91,6 +91,7 @@ impl Cas {
         match event {
             CallEvent::Changed(call, cause) => self.call_changed(now, site, control, &call, cause),
             CallEvent::Ended { call, user, cause, duration_msec } => {
+                self.core.gone.ended(call, user);
                 let event = telephony::call_ended_event(now, call, cause, duration_msec);
                 self.core.tell(now, user, &event);
             }

@@ -147,6 +147,8 @@ pub enum RefusalCode {
     WrongState = 12,
     /// Already gone.
     Gone = 13,
+    /// Somebody else was first.
+    Conflict = 14,
     /// The switch is full or ending.
     Overloaded = 20,
     /// No route to the number.

@@ -6,6 +6,7 @@ use crate::boundary::{Output, Reply, Request, RequestId, Settings, Stats};
 use crate::control::Principal;
 use crate::entropy::Entropy;
 use crate::event::Event;
+use crate::gone::Gone;
 use crate::session::{SessionKey, Sessions};
 use crate::site::{MachineKey, Site, UserId};
 use crate::store::{self, Change};
@@ -20,6 +21,7 @@ pub(crate) struct Core {
     pub(crate) entropy: Box<dyn Entropy>,
     pub(crate) sessions: Sessions,
     pub(crate) kept: Kept,
+    pub(crate) gone: Gone,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) messages: u64,
     pub(crate) overloads: u64,
@@ -42,6 +44,7 @@ impl Core {
             key,
             entropy,
             kept: Kept::new(&snapshot.subscriptions),
+            gone: Gone::default(),
             outputs: VecDeque::new(),
             messages: 0,
             overloads: 0,

@@ -62,7 +62,7 @@ pub struct Limits {
     pub header_time: Duration,
     /// Likewise its body after its header.
     pub body_time: Duration,
-    /// A connection without a request under way is closed after so long.
+    /// A connection without a request under way is closed after so long; one that has not made any, after `header_time`.
     pub idle: Duration,
     /// What is under way gets so long when the listener stops.
     pub grace: Duration,
@@ -73,7 +73,7 @@ impl Default for Limits {
         Limits {
             connections: 16_384,
             per_source: 8192,
-            streams: 64,
+            streams: 128,
             body: 1 << 20,
             small_body: 4 << 10,
             bodies: 64 << 20,
@@ -198,17 +198,21 @@ fn turn_away(stream: TcpStream, turns: &Turns) {
 struct Activity {
     open: Cell<usize>,
     since: Cell<Instant>,
+    /// Whether there was any.
+    begun: Cell<bool>,
 }
 
 impl Activity {
     fn enter(self: &Rc<Self>) -> Busy {
         self.open.set(self.open.get() + 1);
+        self.begun.set(true);
         Busy(Rc::clone(self))
     }
 
-    /// Ready once nothing was under way for so long.
-    async fn idle(&self, limit: Duration) {
+    /// Ready once nothing was under way for so long, or nothing came at all for the shorter time.
+    async fn idle(&self, limit: Duration, first: Duration) {
         loop {
+            let limit = if self.begun.get() { limit } else { first.min(limit) };
             let since = if self.open.get() == 0 { self.since.get() } else { Instant::now() };
             if since + limit <= Instant::now() {
                 return;
@@ -246,7 +250,7 @@ where
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY");
     }
-    let activity = Rc::new(Activity { open: Cell::new(0), since: Cell::new(Instant::now()) });
+    let activity = Rc::new(Activity { open: Cell::new(0), since: Cell::new(Instant::now()), begun: Cell::new(false) });
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let (busy, listening) = (activity.enter(), Rc::clone(&listening));
         async move {
@@ -267,7 +271,7 @@ where
     tokio::select! {
         // An error here is the client's: a broken connection, or bytes that are not HTTP.
         _ = connection.as_mut() => return,
-        () = activity.idle(limits.idle) => {}
+        () = activity.idle(limits.idle, limits.header_time) => {}
         _ = stopped.changed() => {}
     }
     connection.as_mut().graceful_shutdown();

@@ -14,6 +14,7 @@ pub mod control;
 mod core;
 pub mod entropy;
 mod event;
+mod gone;
 pub mod http;
 mod password;
 mod permission;

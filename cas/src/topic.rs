@@ -204,7 +204,7 @@ pub(crate) fn resume(cx: &mut Context<'_>, waiting: Waiting, arrival: Arrival) -
         (Waiting::NewUser(new), Arrival::Helped(Finding::Hashed(hashes))) => configuration::hashed(cx, *new, hashes),
         (Waiting::OldPassword { new }, Arrival::Helped(Finding::Verified(true))) => session::verified(cx, new),
         (Waiting::OldPassword { .. }, Arrival::Helped(Finding::Verified(false))) => {
-            Err(Failure::new(Code::NOT_PERMITTED, "the old password is not right"))
+            Err(Failure::of("old-password", Code::NOT_PERMITTED, "the old password is not right"))
         }
         (Waiting::NewPassword, Arrival::Helped(Finding::Hashed(hashes))) => session::hashed(cx, hashes),
         (Waiting::Done(reply), Arrival::Stored(Ok(store::Reply::Written))) => Ok(Progress::Done(reply)),

@@ -29,8 +29,10 @@ impl Code {
     pub(crate) const NOT_PERMITTED: Code = Code(10);
     pub(crate) const NOT_FOUND: Code = Code(11);
     pub(crate) const WRONG_STATE: Code = Code(12);
+    pub(crate) const GONE: Code = Code(13);
     pub(crate) const CONFLICT: Code = Code(14);
     pub(crate) const OVERLOADED: Code = Code(20);
+    pub(crate) const NO_ROUTE: Code = Code(21);
     pub(crate) const LIMIT: Code = Code(40);
     pub(crate) const INTERNAL: Code = Code(50);
 }
@@ -61,6 +63,12 @@ impl Failure {
         Failure::of(field, Code::MISSING, format!("{field} is missing"))
     }
 
+    /// One of these is needed; `field` names the first.
+    pub(crate) fn missing_one_of(fields: &[&str]) -> Failure {
+        let text = format!("{} is missing: one of them is needed", fields.join(" or "));
+        Failure::of(fields.first().copied().unwrap_or_default(), Code::MISSING, text)
+    }
+
     pub(crate) fn bad(field: &str, text: impl Into<String>) -> Failure {
         Failure::of(field, Code::BAD_VALUE, text)
     }
@@ -84,7 +92,7 @@ impl Failure {
     /// Adds `error`, `error-text`, and where they apply `field` and `call-id`.
     pub(crate) fn describe(self, fields: &mut Fields) {
         fields.insert("error".into(), self.code.0.into());
-        fields.insert("error-text".into(), self.text.into());
+        fields.insert("error-text".into(), shortened(self.text).into());
         if let Some(field) = self.field {
             fields.insert("field".into(), field.into());
         }
@@ -92,6 +100,17 @@ impl Failure {
             fields.insert("call-id".into(), call_id.into());
         }
     }
+}
+
+/// The longest sentence that says what is wrong: what a client has written may be in it.
+const MAX_SENTENCE: usize = 400;
+
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(MAX_SENTENCE) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl From<Refusal> for Failure {

@@ -94,6 +94,8 @@ pub(crate) enum Stage {
         ticket: Ticket,
         /// Where to, then.
         destination: Destination,
+        /// What is to be got there: another may be first.
+        goal: Option<CallNo>,
     },
     /// The far party is rung.
     Ringing {

@@ -175,8 +175,12 @@ pub enum UserCommand {
     Group {
         /// The extension
         ext: String,
-        /// The group [default: none]
+        /// The group
+        #[arg(required_unless_present = "none")]
         group: Option<String>,
+        /// Take the user out of his group
+        #[arg(long, conflicts_with = "group")]
+        none: bool,
     },
 }
 

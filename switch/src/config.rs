@@ -333,11 +333,19 @@ impl Config {
     }
 }
 
-/// Each code that there is, and no two alike.
+/// The service that is there for every site: the caller hears himself.
+const ECHO: &str = "*43";
+
+/// Each code that there is, and no two alike; none is taken for the service, or would take it with what is dialled behind.
 fn codes(file: &Document<'_>) -> Result<Vec<(Code, Extension)>, ConfigError> {
     let mut codes: Vec<(Code, Extension)> = Vec::new();
     for code in Code::ALL {
         let Some(written) = file.get("codes", code.name(), read::code)? else { continue };
+        let is_echo = if code.takes_number() { ECHO.starts_with(written.as_str()) } else { ECHO == written.as_str() };
+        if is_echo {
+            let expected = format!("a code other than {ECHO}, which is the echo service, and not the beginning of it");
+            return Err(file.wrong("codes", code.name(), &expected));
+        }
         if let Some((other, _)) = codes.iter().find(|(_, other)| *other == written) {
             let (name, other) = (code.name(), other.name());
             let name = if file.sets("codes", name) { name } else { other };

@@ -388,7 +388,7 @@ impl Engine {
             let is_orphan = |device: &DeviceId| devices.contains(device) && at.site.device(*device).is_none();
             let orphans = self.table.legs().filter(|(_, leg)| is_orphan(&leg.device)).map(|(_, leg)| leg.call);
             for no in orphans.collect::<Vec<CallNo>>() {
-                self.end_call(at, no, Failure::new(Cause::Normal), None);
+                self.end_call(at, no, Failure::new(Cause::NotRegistered), None);
             }
         }
         self.keep_publications(|device| at.site.device(device).is_some());

@@ -33,6 +33,8 @@ use crate::node::Channel;
 const QUEUE: usize = 4096;
 /// Bytes of sound that may wait for it, for each media thread: a fifth of a second of a thousand calls.
 const RING: usize = 8 << 20;
+/// Traces begun within one second.
+const MOST_OF_A_SECOND: u32 = 100;
 /// How often the rings are emptied.
 const PACE: Duration = Duration::from_millis(20);
 
@@ -90,9 +92,7 @@ impl Recorder {
     /// It cannot be made.
     pub fn start(folder: &Path, wanting: Wanting) -> io::Result<Recorder> {
         let stamp: String = clock::moment(clock::now().wall.0).chars().filter(char::is_ascii_digit).collect();
-        let path = folder.join(format!("trace-{stamp}.pcapng"));
-        // What is said in calls is nobody else's.
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+        let (path, file) = create(folder, &stamp)?;
         let (queue, entries) = sync_channel(QUEUE);
         let counts = Arc::new(Counts::default());
         let telling = Arc::clone(&counts);
@@ -157,6 +157,20 @@ impl Recorder {
         }
         let count = |count: &AtomicU64| count.load(Ordering::Relaxed);
         Progress { path, bytes: count(&counts.bytes), packets: count(&counts.packets), lost: count(&counts.lost) }
+    }
+}
+
+/// A file of its own, also for the second trace of one second.
+fn create(folder: &Path, stamp: &str) -> io::Result<(PathBuf, File)> {
+    let mut copy = 1;
+    loop {
+        let name = if copy == 1 { format!("trace-{stamp}.pcapng") } else { format!("trace-{stamp}-{copy}.pcapng") };
+        let path = folder.join(name);
+        // What is said in calls is nobody else's.
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && copy < MOST_OF_A_SECOND => copy += 1,
+            made => return made.map(|file| (path, file)),
+        }
     }
 }
 

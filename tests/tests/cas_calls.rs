@@ -7,6 +7,7 @@ use std::time::Duration;
 use cas::cas::Endpoint;
 use serde_json::{Value, json};
 use switch::sounds::MUSIC;
+use tests::template::Template;
 use tests::world::{Behaviour, ClientId, End, Event, Handset, PhoneId, Status, World};
 
 const fn secs(seconds: u64) -> Duration {
@@ -110,7 +111,7 @@ fn drop_ends_the_call() {
     assert_eq!((world.ended(a), world.ended(b)), (Some(End::There), Some(End::There)));
     assert!(world.calls(client).is_empty());
     let again = world.execute(client, tel("drop", json!({"call-id": call})));
-    assert_ne!(again["error"], 0);
+    assert_eq!((&again["error"], &again["call-id"]), (&json!(13), &call), "it has gone");
     world.quiesce();
 }
 
@@ -186,6 +187,33 @@ fn make_call_that_leads_nowhere_is_an_error() {
         world.run_for(secs(2));
         assert_eq!(world.phone(a).status(), Status::Idle);
         world.quiesce();
+    }
+}
+
+#[test]
+fn make_call_to_ones_own_number_blames_the_number() {
+    let (mut world, _, _, client) = office();
+    let reply = world.execute(client, tel("make-call", json!({"dest": "501"})));
+    assert_eq!((&reply["error"], &reply["field"]), (&json!(5), &json!("dest")), "{reply}");
+    world.quiesce();
+}
+
+/// S60: whoever is behind a gateway is called what the client says; whom the store knows, what the store says.
+#[test]
+fn a_name_hint_is_shown_for_a_number_behind_a_gateway() {
+    let (mut world, a, _, client) = office();
+    let admin = world.log_in("admin");
+    let address = Template::new("600", 11).address().to_string();
+    let gateway = json!({"topic": "config", "message": "add-user", "ext": "600", "name": "PSTN", "address": address});
+    assert_eq!(world.execute(admin, gateway)["error"], 0);
+    world.run_for(secs(1));
+    world.behave(a, Behaviour::Ring);
+    for (dest, shown) in [("600", "Mum"), ("502", "First502 Last502")] {
+        let reply = world.execute(client, tel("make-call", json!({"dest": dest, "name-hint": "Mum"})));
+        assert_eq!(reply["error"], 0, "{reply}");
+        assert_eq!(world.calls(client)[0]["parties"][1][1], shown);
+        world.execute(client, tel("drop", json!({"call-id": reply["call-id"]})));
+        world.run_for(secs(1));
     }
 }
 

@@ -82,7 +82,7 @@ fn a_telephone_sends_its_callers_on_and_both_users_are_told() {
     let records = |world: &World, user| {
         world.records_of(user).into_iter().map(|record| (record.kind, record.cause)).collect::<Vec<_>>()
     };
-    assert_eq!(records(&world, "502"), [(HistoryKind::Missed, "forwarded".to_owned())]);
+    assert_eq!(records(&world, "502"), [(HistoryKind::Received, "forwarded".to_owned())]);
     assert_eq!(records(&world, "503"), [(HistoryKind::Received, "normal".to_owned())]);
     world.quiesce();
 }

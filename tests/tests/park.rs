@@ -111,8 +111,11 @@ fn wrong_use_gets_its_status_and_the_call_goes_on() {
     d.register(&mut world);
     let (mut c, mut d) = talking(&mut world, c, d, "504");
     // Taken.
-    assert_eq!(d.refer(&mut world, &format!("sip:700@{DOMAIN}")).status(), 486);
-    assert_eq!(d.refer(&mut world, &format!("sip:*88502@{DOMAIN}")).status(), 404);
+    for (number, status, cause) in [("700", 486, "Q.850;cause=17"), ("*88502", 404, "Q.850;cause=1")] {
+        let refused = d.refer(&mut world, &format!("sip:{number}@{DOMAIN}"));
+        assert_eq!(refused.status(), status, "{number}");
+        assert!(refused.header("Reason").starts_with(cause), "{}", refused.0);
+    }
     holds(&mut world, &mut d);
     assert_eq!(refused(&mut world, &mut d.template.at_port(5060), "*68700"), 486);
     let client = world.log_in("504");
@@ -271,12 +274,46 @@ fn two_who_want_the_same_call_do_not_both_get_it() {
     a.is_shown(&mut world, "503");
     d.respond(&mut world, &rung, 200, "d", &d.sdp());
     d.wait_request(&mut world, "ACK");
-    assert_eq!(world.completion(client, &reply["response"])["error"], 13);
+    let completion = world.completion(client, &reply["response"]);
+    assert_eq!(completion["error"], 14, "somebody else was first: {completion}");
     let bye = d.wait_request(&mut world, "BYE");
     d.respond(&mut world, &bye, 200, "", "");
     world.check();
     line.hangs_up(&mut world);
     a.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+/// Who has hung up is gone, which is not the same as got by another.
+#[test]
+fn a_client_that_wants_one_who_has_hung_up_is_told_that_he_is_gone() {
+    let mut world = World::new(1);
+    let (mut a, mut b, mut c) = parked_by_refer(&mut world, "700");
+    b.is_notified(&mut world, 200);
+    b.is_hung_up(&mut world);
+    let client = world.log_in("503");
+    let reply = tel(&mut world, client, "unpark", &json!({"orbit": "700"}));
+    let rung = c.wait_request(&mut world, "INVITE");
+    a.hangs_up(&mut world);
+    c.respond(&mut world, &rung, 200, "c", &c.sdp());
+    c.wait_request(&mut world, "ACK");
+    let completion = world.completion(client, &reply["response"]);
+    assert_eq!(completion["error"], 13, "{completion}");
+    let bye = c.wait_request(&mut world, "BYE");
+    c.respond(&mut world, &bye, 200, "", "");
+    nothing_is_left(&mut world);
+}
+
+#[test]
+fn make_call_to_where_nothing_is_to_be_got_begins_nothing() {
+    let mut world = World::new(1);
+    let [_a, _b, _c] = registered(&mut world, ["501", "502", "503"]);
+    let client = world.log_in("501");
+    for dest in ["700", "*88502", "**502", "*8", "*68", "*68705"] {
+        let reply = tel(&mut world, client, "make-call", &json!({"dest": dest}));
+        assert_eq!((&reply["error"], &reply["field"]), (&json!(21), &json!("dest")), "{dest}: {reply}");
+        assert!(world.calls(client).is_empty());
+    }
     nothing_is_left(&mut world);
 }
 

@@ -103,9 +103,54 @@ fn a_call_that_rings_at_another_is_answered_by_code_or_by_the_key_of_a_lamp() {
         let kinds =
             |user: &str| world.records_of(user).into_iter().map(|r| (r.kind, r.addr, r.cause)).collect::<Vec<_>>();
         assert_eq!(kinds("501"), [(HistoryKind::Placed, "502".into(), "normal".into())]);
-        assert_eq!(kinds("502"), [(HistoryKind::Missed, "501".into(), "answered-elsewhere".into())]);
+        let of_502 = world.records_of("502").into_iter().map(|record| record.duration_msec).collect::<Vec<_>>();
+        assert_eq!(kinds("502"), [(HistoryKind::Received, "501".into(), "answered-elsewhere".into())], "not missed");
+        assert_eq!(of_502, [0], "nor talked");
         assert_eq!(kinds("503"), [(HistoryKind::Received, "501".into(), "normal".into())]);
     }
+}
+
+#[test]
+fn ones_own_call_picked_up_by_a_client_is_one_record() {
+    let mut world = World::new(1);
+    let (a, mut b, rung, _c) = ringing(&mut world);
+    let client = world.log_in("502");
+    let reply = tel(&mut world, client, "pickup", &json!({"ext": "502"}));
+    assert_eq!(reply["error"], 0, "{reply}");
+    // The telephone that rings for the call is rung for the client, too.
+    let own = b.wait_request(&mut world, "INVITE");
+    b.respond(&mut world, &own, 200, "own", &b.sdp());
+    b.wait_request(&mut world, "ACK");
+    rings_no_more(&mut world, &mut b, &rung);
+    let mut b = Phone { template: b, dialog: Dialog::of_callee(&own, "own"), number: 0 };
+    let mut a = is_answered(&mut world, a, "502");
+    assert_eq!(world.completion(client, &reply["response"])["error"], 0);
+    a.hangs_up(&mut world);
+    b.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+    let kinds: Vec<_> = world.records_of("502").into_iter().map(|record| (record.kind, record.addr)).collect();
+    assert_eq!(kinds, [(HistoryKind::Received, "501".to_owned())]);
+}
+
+#[test]
+fn a_client_that_picks_up_what_another_has_answered_meanwhile_is_told_so() {
+    let mut world = World::new(1);
+    let (a, mut b, rung, mut c) = ringing(&mut world);
+    let client = world.log_in("503");
+    let reply = tel(&mut world, client, "pickup", &json!({"ext": "502"}));
+    let own = c.wait_request(&mut world, "INVITE");
+    b.respond(&mut world, &rung, 200, "b", &b.sdp());
+    b.wait_request(&mut world, "ACK");
+    let mut b = Phone { template: b, dialog: Dialog::of_callee(&rung, "b"), number: 0 };
+    let mut a = is_answered(&mut world, a, "502");
+    c.respond(&mut world, &own, 200, "c", &c.sdp());
+    c.wait_request(&mut world, "ACK");
+    let completion = world.completion(client, &reply["response"]);
+    assert_eq!(completion["error"], 14, "{completion}");
+    Phone { template: c, dialog: Dialog::of_callee(&own, "c"), number: 0 }.is_hung_up(&mut world);
+    a.hangs_up(&mut world);
+    b.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
 }
 
 #[test]

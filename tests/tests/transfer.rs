@@ -353,7 +353,8 @@ fn a_client_sends_a_call_on_that_rings() {
     c.respond(&mut world, &rung, 486, "c", "");
     a.wait_status(&mut world, "INVITE", 486);
     nothing_is_left(&mut world);
-    assert_eq!(kinds(&world, "502"), [(HistoryKind::Missed, "501".into(), "forwarded".into())]);
+    let seen_to = [(HistoryKind::Received, "501".into(), "forwarded".into())];
+    assert_eq!(kinds(&world, "502"), seen_to, "he has missed nothing: he has sent it on");
 }
 
 #[test]

@@ -18,15 +18,15 @@ use crate::repeat::{Fingerprint, Place, RepeatKey, Seen};
 use crate::site::Site;
 use crate::store::{self, StoreError};
 use crate::time::Now;
-use crate::topic::telephony::with_call;
+use crate::topic::telephony::{MAX_PENDING, with_call};
 use crate::topic::{self, Arrival, Context, Grade, Mode, Outcome, Progress, Spec, Waiting};
 use crate::wire::shape::ANY_MESSAGE;
 use crate::wire::{self, Code, Failure, Fields, Head, json};
 
 /// Exchanges under way.
 const MAX_EXCHANGES: usize = 4096;
-/// Those of one session: no client can take them all.
-const MAX_EXCHANGES_OF_SESSION: usize = 64;
+/// Those of one session: no client can take them all. Twice as many as its commands may be: one that waits for all of them can still look, and drop them.
+const MAX_EXCHANGES_OF_SESSION: usize = 2 * MAX_PENDING;
 /// Messages waiting for their turn to change the site.
 const MAX_SITE_QUEUE: usize = 64;
 
@@ -81,10 +81,16 @@ impl Cas {
                 None => return self.core.reply_no_session(env.now, id),
             },
         };
-        if self.exchanges.len() >= MAX_EXCHANGES || self.is_busy(asker) {
+        let overload = match self.is_busy(asker) {
+            // The session lives, and what it may do is the protocol's: not HTTP's to refuse.
+            true => Some((200, format!("{MAX_EXCHANGES_OF_SESSION} requests of this session are waiting"))),
+            false if self.exchanges.len() >= MAX_EXCHANGES => Some((503, "too many requests at once".to_owned())),
+            false => None,
+        };
+        if let Some((status, text)) = overload {
             self.core.overloads += 1;
-            let failure = Failure::new(Code::OVERLOADED, "too many requests at once: try again in a second");
-            return self.core.reply(id, Reply::refused(env.now, 503, failure).with_retry_after(1));
+            let failure = Failure::new(Code::OVERLOADED, format!("{text}: try again in a second"));
+            return self.core.reply(id, Reply::refused(env.now, status, failure).with_retry_after(1));
         }
         match read(request).and_then(|body| exchange(asker, body)) {
             Ok(exchange) => {

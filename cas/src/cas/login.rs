@@ -167,7 +167,7 @@ impl Cas {
     }
 
     fn open_session(&mut self, env: &mut Environment<'_>, user: UserId, attempt: Attempt) -> Result<Reply, Failure> {
-        let device = attempt.device.map(|id| telephony::device_id(env.site, &id)).transpose()?;
+        let device = attempt.device.map(|id| telephony::own_device_id(env.site, user, &id)).transpose()?;
         let settings = &self.core.settings;
         if self.core.sessions.of_user(user).len() >= settings.sessions_per_user.max(1) {
             if let Some(least_used) = self.core.sessions.least_used(user) {
@@ -244,6 +244,9 @@ fn read(request: &Request) -> Result<Login, Failure> {
         if text.is_some_and(|text| text.len() > MAX_TEXT) {
             return Err(Failure::bad(field, format!("{field} is at most {MAX_TEXT} bytes")));
         }
+    }
+    if login.app_id.trim().is_empty() || login.app_id.chars().any(char::is_control) {
+        return Err(Failure::bad("app-id", "app-id is the client's name for its own kind, without control characters"));
     }
     Ok(login)
 }

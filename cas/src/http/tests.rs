@@ -284,6 +284,21 @@ fn connections_are_limited_and_the_one_too_many_is_answered() {
 }
 
 #[test]
+fn who_has_never_asked_anything_is_closed_long_before_who_pauses() {
+    let limits =
+        Limits { header_time: Duration::from_millis(100), grace: Duration::from_millis(100), ..Limits::default() };
+    with_listener(limits, async |address, _| {
+        for half in ["", "P", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+            let mut stream = connect(address).await;
+            stream.write_all(half.as_bytes()).await.unwrap();
+            let mut told = Vec::new();
+            let read = timeout(Duration::from_secs(10), stream.read_to_end(&mut told)).await;
+            read.expect("the server closes").expect("in order");
+        }
+    });
+}
+
+#[test]
 fn who_says_nothing_or_stops_half_way_is_closed() {
     let short = Duration::from_millis(100);
     let limits = Limits { idle: short, header_time: short, body_time: short, grace: short, ..Limits::default() };

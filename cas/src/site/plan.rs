@@ -52,6 +52,11 @@ impl Code {
         }
     }
 
+    /// Whether it may be dialled with a number behind it.
+    pub fn takes_number(self) -> bool {
+        self.takes() != Takes::Nothing
+    }
+
     /// Whether it is dialled with a number behind it.
     fn takes(self) -> Takes {
         match self {

@@ -8,7 +8,7 @@ use super::telephony::call_id;
 use super::{Context, Outcome, Progress};
 use crate::control::{CallLine, CallReport, CallStage, LegReport, MessageReport, Shown};
 use crate::wire::rows::Rows;
-use crate::wire::{Failure, Fields};
+use crate::wire::{Code, Failure, Fields};
 
 /// The most calls in one list.
 const MAX_CALLS: usize = 1000;
@@ -50,7 +50,8 @@ pub(super) fn get_calls(cx: &mut Context<'_>, request: GetCalls) -> Outcome {
 }
 
 pub(super) fn get_call(cx: &mut Context<'_>, request: GetCall) -> Outcome {
-    let missing = || Failure::not_found(format!("there is no call {}, or it ended too long ago", request.call_id));
+    let text = || format!("there is no call {}, or it ended too long ago", request.call_id);
+    let missing = || Failure::of("call-id", Code::NOT_FOUND, text());
     let id = call_id(&request.call_id)?;
     let report = cx.control.report(cx.now, id).ok_or_else(missing)?;
     Ok(Progress::Done(described(cx, &report)))

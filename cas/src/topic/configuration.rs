@@ -12,7 +12,7 @@ use super::telephony::device_id;
 use super::{Context, Nothing, Outcome, Progress, Waiting};
 use crate::boundary::{Output, Work};
 use crate::session::SessionKey;
-use crate::site::{Access, Device, DeviceId, DigestPolicy, Extension, Role, Site, Target, User, UserId};
+use crate::site::{Access, Device, DeviceId, Dialled, DigestPolicy, Extension, Role, Site, Target, User, UserId};
 use crate::store::{Change, Request};
 use crate::wire::rows::Rows;
 use crate::wire::{Code, Failure, Fields};
@@ -21,6 +21,8 @@ use crate::wire::{Code, Failure, Fields};
 const ADMIN: &str = "admin";
 const MAX_NAME: usize = 100;
 const MAX_SECRET: usize = 128;
+/// Characters of a password that a user chooses.
+const LEAST_OWN: usize = 8;
 
 /// What `add-user` waits with while a helper hashes.
 pub(crate) struct NewUser {
@@ -45,6 +47,8 @@ pub(crate) struct SiteWrite {
 #[serde(rename_all = "kebab-case")]
 pub(super) struct AddUser {
     ext: String,
+    #[serde(default, deserialize_with = "not_null")]
+    #[schemars(with = "String")]
     name: Option<String>,
     password: Option<String>,
     sip_secret: Option<String>,
@@ -68,6 +72,11 @@ pub(super) struct ModifyUser {
 /// A member that is there, null or not.
 fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
     Option::deserialize(value).map(Some)
+}
+
+/// A member that may be left out, and is a text where it is there.
+fn not_null<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<String>, D::Error> {
+    String::deserialize(value).map(Some)
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -101,9 +110,7 @@ pub(super) fn add_user(cx: &mut Context<'_>, request: AddUser) -> Outcome {
 }
 
 fn new_user(cx: &mut Context<'_>, request: &AddUser, is_admin: bool) -> Result<User, Failure> {
-    if cx.site.user_by_login(&request.ext).is_some() || cx.site.dialled(&request.ext).is_some() {
-        return Err(taken("ext", format!("{} is taken", request.ext)));
-    }
+    is_free(cx.site, &request.ext)?;
     let name = request.name.as_deref().or(is_admin.then_some("Administrator"));
     let name = name.ok_or_else(|| Failure::missing("name"))?.trim();
     if name.is_empty() || name.chars().count() > MAX_NAME || name.chars().any(char::is_control) {
@@ -127,6 +134,19 @@ fn new_user(cx: &mut Context<'_>, request: &AddUser, is_admin: bool) -> Result<U
     let id = cx.site.next_user();
     let login = request.ext.clone();
     Ok(User { id, login, first, last, email, role, password_hash: String::new(), pin_hash: None, pickup_group })
+}
+
+/// Whether a new user may have this number.
+fn is_free(site: &Site, ext: &str) -> Result<(), Failure> {
+    let text = match site.dialled(ext) {
+        Some(Dialled::Orbit(_)) => {
+            format!("{ext} is an orbit: calls are parked at {} ([park] orbits of the configuration)", site.plan.orbits)
+        }
+        Some(Dialled::User(_) | Dialled::Feature(_) | Dialled::Code(..)) => format!("{ext} is taken"),
+        None if site.user_by_login(ext).is_some() => format!("{ext} is taken"),
+        None => return Ok(()),
+    };
+    Err(taken("ext", text))
 }
 
 /// The number, and a device of the same name: by digest, or a gateway known by its address.
@@ -238,9 +258,12 @@ pub(super) fn modify_user(cx: &mut Context<'_>, request: ModifyUser) -> Outcome 
 
 pub(super) fn set_sip_secret(cx: &mut Context<'_>, request: SetSipSecret) -> Outcome {
     let user = known_user(cx.site, &request.ext)?.id;
-    let wanted = request.device.map(|id| device_id(cx.site, &id)).transpose()?;
-    let (mut device, sip_user, policy) = digest_device(cx.site, user, wanted)
-        .ok_or_else(|| Failure::not_found(format!("{} has no such device with a secret", request.ext)))?;
+    let wanted = request.device.as_ref().map(|id| device_id(cx.site, id)).transpose()?;
+    let missing = || {
+        let field = if wanted.is_some() { "device" } else { "ext" };
+        Failure::of(field, Code::NOT_FOUND, format!("{} has no such device with a secret", request.ext))
+    };
+    let (mut device, sip_user, policy) = digest_device(cx.site, user, wanted).ok_or_else(missing)?;
     let mut reply = Fields::new();
     let secret = given_or_made(cx, "sip-secret", request.sip_secret.as_deref(), check_sip_secret, &mut reply)?;
     device.access = digest(cx, &sip_user, &secret, policy);
@@ -312,11 +335,20 @@ fn given_or_made(
     Ok(made)
 }
 
-/// Any text that is not too long to be hashed.
-pub(super) fn check_password(field: &str, password: &str) -> Result<(), Failure> {
-    match (1..=MAX_SECRET).contains(&password.len()) {
+/// What an administrator gives: any text that can be typed and is not too long to be hashed.
+fn check_password(field: &str, password: &str) -> Result<(), Failure> {
+    match (1..=MAX_SECRET).contains(&password.len()) && !password.chars().any(char::is_control) {
         true => Ok(()),
-        false => Err(Failure::bad(field, format!("{field} is 1 to {MAX_SECRET} bytes"))),
+        false => Err(Failure::bad(field, format!("{field} is 1 to {MAX_SECRET} bytes, without control characters"))),
+    }
+}
+
+/// What a user chooses for himself: nothing that is guessed by trying (NIST SP 800-63B §5.1.1.2).
+pub(super) fn check_own_password(field: &str, password: &str) -> Result<(), Failure> {
+    check_password(field, password)?;
+    match password.chars().count() >= LEAST_OWN {
+        true => Ok(()),
+        false => Err(Failure::bad(field, format!("{field} has at least {LEAST_OWN} characters"))),
     }
 }
 

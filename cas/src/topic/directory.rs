@@ -151,7 +151,7 @@ pub(super) fn lookup_contacts(cx: &mut Context<'_>, request: Lookup) -> Outcome 
     if request.sort > 3 {
         return Err(Failure::bad("sort", "sort is 0 relevance, 1 first name, 2 last name or 3 company"));
     }
-    if request.pres > 3 {
+    if ![0, 1, 3].contains(&request.pres) {
         return Err(Failure::bad("pres", "pres is 0 none, 1 with presence or 3 with presence and updates"));
     }
     let words = request.tokens.iter().flat_map(|token| token.split_whitespace());
@@ -234,10 +234,12 @@ fn sort_key(contact: &Contact<'_>, sort: u32, rank: u32) -> SortKey {
 fn rows<'a>(contacts: impl Iterator<Item = &'a Contact<'a>>, mask: u32) -> Value {
     let columns: Vec<&str> =
         COLUMNS.iter().filter(|(bit, _)| mask & (1 << bit) != 0).map(|(_, column)| *column).collect();
-    let mut rows = Rows::new(&[&["id"], columns.as_slice()].concat());
+    let mut rows = Rows::new(&[&["id"], columns.as_slice(), &["actions"]].concat());
     for contact in contacts {
         let values = columns.iter().map(|column| value(contact, column));
-        rows.push(std::iter::once(contact.id().into()).chain(values).collect());
+        // Nothing can be done with an entry of the system's yet.
+        let actions = Value::Array(Vec::new());
+        rows.push(std::iter::once(contact.id().into()).chain(values).chain([actions]).collect());
     }
     rows.into()
 }

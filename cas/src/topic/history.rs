@@ -4,9 +4,8 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::telephony::device_id;
+use super::telephony::own_device_id;
 use super::{Context, Outcome, Progress, Waiting};
-use crate::site::DeviceId;
 use crate::store::{HistoryKind, HistoryQuery, HistoryRecord, MAX_HISTORY, Request};
 use crate::time::Wall;
 use crate::wire::rows::Rows;
@@ -15,13 +14,13 @@ use crate::wire::{Failure, Fields};
 const DEFAULT_MAX: usize = 100;
 
 const COLUMNS: &[&str] =
-    &["rec-id", "type", "addr", "name", "started", "duration-msec", "device", "call-id", "note", "actions"];
+    &["rec-id", "type", "addr", "name", "started", "duration-msec", "device", "call-id", "note", "actions", "cause"];
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) struct GetRecs {
     by: Option<By>,
-    /// Which device, `by` device; without it the one the session stands at.
+    /// Which device: named, only its records are meant where `by` is left out. `by` device without it: the one the session stands at.
     device: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
@@ -41,9 +40,11 @@ pub(super) enum By {
 
 pub(super) fn get_recs(cx: &mut Context<'_>, request: GetRecs) -> Outcome {
     let who = cx.principal()?;
+    let named = request.device.map(|id| own_device_id(cx.site, who.user, &id)).transpose()?;
     let device = match request.by {
-        Some(By::Device) => Some(own_device(cx, request.device.as_deref(), who.device)?),
-        Some(By::User) | None => None,
+        Some(By::Device) => Some(named.or(who.device).ok_or_else(|| Failure::missing("device"))?),
+        Some(By::User) => None,
+        None => named,
     };
     let kind = |name: String| {
         HistoryKind::from_name(&name).ok_or_else(|| Failure::bad("type", "type is placed, received or missed"))
@@ -57,13 +58,6 @@ pub(super) fn get_recs(cx: &mut Context<'_>, request: GetRecs) -> Outcome {
         max: request.max.unwrap_or(DEFAULT_MAX).min(MAX_HISTORY),
     };
     Ok(Progress::Store(Request::History(query), Waiting::Records))
-}
-
-fn own_device(cx: &Context<'_>, named: Option<&str>, at: Option<DeviceId>) -> Result<DeviceId, Failure> {
-    match named {
-        Some(id) => device_id(cx.site, id),
-        None => at.ok_or_else(|| Failure::missing("device")),
-    }
 }
 
 /// The store's answer as rows, newest first.
@@ -83,6 +77,7 @@ pub(super) fn reply(records: &[HistoryRecord]) -> Progress {
             record.note.as_str().into(),
             // Nothing can be done with a record yet: notes and deletion are messages to come.
             Value::Array(Vec::new()),
+            record.cause.as_str().into(),
         ]);
     }
     Progress::Done(Fields::from_iter([("recs".to_owned(), rows.into())]))

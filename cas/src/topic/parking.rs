@@ -49,7 +49,7 @@ fn fetch(cx: &mut Context<'_>, request: Place, command: fn(String) -> CallComman
     let (field, orbit) = match (request.orbit, request.ext) {
         (Some(orbit), _) => ("orbit", orbit),
         (None, Some(ext)) => ("ext", ext),
-        (None, None) => return Err(Failure::missing("orbit")),
+        (None, None) => return Err(Failure::missing_one_of(&["orbit", "ext"])),
     };
     let orbit = number(field, &orbit)?;
     let outcome = execute(cx, command(orbit), None);

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::configuration::{SiteWrite, check_password};
+use super::configuration::{SiteWrite, check_own_password};
 use super::{Context, Nothing, Outcome, Progress, Waiting};
 use crate::boundary::Work;
 use crate::store::{Change, Request};
@@ -44,7 +44,7 @@ pub(super) fn keep_alive(cx: &mut Context<'_>, _: Nothing) -> Outcome {
 
 /// The old password is checked first; the user's other sessions end with it.
 pub(super) fn change_password(cx: &mut Context<'_>, request: ChangePassword) -> Outcome {
-    check_password("new-password", &request.new_password)?;
+    check_own_password("new-password", &request.new_password)?;
     let who = cx.principal()?;
     let hash = cx.site.user(who.user).map(|user| user.password_hash.clone()).unwrap_or_default();
     let work = Work::Verify { hash, password: request.old_password };

@@ -112,7 +112,7 @@ pub(crate) fn snapshot(now: Now, site: &Site, control: &dyn CallControl, who: &P
 
 pub(super) fn unsubscribe(cx: &mut Context<'_>, request: Unsubscribe) -> Outcome {
     if request.sub_id.is_none() && request.sub_ids.is_empty() && request.unsubscribe.is_empty() {
-        return Err(Failure::missing("sub-id"));
+        return Err(Failure::missing_one_of(&["sub-id", "sub-ids", "unsubscribe"]));
     }
     let rows = request.unsubscribe.iter().map(|row| Row::parse("unsubscribe", row)).collect::<Result<Vec<_>, _>>()?;
     let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(Failure::ended()) };

@@ -10,7 +10,7 @@ use crate::session::SessionKey;
 use crate::site::{Access, DeviceId};
 use crate::store::Request;
 use crate::wire::rows::Rows;
-use crate::wire::{Failure, Fields};
+use crate::wire::{Code, Failure, Fields};
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -71,13 +71,27 @@ pub(super) fn end_registration(cx: &mut Context<'_>, request: EndRegistration) -
     let devices: Vec<DeviceId> = match (&request.ext, &request.device) {
         (_, Some(device)) => vec![device_id(cx.site, device)?],
         (Some(ext), None) => {
-            let user =
-                cx.site.user_by_login(ext).ok_or_else(|| Failure::not_found(format!("there is no user {ext}")))?;
+            let missing = || Failure::of("ext", Code::NOT_FOUND, format!("there is no user {ext}"));
+            let user = cx.site.user_by_login(ext).ok_or_else(missing)?;
             cx.site.devices_of(user.id).map(|device| device.id).collect()
         }
-        (None, None) => return Err(Failure::missing("ext")),
+        (None, None) => return Err(Failure::missing_one_of(&["ext", "device"])),
     };
-    let changes = cx.control.unregister(cx.now, cx.site, &devices, request.contact.as_deref())?;
+    let ended = cx.control.unregister(cx.now, cx.site, &devices, request.contact.as_deref());
+    let changes = ended.map_err(|refusal| {
+        let failure = Failure::from(refusal);
+        let field = match (failure.code, &request) {
+            (Code::NOT_FOUND, EndRegistration { contact: Some(_), .. }) => "contact",
+            (Code::NOT_FOUND, EndRegistration { device: Some(_), .. }) => "device",
+            (Code::NOT_FOUND, _) => "ext",
+            _ => return failure,
+        };
+        let whose = request.ext.as_deref().filter(|_| request.device.is_none());
+        let phone =
+            whose.map_or("the phone is not registered".to_owned(), |ext| format!("no phone of {ext} is registered"));
+        let there = if request.contact.is_some() { " at this contact" } else { "" };
+        Failure::of(field, Code::NOT_FOUND, phone + there)
+    })?;
     let reply = Fields::from_iter([("ended".to_owned(), changes.len().into())]);
     Ok(Progress::Store(Request::Write(changes), Waiting::Done(reply)))
 }
@@ -105,7 +119,7 @@ pub(super) fn get_sessions(cx: &mut Context<'_>, _: Nothing) -> Outcome {
 
 /// As if it had logged out: its poll is answered 401, its subscriptions are forgotten. Commands of its that are under way go on.
 pub(super) fn end_session(cx: &mut Context<'_>, request: EndSession) -> Outcome {
-    let missing = || Failure::not_found(format!("there is no session {}", request.session));
+    let missing = || Failure::of("session", Code::NOT_FOUND, format!("there is no session {}", request.session));
     let key = request.session.parse().map(SessionKey).map_err(|_| missing())?;
     let user = cx.core.sessions.get(key).ok_or_else(missing)?.client.user;
     cx.core.end_session(cx.now, key);

@@ -16,9 +16,11 @@ use crate::wire::rows::{self, Rows};
 use crate::wire::{Code, Failure, Fields};
 
 /// Commands of one session that call control has accepted and not completed.
-const MAX_PENDING: usize = 64;
+pub(crate) const MAX_PENDING: usize = 64;
 /// What may be dialled, and the hint shown with it.
 const MAX_TEXT: usize = 128;
+/// The longest id that a reply repeats.
+const MAX_ID: usize = 64;
 /// Digits in one `send-digits`.
 const MAX_DIGITS: usize = 64;
 
@@ -75,10 +77,9 @@ pub(super) fn make_call(cx: &mut Context<'_>, request: MakeCall) -> Outcome {
     if hint.as_ref().is_some_and(|hint| hint.len() > MAX_TEXT || hint.chars().any(char::is_control)) {
         return Err(Failure::bad("name-hint", format!("name-hint is a name of at most {MAX_TEXT} bytes")));
     }
-    let device = request.device.map(|id| device_id(cx.site, &id)).transpose()?;
-    let outcome = execute(cx, CallCommand::MakeCall { dest, name_hint: hint, device }, None);
-    // The one thing that call control may not find here is a device of this user's.
-    outcome.map_err(|failure| if failure.code == Code::NOT_FOUND { no_such_device() } else { failure })
+    let user = cx.principal()?.user;
+    let device = request.device.map(|id| own_device_id(cx.site, user, &id)).transpose()?;
+    execute(cx, CallCommand::MakeCall { dest, name_hint: hint, device }, None)
 }
 
 pub(super) fn drop_call(cx: &mut Context<'_>, request: OneCall) -> Outcome {
@@ -86,11 +87,8 @@ pub(super) fn drop_call(cx: &mut Context<'_>, request: OneCall) -> Outcome {
 }
 
 pub(super) fn answer(cx: &mut Context<'_>, request: Answer) -> Outcome {
-    let (user, device) = (cx.principal()?.user, request.device.map(|id| device_id(cx.site, &id)).transpose()?);
-    let is_another = |id: &DeviceId| cx.site.device(*id).is_none_or(|device| device.user != Some(user));
-    if device.as_ref().is_some_and(is_another) {
-        return Err(no_such_device());
-    }
+    let user = cx.principal()?.user;
+    let device = request.device.map(|id| own_device_id(cx.site, user, &id)).transpose()?;
     command(cx, &request.call_id, |call| Ok(CallCommand::Answer { call, device }))
 }
 
@@ -122,10 +120,17 @@ pub(super) fn consult(cx: &mut Context<'_>, request: OneCallTo) -> Outcome {
 }
 
 pub(super) fn complete_transfer(cx: &mut Context<'_>, request: TwoCalls) -> Outcome {
-    let (who, none) = (cx.principal()?, || Failure::of("with", Code::NOT_FOUND, "there is no such call"));
-    let seen = |id: &CallId| !cx.control.view(cx.site, &who, CallQuery::One(*id)).is_empty();
-    let with = call_id(&request.with).ok().filter(seen);
-    command(cx, &request.call_id, |call| Ok(CallCommand::CompleteTransfer { call, with: with.ok_or_else(none)? }))
+    let who = cx.principal()?;
+    let is_there = |id: CallId| !cx.control.view(cx.site, &who, CallQuery::One(id)).is_empty();
+    let other = call_id(&request.with).map_err(|_| no_such_call("with"));
+    let with = other.and_then(|id| if is_there(id) { Ok(id) } else { Err(not_there(cx, who.user, "with", id)) });
+    // The call that is to be transferred is to blame first.
+    let named = call_id(&request.call_id).is_ok_and(is_there);
+    command(cx, &request.call_id, |call| match with {
+        Err(failure) if named => Err(failure),
+        Ok(with) => Ok(CallCommand::CompleteTransfer { call, with }),
+        Err(_) => Err(Failure::new(Code::NOT_FOUND, String::new())),
+    })
 }
 
 /// What may be dialled.
@@ -149,12 +154,24 @@ pub(super) fn command(
     asked: &str,
     command: impl FnOnce(CallId) -> Result<CallCommand, Failure>,
 ) -> Outcome {
-    let outcome = call_id(asked).and_then(|call| execute(cx, command(call)?, Some(call)));
-    outcome.map_err(|failure| {
-        // A call that has ended, another's, and one that never was are told alike.
-        let failure = if failure.code == Code::NOT_FOUND { no_such_call() } else { failure };
-        Failure { call_id: Some(asked.to_owned()), ..failure }
-    })
+    let user = cx.principal()?.user;
+    let outcome = match call_id(asked) {
+        Ok(call) => command(call).and_then(|command| execute(cx, command, Some(call))).map_err(|failure| {
+            let is_about_it = failure.code == Code::NOT_FOUND && failure.field.is_none();
+            if is_about_it { not_there(cx, user, "call-id", call) } else { failure }
+        }),
+        Err(failure) => Err(failure),
+    };
+    let call_id = Some(asked).filter(|asked| asked.len() <= MAX_ID).map(str::to_owned);
+    outcome.map_err(|failure| Failure { call_id, ..failure })
+}
+
+/// Why a call cannot be found: it was this user's and has ended, or (another's, and one that never was, are told alike) there is none.
+fn not_there(cx: &Context<'_>, user: UserId, field: &str, call: CallId) -> Failure {
+    match cx.core.gone.was(call, user) {
+        true => Failure::of(field, Code::GONE, "the call has ended"),
+        false => no_such_call(field),
+    }
 }
 
 pub(super) fn execute(cx: &mut Context<'_>, command: CallCommand, asked: Option<CallId>) -> Outcome {
@@ -163,8 +180,32 @@ pub(super) fn execute(cx: &mut Context<'_>, command: CallCommand, asked: Option<
     if cx.core.sessions.get(session).is_some_and(|session| session.pending >= MAX_PENDING) {
         return Err(Failure::new(Code::OVERLOADED, format!("{MAX_PENDING} commands of this session are pending")));
     }
-    let Accepted { ticket, call } = cx.control.execute(cx.now, cx.site, &who, command)?;
+    let place = place_of(&command);
+    let accepted = cx.control.execute(cx.now, cx.site, &who, command).map_err(Failure::from);
+    let Accepted { ticket, call } = accepted.map_err(|failure| match failure.code {
+        Code::BAD_VALUE | Code::NO_ROUTE => Failure { field: place.map(str::to_owned), ..failure },
+        _ => failure,
+    })?;
     Ok(Progress::Pending(ticket, call.or(asked)))
+}
+
+/// The member that says where to: what else could be wrong with a command that call control understands?
+fn place_of(command: &CallCommand) -> Option<&'static str> {
+    match command {
+        CallCommand::MakeCall { .. }
+        | CallCommand::BlindTransfer(..)
+        | CallCommand::Redirect(..)
+        | CallCommand::Consult(..) => Some("dest"),
+        CallCommand::Park { .. } => Some("orbit"),
+        CallCommand::Drop(_)
+        | CallCommand::Answer { .. }
+        | CallCommand::Hold(_)
+        | CallCommand::Unhold(_)
+        | CallCommand::SendDigits(..)
+        | CallCommand::Unpark { .. }
+        | CallCommand::Pickup { .. }
+        | CallCommand::CompleteTransfer { .. } => None,
+    }
 }
 
 /// Adds `call-id` where there is one.
@@ -178,17 +219,23 @@ pub(crate) fn with_call(mut fields: Fields, call: Option<CallId>) -> Fields {
 /// Ids are opaque: one that was never given is not found, whatever it looks like.
 pub(super) fn call_id(text: &str) -> Result<CallId, Failure> {
     let id = u64::from_str_radix(text, 16).ok().map(CallId).filter(|id| id.to_string() == text);
-    id.ok_or_else(no_such_call)
+    id.ok_or_else(|| no_such_call("call-id"))
 }
 
-fn no_such_call() -> Failure {
-    Failure::of("call-id", Code::NOT_FOUND, "there is no such call")
+fn no_such_call(field: &str) -> Failure {
+    Failure::of(field, Code::NOT_FOUND, "there is no such call")
 }
 
 /// Likewise.
 pub(crate) fn device_id(site: &Site, text: &str) -> Result<DeviceId, Failure> {
     let id = text.parse().ok().map(DeviceId).filter(|id| id.0.to_string() == text && site.device(*id).is_some());
     id.ok_or_else(no_such_device)
+}
+
+/// One of this user's: another's is told like one that is not there.
+pub(crate) fn own_device_id(site: &Site, user: UserId, text: &str) -> Result<DeviceId, Failure> {
+    let is_own = |id: &DeviceId| site.device(*id).is_some_and(|device| device.user == Some(user));
+    device_id(site, text).ok().filter(is_own).ok_or_else(no_such_device)
 }
 
 fn no_such_device() -> Failure {

@@ -190,10 +190,15 @@ impl Engine {
     fn caller_answered(&mut self, at: At<'_>, no: CallNo) {
         let Some(call) = self.table.call_mut(no) else { return };
         let before = std::mem::replace(&mut call.stage, Stage::Ringing { ticket: None, failure: None });
-        if let Stage::RingingCaller { ticket, destination } = before {
+        let caller = call.caller.identity.user;
+        if let Stage::RingingCaller { ticket, destination, goal } = before {
             call.stage = Stage::Ringing { ticket: Some(ticket), failure: None };
             self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
-            self.reach_destination(at, no, &destination);
+            let is_there = |who| self.to_be_got(at.site, who, &destination).is_some();
+            match goal.filter(|_| !caller.is_some_and(is_there)) {
+                Some(goal) => self.unreached(at, no, self.forestalled(&destination, goal)),
+                None => self.reach_destination(at, no, &destination),
+            }
         }
     }
 

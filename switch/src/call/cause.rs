@@ -59,11 +59,11 @@ impl Failure {
             Cause::Overloaded | Cause::Shutdown => RefusalCode::Overloaded,
             Cause::Normal
             | Cause::Cancelled
-            | Cause::AnsweredElsewhere
             | Cause::Forwarded
             | Cause::Transferred
             | Cause::Parked
             | Cause::NothingThere => RefusalCode::Gone,
+            Cause::AnsweredElsewhere => RefusalCode::Conflict,
             Cause::Declined | Cause::Loop | Cause::Incompatible | Cause::Vanished | Cause::Failed => {
                 RefusalCode::Declined
             }
@@ -132,11 +132,11 @@ fn sentence(cause: Cause, whose: Whose) -> String {
         Cause::NotRegistered => format!("{phone} is not registered"),
         Cause::Vanished => format!("{phone} no longer answers"),
         Cause::Normal | Cause::Cancelled => "The call was dropped before it was answered".to_owned(),
-        Cause::AnsweredElsewhere => "The call was answered elsewhere".to_owned(),
+        Cause::AnsweredElsewhere => "Somebody else was first: the call was answered elsewhere".to_owned(),
         Cause::Forwarded | Cause::Transferred => "The call was sent on to another number".to_owned(),
         Cause::Parked => "The call was parked".to_owned(),
         Cause::Loop => "The call was sent on in a circle, or too often".to_owned(),
-        Cause::NothingThere => "There is nothing there, or somebody else has got it".to_owned(),
+        Cause::NothingThere => "There is nothing there any more".to_owned(),
         Cause::Anonymous => "The last caller gave no number".to_owned(),
         Cause::NoRoute => "The number leads nowhere".to_owned(),
         Cause::Overloaded => "The switch takes no more calls now".to_owned(),

@@ -6,6 +6,7 @@
 
 use cas::control::{CallId, Cause};
 use cas::site::{Extension, UserId};
+use cas::store::HistoryKind;
 
 use super::cause::Failure;
 use super::party::{Identity, PartyState, Side};
@@ -109,7 +110,7 @@ impl Engine {
             call.trail.push(stop);
         }
         // That ends the call he was rung by, too.
-        self.dismiss(at, &before, Cause::AnsweredElsewhere);
+        self.dismiss(at, &before, Cause::AnsweredElsewhere, Some(HistoryKind::Received));
         self.touch(no, Some(Cause::Forwarded));
         self.connect(at, no);
     }

@@ -117,7 +117,7 @@ impl Engine {
                 continue;
             };
             for side in [Side::Caller, Side::Callee] {
-                let record = super::record::history(call.party(side), Cause::Normal, 0);
+                let record = super::record::history(call.party(side), Cause::Normal, 0, None);
                 records.extend(record.map(|record| HistoryRecord { cause: String::new(), ..record }));
             }
         }

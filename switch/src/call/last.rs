@@ -52,6 +52,15 @@ impl LastCalls {
         replace(&mut self.of.entry(user).or_default().caller, number)
     }
 
+    /// Whether there is what is to be done once more: a return, or a redial.
+    pub(crate) fn has(&self, user: UserId, destination: &Destination) -> bool {
+        self.of.get(&user).is_some_and(|last| match destination {
+            Destination::Return => last.caller.is_some(),
+            Destination::Redial => last.dialled.is_some(),
+            _ => false,
+        })
+    }
+
     /// These users' are being written.
     pub(crate) fn write(&mut self, id: store::RequestId, users: BTreeSet<UserId>) -> Vec<Change> {
         let change = |user: &UserId| {

@@ -1,11 +1,12 @@
 //! What phones say of their sound, and what is said to them: the offers and answers of a call (RFC 3264).
 
 use bytes::Bytes;
+use cas::control::Cause;
 use media::{Codec, PayloadMap};
 
-use super::CallNo;
 use super::leg::{Leg, LegId, LegState, Reoffer, Terms};
 use super::party::{PartyState, Side};
+use super::{CallNo, cause};
 use crate::engine::{At, Engine};
 use crate::ports::Place;
 use crate::service::Service;
@@ -64,10 +65,19 @@ pub(crate) fn read_offer(request: &Request) -> Result<Option<(Description, Audio
     }
 }
 
-/// With a Warning that says why (RFC 3261 §20.43, 399: miscellaneous).
+/// With a Warning that says why (RFC 3261 §20.43, 399: miscellaneous), and where that is one of the ISDN's the cause (RFC 6432).
 pub(crate) fn refused(request: &Request, status: Status, text: &str) -> Response {
     let text: String = text.chars().filter(|c| !c.is_control() && *c != '"' && *c != '\\').collect();
-    request.response(status).with(Name::Warning, format!("399 switch \"{text}\""))
+    let response = request.response(status).with(Name::Warning, format!("399 switch \"{text}\""));
+    let cause = match status.0 {
+        403 => Cause::Declined,
+        404 => Cause::NoRoute,
+        486 => Cause::Busy,
+        488 => Cause::Incompatible,
+        // What is wrong with the message itself has no cause of a telephone's.
+        _ => return response,
+    };
+    response.with(Name::Reason, cause::reason(cause))
 }
 
 /// What a message says to an offer of ours.

@@ -126,6 +126,10 @@ impl Engine {
         {
             return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Far));
         }
+        if !self.is_worth_it(at.site, who, &destination) {
+            let text = "Nothing is there to be got".to_owned();
+            return Err(Refusal { code: RefusalCode::NoRoute, text });
+        }
         let own = match device {
             None => self.contacts(at.site, who.user),
             Some(device) if at.site.device(device).is_some_and(|device| device.user == Some(who.user)) => {
@@ -142,12 +146,13 @@ impl Engine {
         let is_first = |contact: &Contact| contact.device == own[0].device;
         let is_own = matches!(destination, Destination::User(user) | Destination::Intercom(user) if user == who.user);
         if is_own && self.contacts(at.site, who.user).iter().all(is_first) {
-            let text = "That is your own number, and you have no second phone".to_owned();
+            let text = "That is your own number, and no other device of yours can be rung".to_owned();
             return Err(Refusal { code: RefusalCode::BadValue, text });
         }
         self.note_dialled(at, who.user, &number, Some(&destination));
         let mut callee = route::identity(at.site, &number);
-        if let Some(hint) = name_hint.filter(|_| callee.name.is_empty()) {
+        let is_outside = matches!(destination, Destination::User(user) if super::waiting::is_gateway(at.site, user));
+        if let Some(hint) = name_hint.filter(|_| is_outside || callee.name.is_empty()) {
             callee.name = hint;
         }
         Ok(self.ring_own(at, who, own, destination, callee))
@@ -164,7 +169,8 @@ impl Engine {
     ) -> Accepted {
         let ticket = self.ticket();
         let caller = route::user_identity(at.site, who.user);
-        let no = self.begin(at, caller, callee, Stage::RingingCaller { ticket, destination }, 70, None);
+        let goal = self.to_be_got(at.site, who.user, &destination);
+        let no = self.begin(at, caller, callee, Stage::RingingCaller { ticket, destination, goal }, 70, None);
         let call = self.table.call(no).map(|call| call.caller.id);
         self.ring(at, no, Side::Caller, own, &Offer::everything());
         Accepted { ticket, call }

@@ -4,7 +4,8 @@
 //! end has its place in the other.
 
 use cas::control::{Accepted, CallEvent, Cause, Direction, Principal, Refusal};
-use cas::site::{Access, DeviceId, UserId};
+use cas::site::{Access, DeviceId, Site, UserId};
+use cas::store::HistoryKind;
 
 use super::cause::{Failure, Whose};
 use super::leg::{LeavingState, LegState};
@@ -36,6 +37,47 @@ impl Engine {
         let ends = self.table.ends_of(user).filter_map(|id| self.table.end(id));
         let mut ringing = ends.filter(|(no, side)| *side == Side::Callee && self.may_be_picked_up(who, *no));
         ringing.next().map(|(no, _)| no)
+    }
+
+    /// The call that a user may get by going there, if that is what one goes there for.
+    pub(crate) fn to_be_got(&self, site: &Site, who: UserId, destination: &Destination) -> Option<CallNo> {
+        match destination {
+            Destination::Orbit(slot) => self.parks.get(*slot).map(|parked| parked.call),
+            Destination::Pickup(user) => self.may_pick_up(who, *user),
+            Destination::GroupPickup => site.pickup_group(who).filter_map(|user| self.may_pick_up(who, user)).min(),
+            Destination::User(_)
+            | Destination::Phone(..)
+            | Destination::Service(_)
+            | Destination::Park(_)
+            | Destination::Intercom(_)
+            | Destination::Return
+            | Destination::Redial => None,
+        }
+    }
+
+    /// Whether a client's user has anything of going there: who wants to get or park a call finds one now.
+    pub(crate) fn is_worth_it(&self, site: &Site, who: &Principal, destination: &Destination) -> bool {
+        match destination {
+            Destination::Orbit(_) | Destination::Pickup(_) | Destination::GroupPickup => {
+                self.to_be_got(site, who.user, destination).is_some()
+            }
+            // His telephone may put it on hold when it answers.
+            Destination::Park(_) => self.table.ends_of(who.user).any(|id| self.may_transfer(who, id).is_ok()),
+            Destination::Return | Destination::Redial => self.last_calls.has(who.user, destination),
+            Destination::User(_) | Destination::Phone(..) | Destination::Service(_) | Destination::Intercom(_) => true,
+        }
+    }
+
+    /// What was to be got there is not any more: another was first, or it has gone.
+    pub(crate) fn forestalled(&self, destination: &Destination, goal: CallNo) -> Failure {
+        let ended = self.journal.ended().rev().find(|(no, ..)| *no == goal).map(|(_, _, end)| end);
+        let is_got = match (destination, ended) {
+            // Who has got it took the party out of the parked call, which was over with that.
+            (Destination::Orbit(_), ended) => ended.is_some_and(|end| end.cause == Cause::AnsweredElsewhere),
+            (_, Some(end)) => end.talked_msec > 0,
+            (_, None) => self.table.call(goal).is_some_and(|call| matches!(call.stage, Stage::Talking)),
+        };
+        Failure::new(if is_got { Cause::AnsweredElsewhere } else { Cause::NothingThere })
     }
 
     /// Not by who has called himself.
@@ -118,14 +160,16 @@ impl Engine {
             return Err(Failure::new(Cause::Incompatible));
         }
         let seat = self.table.call(target).ok_or(nothing)?.party(side);
-        let (direction, met) = (seat.direction, seat.met.clone());
+        let (direction, met, seat_of) = (seat.direction, seat.met.clone(), seat.identity.user);
         let standin = self.party(at, Identity::default(), Identity::default());
         let picker = self.table.replace(no, Side::Caller, standin).ok_or(nothing)?;
         let id = picker.id;
         self.journal.hand_over(own, target, side);
         let (who, picker) = (picker.identity.user, Party { direction, met, ..picker });
         let before = self.table.replace(target, side, picker).ok_or(nothing)?;
-        self.dismiss(at, &before, Cause::AnsweredElsewhere);
+        // One's own call, answered at another phone, is one call.
+        let unanswered = if who == seat_of { None } else { Some(HistoryKind::Received) };
+        self.dismiss(at, &before, Cause::AnsweredElsewhere, unanswered);
         if let Some(who) = who.filter(|_| direction == Direction::In) {
             self.note_caller(at, target, who);
         }
@@ -141,10 +185,11 @@ impl Engine {
         Ok(())
     }
 
-    /// Who is in no call any more: his phones, his clients and his history are told.
-    pub(crate) fn dismiss(&mut self, at: At<'_>, party: &Party, cause: Cause) {
+    /// Who is in no call any more: his phones, his clients and his history are told. `unanswered`: what a call that came to him, and that he has not
+    /// answered, was for him; `None`: it is in his history already.
+    pub(crate) fn dismiss(&mut self, at: At<'_>, party: &Party, cause: Cause, unanswered: Option<HistoryKind>) {
         let talked = party.talked_msec(at.now.mono);
-        let mut record = super::record::history(party, cause, talked);
+        let mut record = super::record::history(party, cause, talked, unanswered);
         for leg in party.legs() {
             self.leave(at, leg, Failure::new(cause), record.take());
         }

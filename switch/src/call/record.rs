@@ -7,15 +7,25 @@ use serde_json::json;
 
 use super::party::Party;
 
-/// The record of one end; `None` where it is no user's.
-pub(crate) fn history(party: &Party, cause: Cause, talked_msec: u64) -> Option<HistoryRecord> {
+/// What a call was for whom it came to, and who has not answered it: missed, unless somebody else has answered.
+pub(crate) fn unanswered(cause: Cause) -> Option<HistoryKind> {
+    Some(if cause == Cause::AnsweredElsewhere { HistoryKind::Received } else { HistoryKind::Missed })
+}
+
+/// The record of one end; `None` where it is no user's, or where nobody has answered and that is no record.
+pub(crate) fn history(
+    party: &Party,
+    cause: Cause,
+    talked_msec: u64,
+    unanswered: Option<HistoryKind>,
+) -> Option<HistoryRecord> {
     // A destination that was never tried has missed nothing; whoever had too many calls already has.
     let was_busy = cause == Cause::Busy && party.identity.user != party.met.user;
     let reached = party.direction == Direction::Out || party.told.is_some() || was_busy;
     let kind = match party.direction {
         Direction::Out => HistoryKind::Placed,
         Direction::In if party.answered.is_some() => HistoryKind::Received,
-        Direction::In => HistoryKind::Missed,
+        Direction::In => unanswered?,
     };
     Some(HistoryRecord {
         call: party.id,

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use cas::control::{CallId, Cause, Direction, Principal, Refusal, RefusalCode};
+use cas::store::HistoryKind;
 
 use super::cause::Failure;
 use super::leg::{LegId, LegState};
@@ -124,7 +125,12 @@ impl Engine {
         let met = call.caller.identity.clone();
         let next = Party::new(CallId(self.table.number(at.now)), identity, Direction::In, met, at.now);
         let Some(before) = self.table.replace(no, Side::Callee, next) else { return };
-        self.dismiss(at, &before, Cause::Forwarded);
+        let unanswered = match why {
+            // He, or his phone by his order, has seen to it.
+            Reason::Deflection | Reason::Unconditional => HistoryKind::Received,
+            _ => HistoryKind::Missed,
+        };
+        self.dismiss(at, &before, Cause::Forwarded, Some(unanswered));
         if let Some(call) = self.table.call_mut(no)
             && let Stage::Ringing { failure, .. } = &mut call.stage
         {

@@ -78,7 +78,8 @@ impl Engine {
         for side in [Side::Caller, Side::Callee] {
             let party = call.party(side);
             let talked = party.talked_msec(at.now.mono);
-            let mut record = super::record::history(party, failure.cause, talked);
+            let mut record =
+                super::record::history(party, failure.cause, talked, super::record::unanswered(failure.cause));
             for leg in party.legs() {
                 let record = record.take();
                 match gone == Some(leg) {

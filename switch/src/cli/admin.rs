@@ -63,10 +63,10 @@ fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
         AdminCommand::User(UserCommand::SetSecret { ext, .. }) => {
             format!("{ext} has another SIP secret: its phone must be given it too.\n{}", secrets(reply))
         }
-        AdminCommand::User(UserCommand::Group { ext, group: Some(group) }) => {
+        AdminCommand::User(UserCommand::Group { ext, group: Some(group), .. }) => {
             format!("{ext} is in the pickup group {group}.\n")
         }
-        AdminCommand::User(UserCommand::Group { ext, group: None }) => format!("{ext} is in no pickup group.\n"),
+        AdminCommand::User(UserCommand::Group { ext, group: None, .. }) => format!("{ext} is in no pickup group.\n"),
     };
     Ok(Shown { text, well: true })
 }
@@ -104,7 +104,7 @@ fn message(command: &AdminCommand) -> (Value, Effect) {
             let message = json!({"topic": "config", "message": "set-sip-secret", "ext": ext, "sip-secret": secret});
             (without_nulls(message), Effect::Writes)
         }
-        AdminCommand::User(UserCommand::Group { ext, group }) => {
+        AdminCommand::User(UserCommand::Group { ext, group, .. }) => {
             let message = json!({"topic": "config", "message": "modify-user", "ext": ext, "pickup-group": group});
             (message, Effect::Writes)
         }
@@ -227,7 +227,7 @@ fn span(msec: u64) -> String {
 }
 
 fn users(reply: &Message) -> String {
-    let mut rows = vec![header(&["EXT", "NAME", "ROLE", "E-MAIL", "PHONES"])];
+    let mut rows = vec![header(&["EXT", "NAME", "ROLE", "E-MAIL", "PICKUP GROUP", "PHONES"])];
     for row in list(reply.get("users")) {
         let name = format!("{} {}", row.text("first"), row.text("last"));
         let phones: Vec<String> = list(row.get("devices")).map(phone).collect();
@@ -236,6 +236,7 @@ fn users(reply: &Message) -> String {
             name.trim().to_owned(),
             row.text("role"),
             row.text("email"),
+            row.text("pickup-group"),
             phones.join(", "),
         ]);
     }

@@ -40,6 +40,8 @@ fn what_cannot_be_is_a_usage_error() {
         "switch user add 501 --name V --address 192.0.2.1:5060 --sip-secret x",
         "switch user add 501 --name V --address 192.0.2.1:5060 --digest md5",
         "switch user remove",
+        "switch user group 501",
+        "switch user group 501 sales --none",
         "switch config check",
     ];
     for line in lines {

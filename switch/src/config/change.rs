@@ -35,7 +35,9 @@ impl Config {
         at_restart("[media] threads", self.media.threads != new.media.threads);
         at_restart("[sound]", self.sound != new.sound);
         at_restart("[cas]", self.cas != new.cas);
-        at_restart("[calls], [park], [codes]", self.plan != new.plan);
+        at_restart("[calls]", self.plan.waiting != new.plan.waiting);
+        at_restart("[park]", (self.plan.orbits, self.plan.recall) != (new.plan.orbits, new.plan.recall));
+        at_restart("[codes]", self.plan.codes != new.plan.codes);
         at_restart("[history]", self.history != new.history);
         at_restart("[limits]", self.limits != new.limits);
         // Whatever is not told by name above.
@@ -78,9 +80,9 @@ mod tests {
     fn every_section_is_told_by_its_name() {
         let text = "data = \"elsewhere\"\n[sound]\nzone = \"de\"\n[cas]\nlisten = [\"127.0.0.1:8081\"]\n[park]\nrecall = 0\n[history]\ndays = 30\n[limits]\ncalls = 9000\n";
         let changes = Config::default().change(&Config::parse("test", text).unwrap());
-        assert_eq!(
-            changes.at_restart,
-            ["data", "[sound]", "[cas]", "[calls], [park], [codes]", "[history]", "[limits]"]
-        );
+        assert_eq!(changes.at_restart, ["data", "[sound]", "[cas]", "[park]", "[history]", "[limits]"]);
+        let text = "[calls]\nwaiting = 0\n[codes]\npark = \"*67\"\n";
+        let changes = Config::default().change(&Config::parse("test", text).unwrap());
+        assert_eq!(changes.at_restart, ["[calls]", "[codes]"]);
     }
 }

@@ -92,11 +92,11 @@ pub(super) fn recall(value: &Value<'_>) -> Result<Option<Duration>, Wrong> {
     )
 }
 
-/// Empty: `None`.
+/// Empty: `None`. Extensions and orbits are digits alone: with another sign at its beginning no code is in the way of one, nor one in its way.
 pub(super) fn code(value: &Value<'_>) -> Result<Option<Extension>, Wrong> {
-    text(value, r##"digits, * and #, such as "*68", or "" for none"##, |text| match text {
+    text(value, r##"* or # and then digits, * and #, such as "*68", or "" for none"##, |text| match text {
         "" => Some(None),
-        text => Extension::parse(text).ok().map(Some),
+        text => Extension::parse(text).ok().filter(|code| code.as_str().starts_with(['*', '#'])).map(Some),
     })
 }
 

@@ -137,10 +137,26 @@ fn codes_and_orbits_are_numbers_and_no_two_codes_alike() {
         ("[park]\nrecall = 3601", "switch.toml:2: recall = 3601: expected a number of seconds from 0 to 3600"),
         (
             "[codes]\npark = \"*6 8\"",
-            r##"switch.toml:2: park = "*6 8": expected digits, * and #, such as "*68", or "" for none"##,
+            r##"switch.toml:2: park = "*6 8": expected * or # and then digits, * and #, such as "*68", or "" for none"##,
         ),
         ("[calls]\nwaiting = -1", "switch.toml:2: waiting = -1: expected a number from 0 to 1000000"),
         ("[codes]\npark = \"*88\"", r#"switch.toml:2: park = "*88": expected each code once"#),
+        (
+            "[codes]\nintercom = \"*43\"",
+            r#"switch.toml:2: intercom = "*43": expected a code other than *43, which is the echo service, and not the beginning of it"#,
+        ),
+        (
+            "[codes]\npickup = \"*4\"",
+            r#"switch.toml:2: pickup = "*4": expected a code other than *43, which is the echo service, and not the beginning of it"#,
+        ),
+        (
+            "[codes]\ngroup-pickup = \"700\"",
+            r##"switch.toml:2: group-pickup = "700": expected * or # and then digits, * and #, such as "*68", or "" for none"##,
+        ),
+        (
+            "[codes]\npickup = \"5\"",
+            r##"switch.toml:2: pickup = "5": expected * or # and then digits, * and #, such as "*68", or "" for none"##,
+        ),
     ];
     for (text, expected) in cases {
         assert_eq!(error(text), expected);

@@ -6,7 +6,6 @@ use std::rc::Rc;
 use bytes::Bytes;
 use cas::cas::{Reply, Request, Source};
 use cas::control::CallId;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
@@ -69,73 +68,111 @@ impl Tracing {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "kebab-case")]
-struct Message {
-    topic: String,
-    message: String,
-    /// Only this call.
-    call_id: Option<String>,
-    /// Of RTP, the headers alone.
-    headers_only: Option<bool>,
-    /// The file's size at most, in megabytes.
-    limit: Option<u64>,
+/// What the topic can do.
+const MESSAGES: [&str; 3] = ["start", "stop", "get-state"];
+
+/// Why it was not done.
+struct Failure {
+    code: u16,
+    text: String,
+    /// The member to blame.
+    field: Option<&'static str>,
+}
+
+impl Failure {
+    fn new(code: u16, text: impl Into<String>) -> Failure {
+        Failure { code, text: text.into(), field: None }
+    }
+
+    fn of(field: &'static str, code: u16, text: impl Into<String>) -> Failure {
+        Failure { field: Some(field), ..Failure::new(code, text) }
+    }
+}
+
+/// What `start` asks for.
+struct Asked {
+    wish: Wish,
+    wanting: Wanting,
 }
 
 /// Whether this is for the process.
 pub(super) fn is_asked(request: &Request) -> bool {
-    request.source == Source::Console && read(&request.body).is_some_and(|message| message.topic == TOPIC)
+    request.source == Source::Console && read(&request.body).is_some_and(|message| message["topic"] == TOPIC)
 }
 
-fn read(body: &[u8]) -> Option<Message> {
+fn read(body: &[u8]) -> Option<Value> {
     serde_json::from_slice(body).ok()
 }
 
 /// Does it.
 pub(super) async fn answer(control: &Rc<Control>, request: &Request) -> Reply {
-    let Some(message) = read(&request.body) else { return reply("", Err((1, "this is no message".to_owned()))) };
-    let done = match message.message.as_str() {
-        "start" => start(control, &message),
-        "stop" => stop(control).await,
-        "get-state" => Ok(()),
-        other => Err((3, format!("topic {TOPIC} has no message {other:?}"))),
+    let message = read(&request.body).unwrap_or_default();
+    let done = match message["message"].as_str() {
+        Some("start") => {
+            asked(&message, |id| control.node.borrow().engine().has_call(id)).and_then(|asked| start(control, asked))
+        }
+        Some("stop") => stop(control).await,
+        Some("get-state") => Ok(()),
+        Some(other) => Err(Failure::new(3, format!("topic {TOPIC} has no message {other:?}"))),
+        None => Err(Failure::of("message", 4, "message is missing")),
     };
-    reply(&message.message, done.map(|()| control.tracing.borrow().described()))
+    reply(&message, done.map(|()| control.tracing.borrow().described()))
 }
 
-fn reply(message: &str, result: Result<Value, (u16, String)>) -> Reply {
-    let mut told = json!({"topic": TOPIC, "message": message, "timestamp": clock::now().wall.0, "error": 0});
+fn reply(asked: &Value, result: Result<Value, Failure>) -> Reply {
+    let mut told =
+        json!({"topic": TOPIC, "message": asked["message"], "timestamp": clock::now().wall.0, "sequence-id": 0});
+    if let Some(id) = asked.get("request-id") {
+        told["request-id"] = id.clone();
+    }
+    told["response"] = json!(0);
+    told["error"] = json!(0);
     match result {
         Ok(Value::Object(fields)) => fields.into_iter().for_each(|(name, value)| told[name] = value),
         Ok(_) => {}
-        Err((code, text)) => {
+        Err(Failure { code, text, field }) => {
             told["error"] = json!(code);
             told["error-text"] = json!(text);
+            if let Some(field) = field {
+                told["field"] = json!(field);
+            }
         }
     }
+    told["permissions"] = json!(MESSAGES);
     Reply::new(200, "application/json", Bytes::from(told.to_string()))
 }
 
-fn start(control: &Control, message: &Message) -> Result<(), (u16, String)> {
-    let limit = message.limit.unwrap_or(LIMIT);
-    if !(1..=MAX_LIMIT).contains(&limit) {
-        return Err((5, format!("limit is 1 to {MAX_LIMIT}, in megabytes")));
-    }
-    let wish = match &message.call_id {
-        None => Wish::Everything,
-        Some(text) => {
-            let id = u64::from_str_radix(text, 16).ok().map(CallId);
-            let id = id.filter(|id| control.node.borrow().engine().has_call(*id));
-            Wish::Call(id.ok_or_else(|| (11, format!("there is no call {text}")))?)
-        }
+fn asked(message: &Value, has_call: impl FnOnce(CallId) -> bool) -> Result<Asked, Failure> {
+    let bad = |field, expected: String| Failure::of(field, 5, format!("{field} is {expected}"));
+    let limit = match message.get("limit") {
+        None => LIMIT,
+        Some(limit) => limit
+            .as_u64()
+            .filter(|limit| (1..=MAX_LIMIT).contains(limit))
+            .ok_or_else(|| bad("limit", format!("1 to {MAX_LIMIT}, in megabytes")))?,
     };
+    let headers_only = match message.get("headers-only") {
+        None => false,
+        Some(only) => only.as_bool().ok_or_else(|| bad("headers-only", "true or false".to_owned()))?,
+    };
+    let wish = match message.get("call-id") {
+        None => Wish::Everything,
+        Some(Value::String(text)) => {
+            let id = u64::from_str_radix(text, 16).ok().map(CallId).filter(|id| has_call(*id));
+            Wish::Call(id.ok_or_else(|| Failure::of("call-id", 11, "there is no such call"))?)
+        }
+        Some(_) => return Err(bad("call-id", "a string".to_owned())),
+    };
+    Ok(Asked { wish, wanting: Wanting { limit: limit * 1_000_000, headers_only } })
+}
+
+fn start(control: &Control, Asked { wish, wanting }: Asked) -> Result<(), Failure> {
     let mut tracing = control.tracing.borrow_mut();
     if let Some(recorder) = &tracing.recorder {
-        return Err((12, format!("a trace is being written: {}", recorder.progress())));
+        return Err(Failure::new(12, format!("a trace is being written: {}", recorder.progress())));
     }
-    let wanting = Wanting { limit: limit * 1_000_000, headers_only: message.headers_only == Some(true) };
     let recorder = Recorder::start(&tracing.folder, wanting)
-        .map_err(|error| (50, format!("no file can be made in {}: {error}", tracing.folder.display())))?;
+        .map_err(|error| Failure::new(50, format!("no file can be made in {}: {error}", tracing.folder.display())))?;
     let mut readers = Vec::new();
     if !control.media.borrow_mut().tap(|| Some(recorder.tap(wanting.headers_only, &mut readers))) {
         warn!("a media thread is held up: its sound is not in the trace");
@@ -148,14 +185,14 @@ fn start(control: &Control, message: &Message) -> Result<(), (u16, String)> {
     Ok(())
 }
 
-async fn stop(control: &Rc<Control>) -> Result<(), (u16, String)> {
+async fn stop(control: &Rc<Control>) -> Result<(), Failure> {
     control.step(Input::Tap(None));
     control.media.borrow_mut().tap(|| None);
     let recorder = control.tracing.borrow_mut().recorder.take();
-    let recorder = recorder.ok_or_else(|| (12, "no trace is being written".to_owned()))?;
+    let recorder = recorder.ok_or_else(|| Failure::new(12, "no trace is being written"))?;
     // The last of it goes to the disk, which may take its time.
     let stopped = tokio::task::spawn_blocking(move || recorder.stop()).await;
-    let progress = stopped.map_err(|_| (50, "the thread that writes it has panicked".to_owned()))?;
+    let progress = stopped.map_err(|_| Failure::new(50, "the thread that writes it has panicked"))?;
     info!(%progress, "the trace has ended");
     control.tracing.borrow_mut().last = Some(progress);
     Ok(())
@@ -166,5 +203,43 @@ pub(super) async fn stop_if_over(control: &Rc<Control>) {
     if control.tracing.borrow().recorder.as_ref().is_some_and(Recorder::is_over) {
         // It is there: that was asked just now.
         let _ = stop(control).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(message: &Value, result: Result<Value, Failure>) -> Value {
+        serde_json::from_slice(&reply(message, result).body).unwrap()
+    }
+
+    #[test]
+    fn a_member_that_is_wrong_is_told_by_its_name() {
+        for (member, value, code) in [
+            ("limit", json!("x"), 5),
+            ("limit", json!(0), 5),
+            ("limit", json!(100_001), 5),
+            ("headers-only", json!(1), 5),
+            ("call-id", json!(7), 5),
+            ("call-id", json!("a7"), 11),
+            ("call-id", json!("no"), 11),
+        ] {
+            let message = json!({"topic": "trace", "message": "start", member: value});
+            let failure = asked(&message, |_| false).err().map(|failure| (failure.field, failure.code));
+            assert_eq!(failure, Some((Some(member), code)), "{message}");
+        }
+        let right = json!({"topic": "trace", "message": "start", "limit": 7, "headers-only": true, "call-id": "a7"});
+        let asked = asked(&right, |id| id == CallId(0xa7)).ok().unwrap();
+        assert_eq!((asked.wanting.limit, asked.wanting.headers_only), (7_000_000, true));
+    }
+
+    #[test]
+    fn a_reply_has_the_headers_of_all_replies() {
+        let message = json!({"topic": "trace", "message": "stop", "request-id": 5});
+        let reply = told(&message, Err(Failure::of("limit", 5, "wrong")));
+        assert_eq!((&reply["request-id"], &reply["response"], &reply["error"]), (&json!(5), &json!(0), &json!(5)));
+        assert_eq!((&reply["field"], &reply["permissions"]), (&json!("limit"), &json!(MESSAGES)));
+        assert_eq!(told(&message, Ok(json!({"on": false})))["on"], false);
     }
 }

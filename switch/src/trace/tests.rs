@@ -139,3 +139,11 @@ fn a_file_is_no_larger_than_it_may_be_and_whole() {
     assert!(!tshark(&progress.path, "rtp", &["rtp.p_type"]).is_empty());
     std::fs::remove_dir_all(progress.path.parent().unwrap()).unwrap();
 }
+
+#[test]
+fn traces_begun_within_one_second_have_files_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = (0..3).map(|_| create(folder.path(), "20260101120000").unwrap().0.file_name().unwrap().to_owned());
+    let expected = ["trace-20260101120000.pcapng", "trace-20260101120000-2.pcapng", "trace-20260101120000-3.pcapng"];
+    assert_eq!(names.collect::<Vec<_>>(), expected);
+}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use cas::control::CallControl;
-use cas::store::{Directory, History, HistoryQuery, HistoryRecord, Registrations};
+use cas::store::{Directory, History, HistoryKind, HistoryQuery, HistoryRecord, Registrations};
 use cas::time::Wall;
 use serde_json::{Map, Value};
 use switch::demo::phone::{Behaviour, Status};
@@ -241,8 +241,12 @@ impl World {
     fn check_records(&self) {
         for client in self.clients.iter().filter(|client| client.session.is_some()) {
             let records = self.records_of(client.user);
-            let lost =
-                client.view.ended.iter().find(|id| !records.iter().any(|record| record.call.to_string() == **id));
+            let is_recorded = |id: &&String| {
+                let has_answered = records.iter().any(|record| record.kind == HistoryKind::Received);
+                records.iter().any(|record| record.call.to_string() == **id)
+                    || (has_answered && client.view.elsewhere.contains(*id))
+            };
+            let lost = client.view.ended.iter().find(|id| !is_recorded(id));
             if let Some(id) = lost {
                 self.fail(&format!("the call {id} of {} left no record", client.user));
             }

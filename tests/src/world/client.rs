@@ -43,6 +43,8 @@ pub(super) struct View {
     /// By call-id, the last that was told.
     pub(super) calls: BTreeMap<String, Map<String, Value>>,
     pub(super) ended: BTreeSet<String>,
+    /// Those of them that were answered elsewhere: where he has picked up what rang for himself, the record is that of the end he did it with.
+    pub(super) elsewhere: BTreeSet<String>,
     /// Requests whose completion is awaited, by `response`.
     pub(super) pending: BTreeMap<u64, String>,
     completed: BTreeMap<u64, Value>,
@@ -76,6 +78,9 @@ impl View {
                 let id = text(event, "call-id").to_owned();
                 if !self.ended.insert(id.clone()) {
                     return Err(format!("a second call-ended-evt: {event}"));
+                }
+                if event["cause"] == "answered-elsewhere" {
+                    self.elsewhere.insert(id.clone());
                 }
                 if self.calls.remove(&id).is_none() && self.complete {
                     return Err(format!("a call-ended-evt of a call never told of: {event}"));

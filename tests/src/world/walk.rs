@@ -449,6 +449,8 @@ impl World {
             ("redirect", _) => vec![Excuse::May(BAD_VALUE)],
             // The user's telephones are all one device.
             ("consult", user) if user == own => vec![Excuse::Must(BAD_VALUE)],
+            // Nothing is parked there.
+            ("consult", "700") => vec![Excuse::May(NO_ROUTE)],
             ("consult", _) => vec![Excuse::May(NOT_REGISTERED)],
             _ => Vec::new(),
         }

@@ -57,6 +57,9 @@ fn what_is_wrong_with_a_new_user_is_told_by_field() {
     for (members, error, field) in [
         (json!({"name": "B"}), 4, "ext"),
         (json!({"ext": "503"}), 4, "name"),
+        (json!({"ext": "503", "name": null}), 5, "name"),
+        (json!({"ext": "503", "name": "B", "password": "a\u{0}b"}), 5, "password"),
+        (json!({"ext": "700", "name": "B"}), 14, "ext"),
         (json!({"ext": "5o3", "name": "B"}), 5, "ext"),
         (json!({"ext": "501", "name": "B"}), 14, "ext"),
         (json!({"ext": "admin", "name": "B"}), 14, "ext"),
@@ -74,6 +77,15 @@ fn what_is_wrong_with_a_new_user_is_told_by_field() {
         assert_eq!((&reply["error"], &reply["field"]), (&json!(error), &json!(field)), "{members}: {reply}");
     }
     assert_eq!((bench.site.users().count(), bench.site_changes), (3, 0));
+}
+
+#[test]
+fn a_number_that_is_an_orbit_is_refused_as_one() {
+    let reply = Bench::new().console(add(json!({"ext": "700", "name": "B"})));
+    assert!(
+        reply["error-text"].as_str().unwrap().starts_with("700 is an orbit: calls are parked at 700-719"),
+        "{reply}"
+    );
 }
 
 #[test]
@@ -153,10 +165,11 @@ fn a_sip_secret_is_replaced() {
 fn a_password_is_changed_by_who_knows_the_old_one() {
     let mut bench = Bench::new();
     let (session, other) = (bench.log_in("501"), bench.log_in("501"));
-    let change = |old: &str| message("session", "change-password", json!({"old-password": old, "new-password": "new"}));
+    let change =
+        |old: &str| message("session", "change-password", json!({"old-password": old, "new-password": "new-secret"}));
     assert_eq!(bench.execute(&session, change("wrong"))["error"], 10);
     assert_eq!(bench.execute(&session, change("secret-501"))["error"], 0);
-    assert_eq!((bench.try_login("501", "secret-501").0, bench.try_login("501", "new").0), (401, 200));
+    assert_eq!((bench.try_login("501", "secret-501").0, bench.try_login("501", "new-secret").0), (401, 200));
     let id = bench.send(&other, &message("session", "keep-alive", json!({})));
     assert_eq!(bench.reply(id).0, 401, "his other sessions have ended");
     assert_eq!(bench.execute(&session, message("session", "get-state", json!({})))["user"], "501");

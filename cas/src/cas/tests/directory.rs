@@ -35,7 +35,19 @@ fn s31_s79_the_seeds_request_as_printed() {
                "tokens":["v"],"source-flags":255,"search-fields":1,"result-fields":2939,"flags":0,"sort":2,"max":25,"pres":0}),
     );
     let contacts = json!([
-        ["id", "source-type", "first", "mid", "last", "co", "dept", "source-name", "contact-points", "flags"],
+        [
+            "id",
+            "source-type",
+            "first",
+            "mid",
+            "last",
+            "co",
+            "dept",
+            "source-name",
+            "contact-points",
+            "flags",
+            "actions"
+        ],
         [
             "2",
             4,
@@ -51,7 +63,8 @@ fn s31_s79_the_seeds_request_as_printed() {
                 [2, 2, "501@switch.local", "501@switch.local", 50],
                 [3, 4, "Vanessa@example.com", "Vanessa@example.com", 1000]
             ],
-            0
+            0,
+            []
         ]
     ]);
     assert_eq!(reply["contacts"], contacts);
@@ -70,7 +83,8 @@ fn s32_a_system_number_has_no_first_name_which_is_not_an_empty_one() {
         "",
         "",
         [["id", "type", "addr", "addr-canonical", "field"], [1, 16, "*43", "*43", 10]],
-        0
+        0,
+        []
     ]);
     assert_eq!(lookup(&mut Bench::new(), json!({"tokens": ["ech"]}))[1], row);
 }
@@ -121,9 +135,10 @@ fn s80_s81_source_flags_choose_where_from() {
 fn s80_result_fields_choose_the_columns() {
     let mut bench = Bench::new();
     let columns = |bench: &mut Bench, mask: u32| lookup(bench, json!({"tokens": ["v"], "result-fields": mask}));
-    assert_eq!(columns(&mut bench, 0), json!([["id"], ["2"]]));
-    assert_eq!(columns(&mut bench, 2 | 16), json!([["id", "first", "last"], ["2", "Vanessa", "Kensington"]]));
-    assert_eq!(columns(&mut bench, 4096 | 4), json!([["id", "presence"], ["2", null]]));
+    assert_eq!(columns(&mut bench, 0), json!([["id", "actions"], ["2", []]]));
+    let names = json!([["id", "first", "last", "actions"], ["2", "Vanessa", "Kensington", []]]);
+    assert_eq!(columns(&mut bench, 2 | 16), names);
+    assert_eq!(columns(&mut bench, 4096 | 4), json!([["id", "presence", "actions"], ["2", null, []]]));
 }
 
 #[test]

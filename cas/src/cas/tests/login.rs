@@ -39,6 +39,8 @@ fn a_login_that_lacks_something_says_what() {
         ("[]", 400, 1, Value::Null),
         (r#"{"username":"501","password":"x"}"#, 200, 4, json!("app-id")),
         (r#"{"app-id":"x","username":"501"}"#, 200, 4, json!("password")),
+        (r#"{"app-id":" ","username":"501","password":"x"}"#, 200, 5, json!("app-id")),
+        (r#"{"app-id":"a\r\nb","username":"501","password":"x"}"#, 200, 5, json!("app-id")),
         (r#"{"app_id":"x","username":501,"password":"x"}"#, 200, 5, json!("username")),
     ] {
         let id = bench.post(Endpoint::Login, None, NETWORK, body.as_bytes());
@@ -64,7 +66,9 @@ fn guessing_gets_slower_and_the_right_password_from_elsewhere_never_does() {
         bench.pass(Duration::from_millis(delay * 1000 - 1));
         assert!(bench.replies.is_empty());
         bench.pass(Duration::from_millis(1));
-        assert_eq!(bench.replies[&id].headers, [("retry-after", delay.to_string())]);
+        // RFC 9110 §15.5.2: what a 401 asks for.
+        let headers = [("www-authenticate", "Bearer".to_owned()), ("retry-after", delay.to_string())];
+        assert_eq!(bench.replies[&id].headers, headers);
         assert_eq!(bench.reply(id).0, 401);
     }
     let id = bench.begin_login("501", "guess");

@@ -123,17 +123,17 @@ fn users_are_a_table() {
         json!([["device", "sip-user", "digest", "address"], ["1", "501", null, null], ["2", "501b", "md5", null]]);
     let gateway = json!([["device", "sip-user", "digest", "address"], ["3", null, null, "192.0.2.1:5060"]]);
     let reply = json!({"users": [
-        ["user-id", "user", "first", "last", "email", "role", "devices"],
-        ["1", "admin", "Administrator", "", null, "admin", []],
-        ["2", "501", "Vanessa", "Kensington", "v@example.org", "user", devices],
-        ["3", "9", "Trunk", "", null, "user", gateway],
+        ["user-id", "user", "first", "last", "email", "role", "devices", "pickup-group"],
+        ["1", "admin", "Administrator", "", null, "admin", [], null],
+        ["2", "501", "Vanessa", "Kensington", "v@example.org", "user", devices, "sales"],
+        ["3", "9", "Trunk", "", null, "user", gateway, null],
     ]});
     assert_eq!(
         users(reply.as_object().unwrap()),
-        "EXT    NAME                ROLE   E-MAIL         PHONES\n\
+        "EXT    NAME                ROLE   E-MAIL         PICKUP GROUP  PHONES\n\
          admin  Administrator       admin\n\
-         501    Vanessa Kensington  user   v@example.org  501, 501b (md5)\n\
-         9      Trunk               user                  192.0.2.1:5060\n"
+         501    Vanessa Kensington  user   v@example.org  sales         501, 501b (md5)\n\
+         9      Trunk               user                                192.0.2.1:5060\n"
     );
 }
 
@@ -156,9 +156,9 @@ fn without_a_switch_users_are_added_in_the_store() {
     shown(data, "user add 9 --name Trunk --address 192.0.2.1:5060 --password x --role admin").unwrap();
     assert_eq!(
         shown(data, "user list").unwrap(),
-        "EXT  NAME                ROLE   E-MAIL  PHONES\n\
-         501  Vanessa Kensington  user           501\n\
-         9    Trunk               admin          192.0.2.1:5060\n"
+        "EXT  NAME                ROLE   E-MAIL  PICKUP GROUP  PHONES\n\
+         501  Vanessa Kensington  user                         501\n\
+         9    Trunk               admin                        192.0.2.1:5060\n"
     );
     let (snapshot, key) = stored(data);
     assert_eq!(snapshot.realm, "switch.local");
