@@ -86,6 +86,8 @@ pub enum Endpoint {
     Logout,
     /// None of the protocol's: whether the session lives, asked by the listener before it takes a large body. 200, or else 401.
     Session,
+    /// `GET /schema`
+    Schema,
     /// `GET /health`
     Health,
     /// `GET /metrics`: answered by the node, which knows all the counts.

@@ -2,6 +2,7 @@
 
 mod execute;
 mod login;
+mod schema;
 #[cfg(test)]
 mod tests;
 
@@ -12,6 +13,7 @@ use bytes::Bytes;
 
 use self::execute::{Command, JobWait, SiteQueue, StoreWait};
 use self::login::Logins;
+pub use self::schema::document as schema;
 pub use crate::boundary::{
     Endpoint, Finding, Format, Input, Job, Output, Reply, Request, RequestId, Settings, Source, Stats, Work,
 };
@@ -142,6 +144,10 @@ impl Cas {
                 Some(_) => self.core.reply(id, Reply::json(200, Bytes::from_static(b"{}"))),
                 None => self.core.reply_no_session(env.now, id),
             },
+            Endpoint::Schema => {
+                let reply = Reply::new(200, "application/schema+json", schema().clone());
+                self.core.reply(id, reply);
+            }
             Endpoint::Health => self.core.reply(id, Reply::json(200, Bytes::from_static(b"{\"status\":\"ok\"}"))),
             Endpoint::Metrics => {
                 let failure = Failure::not_found("the node answers for the metrics");

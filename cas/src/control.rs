@@ -3,10 +3,14 @@
 
 mod report;
 
+use std::borrow::Cow;
 use std::fmt;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Serialize, Serializer};
+
 pub use self::report::{CallLine, CallReport, CallStage, LegReport, MessageReport, Shown};
-use crate::site::{DeviceId, Role, Site, UserId};
+use crate::site::{DeviceId, Role, Site, UserId, named};
 use crate::store::Change;
 use crate::time::{Now, Wall};
 
@@ -229,6 +233,23 @@ impl Actions {
     }
 }
 
+impl Serialize for Actions {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.names())
+    }
+}
+
+impl JsonSchema for Actions {
+    fn schema_name() -> Cow<'static, str> {
+        "Actions".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let names: Vec<&str> = Action::ALL.iter().map(|action| action.name()).collect();
+        json_schema!({"type": "array", "items": {"enum": names}, "uniqueItems": true})
+    }
+}
+
 impl FromIterator<Action> for Actions {
     fn from_iter<I: IntoIterator<Item = Action>>(actions: I) -> Actions {
         Actions(actions.into_iter().fold(0, |set, action| set | 1 << action as u32))
@@ -252,19 +273,14 @@ pub enum CallState {
     Parked,
 }
 
-impl CallState {
-    /// As clients are told.
-    pub fn name(self) -> &'static str {
-        match self {
-            CallState::Dialing => "dialing",
-            CallState::Ringing => "ringing",
-            CallState::Offering => "offering",
-            CallState::Connected => "connected",
-            CallState::Held => "held",
-            CallState::Parked => "parked",
-        }
-    }
-}
+named!(CallState {
+    Dialing = "dialing",
+    Ringing = "ringing",
+    Offering = "offering",
+    Connected = "connected",
+    Held = "held",
+    Parked = "parked",
+});
 
 /// Who began the call, seen from the user's end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -274,6 +290,8 @@ pub enum Direction {
     /// This user was called.
     In,
 }
+
+named!(Direction { Out = "out", In = "in" });
 
 /// The far end as the user sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -329,32 +347,27 @@ pub enum Cause {
     Failed,
 }
 
-impl Cause {
-    /// As clients are told.
-    pub fn name(self) -> &'static str {
-        match self {
-            Cause::Normal => "normal",
-            Cause::Cancelled => "cancelled",
-            Cause::Busy => "busy",
-            Cause::NoAnswer => "no-answer",
-            Cause::Declined => "declined",
-            Cause::NoRoute => "no-route",
-            Cause::NotRegistered => "not-registered",
-            Cause::AnsweredElsewhere => "answered-elsewhere",
-            Cause::Forwarded => "forwarded",
-            Cause::Transferred => "transferred",
-            Cause::Parked => "parked",
-            Cause::Loop => "loop",
-            Cause::NothingThere => "nothing-there",
-            Cause::Anonymous => "anonymous",
-            Cause::Vanished => "vanished",
-            Cause::Overloaded => "overloaded",
-            Cause::Shutdown => "shutdown",
-            Cause::Incompatible => "incompatible",
-            Cause::Failed => "failed",
-        }
-    }
-}
+named!(Cause {
+    Normal = "normal",
+    Cancelled = "cancelled",
+    Busy = "busy",
+    NoAnswer = "no-answer",
+    Declined = "declined",
+    NoRoute = "no-route",
+    NotRegistered = "not-registered",
+    AnsweredElsewhere = "answered-elsewhere",
+    Forwarded = "forwarded",
+    Transferred = "transferred",
+    Parked = "parked",
+    Loop = "loop",
+    NothingThere = "nothing-there",
+    Anonymous = "anonymous",
+    Vanished = "vanished",
+    Overloaded = "overloaded",
+    Shutdown = "shutdown",
+    Incompatible = "incompatible",
+    Failed = "failed",
+});
 
 /// A user's end of a call: one row of `get-calls`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -446,17 +459,12 @@ pub enum ParkedState {
     Ended,
 }
 
-impl ParkedState {
-    /// As clients are told.
-    pub fn name(self) -> &'static str {
-        match self {
-            ParkedState::Parked => "parked",
-            ParkedState::Recalling => "recalling",
-            ParkedState::Retrieved => "retrieved",
-            ParkedState::Ended => "ended",
-        }
-    }
-}
+named!(ParkedState {
+    Parked = "parked",
+    Recalling = "recalling",
+    Retrieved = "retrieved",
+    Ended = "ended",
+});
 
 /// The counts `switch status` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -3,10 +3,79 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::time::Now;
-use crate::wire::{Fields, json};
+use crate::topic::telephony::Commanded;
+use crate::wire::{Failure, json};
+
+/// What an event tells besides its headers, declared with its name.
+pub(crate) trait Tells: Serialize + JsonSchema {
+    const TOPIC: &'static str;
+    const NAME: &'static str;
+}
+
+/// Something was not queued for want of room: the client asks for snapshots.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Resync {}
+
+impl Tells for Resync {
+    const TOPIC: &'static str = "session";
+    const NAME: &'static str = "resync-evt";
+}
+
+/// An asynchronous message has come to its end. The topic is that of the message, and stands in the event's name.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Completion {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(with = "Option<RequestIdTold>")]
+    request_id: Option<Value>,
+    /// The message that it completes.
+    name: &'static str,
+    /// The number that its reply had.
+    response: u32,
+    error: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error_text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    #[serde(flatten)]
+    commanded: Commanded,
+}
+
+/// As the client chose it.
+#[derive(JsonSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "for the schema alone")]
+enum RequestIdTold {
+    Number(i128),
+    Text(String),
+}
+
+impl Completion {
+    pub(crate) fn new(
+        request_id: Option<Value>,
+        name: &'static str,
+        response: u32,
+        result: Result<Commanded, Failure>,
+    ) -> Completion {
+        let (failure, commanded) = match result {
+            Ok(commanded) => (None, commanded),
+            Err(failure) => {
+                let call_id = failure.call_id.clone();
+                (Some(failure), Commanded { call_id, orbit: None })
+            }
+        };
+        let (error, error_text, field) = match failure {
+            Some(Failure { code, text, field, .. }) => (code.0, Some(text), field),
+            None => (0, None, None),
+        };
+        Completion { request_id, name, response, error, error_text, field, commanded }
+    }
+}
 
 /// An event without its number. Cloning shares the encoded bytes.
 #[derive(Clone, Debug)]
@@ -18,15 +87,20 @@ pub(crate) struct Event {
 }
 
 impl Event {
-    pub(crate) fn new(now: Now, topic: &str, message: &str, fields: &Fields) -> Event {
+    pub(crate) fn of<T: Tells>(now: Now, told: &T) -> Event {
+        Event::new(now, T::TOPIC, T::NAME, told)
+    }
+
+    /// `told`: what is written as an object.
+    pub(crate) fn new(now: Now, topic: &str, message: &str, told: &impl Serialize) -> Event {
         let head = format!(
             "{{\"topic\":{},\"message\":{},\"timestamp\":{},\"sequence-id\":",
             json!(topic),
             json!(message),
             now.wall.0
         );
-        let members = json::encode(fields);
-        let tail = match fields.is_empty() {
+        let members = json::encode(told);
+        let tail = match members.len() == "{}".len() {
             true => members.slice(1..),
             false => [b",", &members[1..]].concat().into(),
         };
@@ -92,7 +166,7 @@ impl Ring {
     }
 
     fn append_resync(&mut self, now: Now) {
-        self.append(Event::new(now, "session", "resync-evt", &Fields::new()));
+        self.append(Event::of(now, &Resync {}));
         self.resync = self.last;
     }
 
@@ -142,8 +216,6 @@ impl Ring {
 #[cfg(test)]
 mod tests {
     use std::time::Instant;
-
-    use serde_json::Value;
 
     use super::*;
     use crate::time::Wall;
@@ -235,7 +307,7 @@ mod tests {
     #[test]
     fn an_event_without_members_is_well_formed() {
         let mut ring = Ring::new(4);
-        ring.push(now(), Event::new(now(), "session", "x", &Fields::new()));
+        ring.push(now(), Event::new(now(), "session", "x", &Resync {}));
         assert_eq!(ring.deliver(), r#"[{"topic":"session","message":"x","timestamp":1000,"sequence-id":1}]"#);
     }
 }

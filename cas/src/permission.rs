@@ -2,13 +2,13 @@
 //!
 //! The table that lists an action in `permissions` is the one that admits the message: offered is accepted.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use bytes::Bytes;
-use serde_json::Value;
 
 use crate::topic::{Grade, MESSAGES, Spec};
-use crate::wire::{Code, Failure, Fields, json};
+use crate::wire::{Code, Failure, json};
 
 /// Whether the message may be asked.
 pub(crate) fn check(grade: Grade, spec: &Spec) -> Result<(), Failure> {
@@ -22,9 +22,9 @@ pub(crate) fn check(grade: Grade, spec: &Spec) -> Result<(), Failure> {
 }
 
 /// The names of a topic's messages that may be asked.
-pub(crate) fn of_topic(grade: Grade, topic: &str) -> Value {
+pub(crate) fn of_topic(grade: Grade, topic: &str) -> Vec<&'static str> {
     let permitted = MESSAGES.iter().filter(|spec| spec.topic == topic && check(grade, spec).is_ok());
-    permitted.map(|spec| Value::from(spec.name)).collect()
+    permitted.map(|spec| spec.name).collect()
 }
 
 /// The same as it is on the wire: every reply has it.
@@ -41,7 +41,7 @@ pub(crate) fn encoded(grade: Grade, topic: &str) -> &'static [u8] {
 pub(crate) const NOTHING: &[u8] = b"[]";
 
 /// The same for all topics of which anything may be asked.
-pub(crate) fn of_all(grade: Grade) -> Fields {
+pub(crate) fn of_all(grade: Grade) -> BTreeMap<String, Vec<&'static str>> {
     let permitted = MESSAGES.iter().filter(|spec| check(grade, spec).is_ok());
     permitted.map(|spec| (spec.topic.to_owned(), of_topic(grade, spec.topic))).collect()
 }
@@ -54,7 +54,11 @@ mod tests {
     fn what_is_on_the_wire_is_what_may_be_asked() {
         for grade in [Grade::User, Grade::Admin, Grade::Console] {
             for topic in ["session", "tel", "config", "system", "nonsense"] {
-                assert_eq!(json::decode(encoded(grade, topic)).ok(), Some(of_topic(grade, topic)), "{topic}");
+                assert_eq!(
+                    json::decode(encoded(grade, topic)).ok(),
+                    Some(serde_json::json!(of_topic(grade, topic))),
+                    "{topic}"
+                );
             }
         }
     }

@@ -369,7 +369,7 @@ mod tests {
     use std::net::Ipv4Addr;
 
     use super::*;
-    use crate::wire::Fields;
+    use crate::event::Resync;
 
     const SOURCE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
     const IDLE: Duration = Duration::from_secs(120);
@@ -430,7 +430,7 @@ mod tests {
         sessions.poll(now, key, RequestId(1), seconds(30), None);
         assert_eq!(sessions.poll(now, key, RequestId(2), seconds(30), None), Some(RequestId(1)));
         assert!(sessions.next_ready().is_none());
-        sessions.push(now, key, Event::new(now, "tel", "call-evt", &Fields::new()));
+        sessions.push(now, key, Event::of(now, &Resync {}));
         assert_eq!(sessions.next_ready().map(|(request, _)| request), Some(RequestId(2)));
         assert_eq!(sessions.polls(), 0);
     }

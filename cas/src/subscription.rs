@@ -13,7 +13,7 @@ use crate::session::{Client, Session};
 use crate::site::UserId;
 use crate::store::{Change, SubscriptionRecord};
 use crate::time::Now;
-use crate::wire::rows::Rows;
+use crate::wire::rows::{Table, row};
 use crate::wire::{Code, Failure};
 
 /// Subscriptions of one session.
@@ -88,14 +88,25 @@ pub(crate) fn sees_parked(session: &Session) -> bool {
     session.subscriptions.values().any(|record| record.topic == "tel" && record.kind == "park")
 }
 
-/// The summary that every read and write of subscriptions answers with (S53, S55).
-pub(crate) fn summary(session: &Session) -> Value {
-    let mut rows = Rows::new(&["sub-id", "topic", "kind", "args"]);
-    for (id, record) in &session.subscriptions {
-        let args = json!(record.args);
-        rows.push(vec![id.to_string().into(), record.topic.as_str().into(), record.kind.as_str().into(), args]);
+row! {
+    /// A subscription.
+    pub(crate) struct Subscribed {
+        sub_id: String,
+        topic: String,
+        kind: String,
+        args: Vec<String>,
     }
-    rows.into()
+}
+
+/// The summary that every read and write of subscriptions answers with (S53, S55).
+pub(crate) fn summary(session: &Session) -> Table<Subscribed> {
+    let row = |(id, record): (&u64, &SubscriptionRecord)| Subscribed {
+        sub_id: id.to_string(),
+        topic: record.topic.clone(),
+        kind: record.kind.clone(),
+        args: record.args.clone(),
+    };
+    session.subscriptions.iter().map(row).collect()
 }
 
 /// What the store held at the start and nobody has taken up.

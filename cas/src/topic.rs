@@ -23,8 +23,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-use self::declaration::messages;
-pub(crate) use self::declaration::{Nothing, Spec, schema_of};
+pub(crate) use self::declaration::{Nothing, Spec, merge, merge_required, schema_of};
+use self::declaration::{messages, told};
 use crate::boundary::{Finding, Work};
 use crate::bulk::Asker;
 use crate::control::{CallControl, CallId, Principal, Ticket};
@@ -196,11 +196,13 @@ pub(crate) fn asked(topic: &str, name: &str) -> Option<&'static Value> {
 pub(crate) fn resume(cx: &mut Context<'_>, waiting: Waiting, arrival: Arrival) -> Outcome {
     match (waiting, arrival) {
         (_, Arrival::Stored(Err(error))) => Err(cx.core.fault(&error.to_string())),
-        (Waiting::Records, Arrival::Stored(Ok(store::Reply::History(records)))) => Ok(history::reply(&records)),
+        (Waiting::Records, Arrival::Stored(Ok(store::Reply::History(records)))) => told(&history::recs(&records)),
         (Waiting::Subscribe(addition), Arrival::Stored(Ok(store::Reply::Written))) => {
-            subscription::subscribed(cx, addition)
+            told(&subscription::subscribed(cx, addition)?)
         }
-        (Waiting::Unsubscribe(ids), Arrival::Stored(Ok(store::Reply::Written))) => subscription::unsubscribed(cx, &ids),
+        (Waiting::Unsubscribe(ids), Arrival::Stored(Ok(store::Reply::Written))) => {
+            told(&subscription::unsubscribed(cx, &ids)?)
+        }
         (Waiting::NewUser(new), Arrival::Helped(Finding::Hashed(hashes))) => configuration::hashed(cx, *new, hashes),
         (Waiting::OldPassword { new }, Arrival::Helped(Finding::Verified(true))) => session::verified(cx, new),
         (Waiting::OldPassword { .. }, Arrival::Helped(Finding::Verified(false))) => {

@@ -3,17 +3,20 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::OnceLock;
 use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::process::{PATIENCE, Switch, password, until};
+use crate::schema::Schema;
 
 /// A session.
 pub struct Client {
     http: SocketAddr,
     session: String,
     requests: u64,
+    schema: &'static Schema,
     /// The number of the last event that came.
     last: u64,
     events: VecDeque<Value>,
@@ -25,7 +28,8 @@ impl Client {
         let body = json!({"app-id": "curl", "username": user, "password": password(user)});
         let reply = post(switch.http, "/login", &body);
         let session = reply["SessionId"].as_str().unwrap_or_else(|| panic!("no session: {reply}")).to_owned();
-        Client { http: switch.http, session, requests: 0, last: 0, events: VecDeque::new() }
+        let (http, schema) = (switch.http, schema(switch.http));
+        Client { http, session, requests: 0, schema, last: 0, events: VecDeque::new() }
     }
 
     /// Sends a message, given without headers other than its topic and name, and returns the reply.
@@ -39,7 +43,7 @@ impl Client {
             panic!("the content of a message is an object");
         };
         request_members.extend(content);
-        let reply = post(self.http, &format!("/Execute?SessionId={}", self.session), &request);
+        let reply = self.ask(&request);
         assert_eq!(reply["error"], 0, "{request} was answered {reply}");
         assert_eq!(reply["request-id"], self.requests, "{reply}");
         reply
@@ -47,7 +51,9 @@ impl Client {
 
     /// Sends a message as it is, and returns the reply as it is.
     pub fn ask(&self, message: &Value) -> Value {
-        post(self.http, &format!("/Execute?SessionId={}", self.session), message)
+        let reply = post(self.http, &format!("/Execute?SessionId={}", self.session), message);
+        self.schema.check(message, &reply);
+        reply
     }
 
     /// The HTTP status that a keep-alive of this session is answered with.
@@ -114,6 +120,7 @@ impl Client {
         for event in events {
             self.last += 1;
             assert_eq!(event["sequence-id"], self.last, "a gap before {event}");
+            self.schema.check_event(&event);
             self.events.push_back(event);
         }
     }
@@ -129,6 +136,12 @@ impl Client {
         assert_eq!(completion["error"], 0, "{completion}");
         completion
     }
+}
+
+/// The schema that a running switch gives. All switches of a test are the same program.
+fn schema(http: SocketAddr) -> &'static Schema {
+    static SCHEMA: OnceLock<Schema> = OnceLock::new();
+    SCHEMA.get_or_init(|| Schema::new(get(http, "/schema")))
 }
 
 /// What curl was answered.

@@ -78,6 +78,19 @@ fn s22_the_reply_is_in_what_the_client_accepts() {
     assert_eq!((xml.content_type.as_str(), text(&xml, "error")), ("text/xml", "0"));
 }
 
+/// S21: whoever can reach the address has the schema, as JSON whatever he accepts; the clients of these tests check all they send and are told by it.
+#[test]
+fn s21_the_schema_is_there_without_a_session() {
+    let switch = Switch::start();
+    let answer = ask(switch.http, "/Schema", &["-H", "Accept: application/xml"]);
+    assert_eq!((answer.status, answer.content_type.as_str()), (200, "application/schema+json"));
+    let schema: serde_json::Value = serde_json::from_str(&answer.body).expect("JSON");
+    assert_eq!(schema["messages"]["tel"]["make-call"]["answered"], "asynchronously");
+    let make_call = &schema["$defs"]["tel.make-call"];
+    assert!(make_call["required"].as_array().is_some_and(|names| names.contains(&"dest".into())), "{make_call}");
+    assert_eq!(ask(switch.http, "/schema", &["-X", "POST", "-d", ""]).status, 405);
+}
+
 #[test]
 fn a_body_that_is_no_xml_is_answered_in_xml_and_ends_no_session() {
     let switch = Switch::with_users(&[("501", "Vanessa Kensington")]);

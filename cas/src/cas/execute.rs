@@ -12,13 +12,13 @@ use crate::boundary::{Finding, Job, Output, Reply, Request, RequestId, Source};
 use crate::bulk::{Asker, Exchange, MAX_PARTS, Step};
 use crate::control::{CallId, Refusal, Ticket, Yield};
 use crate::core::logged_out;
-use crate::event::Event;
+use crate::event::{Completion, Event};
 use crate::permission;
 use crate::repeat::{Fingerprint, Place, RepeatKey, Seen};
 use crate::site::Site;
 use crate::store::{self, StoreError};
 use crate::time::Now;
-use crate::topic::telephony::{MAX_PENDING, with_call};
+use crate::topic::telephony::{Commanded, MAX_PENDING};
 use crate::topic::{self, Arrival, Context, Grade, Mode, Outcome, Progress, Spec, Waiting};
 use crate::wire::shape::ANY_MESSAGE;
 use crate::wire::{self, Code, Failure, Fields, Head, json};
@@ -270,7 +270,7 @@ impl Cas {
         session.pending += 1;
         let response = session.next_response();
         if !task.head.wait {
-            let fields = with_call(Fields::new(), call);
+            let fields = json::fields(&Commanded::about(call));
             let reply = self.reply(env.now, env.site, task.asker, &task.head, response, Ok(fields));
             self.deliver_to_all(env.now, &task, &reply, true);
         }
@@ -285,29 +285,20 @@ impl Cas {
             session.pending = session.pending.saturating_sub(1);
         }
         let result = match result {
-            Ok(Yield::Done) => Ok(with_call(Fields::new(), call)),
-            Ok(Yield::Call(made)) => Ok(with_call(Fields::new(), Some(made))),
-            Ok(Yield::Orbit(orbit)) => {
-                let mut fields = with_call(Fields::new(), call);
-                fields.insert("orbit".into(), orbit.into());
-                Ok(fields)
-            }
+            Ok(Yield::Done) => Ok(Commanded::about(call)),
+            Ok(Yield::Call(made)) => Ok(Commanded::about(Some(made))),
+            Ok(Yield::Orbit(orbit)) => Ok(Commanded { orbit: Some(orbit), ..Commanded::about(call) }),
             Err(refusal) => Err(Failure { call_id: call.map(|call| call.to_string()), ..refusal.into() }),
         };
         if task.head.wait {
             // However it ended, it was begun: a repeat must not begin it again.
+            let result = result.map(|commanded| json::fields(&commanded));
             let reply = self.reply(now, site, task.asker, &task.head, 0, result);
             return self.deliver_to_all(now, &task, &reply, true);
         }
-        let mut fields = Fields::new();
-        if let Some(id) = task.head.request_id {
-            fields.insert("request-id".into(), id);
-        }
-        fields.insert("name".into(), task.spec.name.into());
-        fields.insert("response".into(), response.into());
-        conclude(&mut fields, result);
+        let completion = Completion::new(task.head.request_id, task.spec.name, response, result);
         let message = format!("{}-completion-evt", task.spec.topic);
-        self.core.sessions.push(now, key, Event::new(now, task.spec.topic, &message, &fields));
+        self.core.sessions.push(now, key, Event::new(now, task.spec.topic, &message, &completion));
     }
 
     /// The store has answered.
@@ -450,16 +441,5 @@ fn refuse_dry_run(spec: &Spec, fields: &Fields) -> Result<(), Failure> {
         None | Some(Value::Null | Value::Bool(false)) => Ok(()),
         Some(_) if spec.mode == Mode::Read => Ok(()),
         Some(_) => Err(Failure::bad("dry-run", "dry runs are not served yet: nothing was done")),
-    }
-}
-
-/// `error` and what belongs to it, and what the message yielded.
-fn conclude(fields: &mut Fields, result: Result<Fields, Failure>) {
-    match result {
-        Ok(mut yielded) => {
-            fields.insert("error".into(), 0.into());
-            fields.append(&mut yielded);
-        }
-        Err(failure) => failure.describe(fields),
     }
 }

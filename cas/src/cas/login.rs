@@ -8,7 +8,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::execute::JobWait;
@@ -18,12 +18,14 @@ use crate::boundary::{Format, Job, Output, Reply, Request, RequestId, Source, Wo
 use crate::password::DUMMY_HASH;
 use crate::permission;
 use crate::session::{Client, SessionKey};
-use crate::site::UserId;
-use crate::subscription;
+use crate::site::{Role, UserId};
+use crate::subscription::{self, Subscribed};
 use crate::time::Now;
 use crate::topic::subscription::snapshot;
-use crate::topic::{self, Grade, telephony};
-use crate::wire::{self, Code, Failure, Fields, json};
+use crate::topic::telephony::{self, DeviceRow};
+use crate::topic::{self, Grade};
+use crate::wire::rows::Table;
+use crate::wire::{self, Code, Failure, json};
 
 /// Passwords being verified.
 const MAX_VERIFYING: usize = 256;
@@ -40,6 +42,35 @@ struct Login {
     password: String,
     /// The device the client stands at, by its id.
     device: Option<String>,
+}
+
+/// The answer to a login.
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+struct LoggedIn {
+    #[serde(rename = "SessionId")]
+    session_id: String,
+    user_id: String,
+    user: String,
+    name: String,
+    user_role: Role,
+    home_cas: String,
+    /// By topic, the messages that may be asked.
+    permissions: BTreeMap<String, Vec<&'static str>>,
+    devices: Table<DeviceRow>,
+    subscriptions: Table<Subscribed>,
+    /// The number of the last event queued.
+    sequence_id: u64,
+    /// In seconds.
+    idle_timeout: u64,
+    timestamp: u64,
+    response: u32,
+    error: u16,
+}
+
+/// The schemas of a login and of its answer.
+pub(super) fn schemas() -> [Value; 2] {
+    [topic::schema_of::<Login>(), topic::schema_of::<LoggedIn>()]
 }
 
 /// A password being verified.
@@ -194,7 +225,7 @@ impl Cas {
             }
             self.snapshot(env, key);
         }
-        let reply = self.login_reply(env, key, &token);
+        let reply = self.login_reply(env, key, &token).ok_or_else(Failure::ended)?;
         Ok(Reply::json(200, json::encode(&reply)).with_header("set-cookie", cookie(&token)))
     }
 
@@ -208,26 +239,25 @@ impl Cas {
         }
     }
 
-    fn login_reply(&self, env: &Environment<'_>, key: SessionKey, token: &str) -> Fields {
-        let mut reply = Fields::new();
-        reply.insert("SessionId".into(), token.into());
-        let session = self.core.sessions.get(key);
-        if let Some((session, user)) = session.and_then(|s| Some((s, env.site.user(s.client.user)?))) {
-            reply.insert("user-id".into(), user.id.0.to_string().into());
-            reply.insert("user".into(), user.login.as_str().into());
-            reply.insert("name".into(), user.display_name().into());
-            reply.insert("user-role".into(), user.role.name().into());
-            reply.insert("home-cas".into(), env.site.realm.as_str().into());
-            reply.insert("permissions".into(), permission::of_all(Grade::from(user.role)).into());
-            reply.insert("devices".into(), telephony::devices(env.site, env.control, user.id));
-            reply.insert("subscriptions".into(), subscription::summary(session));
-            reply.insert("sequence-id".into(), session.last_event().into());
-        }
-        reply.insert("idle-timeout".into(), self.core.settings.idle.as_secs().into());
-        reply.insert("timestamp".into(), env.now.wall.0.into());
-        reply.insert("response".into(), 0.into());
-        reply.insert("error".into(), 0.into());
-        reply
+    fn login_reply(&self, env: &Environment<'_>, key: SessionKey, token: &str) -> Option<LoggedIn> {
+        let session = self.core.sessions.get(key)?;
+        let user = env.site.user(session.client.user)?;
+        Some(LoggedIn {
+            session_id: token.to_owned(),
+            user_id: user.id.0.to_string(),
+            user: user.login.clone(),
+            name: user.display_name(),
+            user_role: user.role,
+            home_cas: env.site.realm.clone(),
+            permissions: permission::of_all(Grade::from(user.role)),
+            devices: telephony::devices(env.site, env.control, user.id),
+            subscriptions: subscription::summary(session),
+            sequence_id: session.last_event(),
+            idle_timeout: self.core.settings.idle.as_secs(),
+            timestamp: env.now.wall.0,
+            response: 0,
+            error: 0,
+        })
     }
 }
 

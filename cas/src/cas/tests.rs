@@ -9,6 +9,7 @@ mod events;
 mod fuzz;
 mod login;
 mod messages;
+mod schema;
 mod system;
 
 use std::collections::BTreeMap;
@@ -138,6 +139,8 @@ struct Bench {
     stored: Vec<(store::RequestId, store::Request)>,
     jobs: Vec<Job>,
     replies: BTreeMap<RequestId, Reply>,
+    /// What was asked, as long as it is not answered.
+    asked: BTreeMap<RequestId, Value>,
     site_changes: usize,
     next: u64,
 }
@@ -198,6 +201,7 @@ impl Bench {
             stored: Vec::new(),
             jobs: Vec::new(),
             replies: BTreeMap::new(),
+            asked: BTreeMap::new(),
             site_changes: 0,
             next: 0,
         }
@@ -222,6 +226,7 @@ impl Bench {
         while let Some(output) = self.cas.poll_output() {
             match output {
                 Output::Reply(id, reply) => {
+                    schema::check_reply(self.asked.remove(&id).as_ref(), &reply);
                     assert!(self.replies.insert(id, reply).is_none(), "{id:?} was answered twice");
                 }
                 Output::Store(id, request) => self.stored.push((id, request)),
@@ -278,6 +283,12 @@ impl Bench {
     ) -> RequestId {
         self.next += 1;
         let id = RequestId(self.next);
+        if endpoint == Endpoint::Execute
+            && format == Format::Json
+            && let Ok(asked) = serde_json::from_slice(body)
+        {
+            self.asked.insert(id, asked);
+        }
         let (session, body) = (session.map(str::to_owned), Bytes::copy_from_slice(body));
         self.input(Input::Request(id, Request { endpoint, session, source, format, body }));
         id

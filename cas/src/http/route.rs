@@ -19,6 +19,7 @@ pub(super) fn endpoint(head: &Parts) -> Result<Endpoint, Reply> {
         "/logout" => (&[Method::POST], Endpoint::Logout),
         // No HEAD: it must not change anything (RFC 9110 §9.2.1), and a poll takes what it is given.
         "/getevents" => (&[Method::GET], get_events(head)?),
+        "/schema" => (&[Method::GET, Method::HEAD], Endpoint::Schema),
         "/health" => (&[Method::GET, Method::HEAD], Endpoint::Health),
         "/metrics" => (&[Method::GET, Method::HEAD], Endpoint::Metrics),
         _ => return Err(refusal(404, Failure::not_found("there is nothing at this path"))),

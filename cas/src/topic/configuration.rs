@@ -5,8 +5,7 @@
 use std::net::SocketAddr;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::telephony::device_id;
 use super::{Context, Nothing, Outcome, Progress, Waiting};
@@ -14,8 +13,8 @@ use crate::boundary::{Output, Work};
 use crate::session::SessionKey;
 use crate::site::{Access, Device, DeviceId, Dialled, DigestPolicy, Extension, Role, Site, Target, User, UserId};
 use crate::store::{Change, Request};
-use crate::wire::rows::Rows;
-use crate::wire::{Code, Failure, Fields};
+use crate::wire::rows::{Table, row};
+use crate::wire::{Code, Failure, Fields, json};
 
 /// The administrator who is no telephone user.
 const ADMIN: &str = "admin";
@@ -30,7 +29,69 @@ pub(crate) struct NewUser {
     /// The number and the first device.
     telephone: Option<(Extension, Device)>,
     /// What was made here is told once.
-    reply: Fields,
+    made: Made,
+}
+
+/// Secrets that the request did not give.
+#[derive(Default, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Made {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_secret: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct Added {
+    #[serde(flatten)]
+    made: Made,
+    user_id: String,
+    user: String,
+    /// The first device, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct SecretSet {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sip_secret: Option<String>,
+    device: String,
+}
+
+row! {
+    /// A user.
+    pub(super) struct UserRow {
+        user_id: String,
+        /// The extension, or `admin`.
+        user: String,
+        first: String,
+        last: String,
+        email: Option<String>,
+        role: Role,
+        devices: Table<UserDevice>,
+        pickup_group: Option<String>,
+    }
+}
+
+row! {
+    /// A device of a user's.
+    pub(super) struct UserDevice {
+        device: String,
+        sip_user: Option<String>,
+        /// null: as the configuration says.
+        digest: Option<DigestPolicy>,
+        /// Of a gateway.
+        address: Option<String>,
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Users {
+    users: Table<UserRow>,
 }
 
 /// A change of the site under way to the store.
@@ -54,7 +115,9 @@ pub(super) struct AddUser {
     sip_secret: Option<String>,
     pin: Option<String>,
     email: Option<String>,
+    #[schemars(with = "Option<Role>")]
     role: Option<String>,
+    #[schemars(with = "Option<DigestPolicy>")]
     digest: Option<String>,
     address: Option<String>,
     pickup_group: Option<String>,
@@ -94,18 +157,19 @@ pub(super) struct SetSipSecret {
     device: Option<String>,
 }
 
-pub(super) fn add_user(cx: &mut Context<'_>, request: AddUser) -> Outcome {
+pub(super) fn add_user(cx: &mut Context<'_>, request: AddUser) -> Outcome<Added> {
     let extension = match request.ext.as_str() {
         ADMIN => None,
         ext => Some(Extension::parse_user(ext).map_err(|error| Failure::bad("ext", error.to_string()))?),
     };
-    let mut reply = Fields::new();
-    let password = given_or_made(cx, "password", request.password.as_deref(), check_password, &mut reply)?;
+    let mut made = Made::default();
+    let password = request.password.as_deref();
+    let password = given_or_made(cx, "password", password, check_password, &mut made.password)?;
     let user = new_user(cx, &request, extension.is_none())?;
-    let telephone = extension.map(|ext| new_telephone(cx, &request, ext, user.id, &mut reply)).transpose()?;
+    let telephone = extension.map(|ext| new_telephone(cx, &request, ext, user.id, &mut made)).transpose()?;
     let passwords: Vec<String> = std::iter::once(password).chain(request.pin).collect();
     let salts = passwords.iter().map(|_| cx.core.salt()).collect();
-    let new = NewUser { user, telephone, reply };
+    let new = NewUser { user, telephone, made };
     Ok(Progress::Help(Work::Hash { passwords, salts }, Waiting::NewUser(Box::new(new))))
 }
 
@@ -155,7 +219,7 @@ fn new_telephone(
     request: &AddUser,
     extension: Extension,
     user: UserId,
-    reply: &mut Fields,
+    made: &mut Made,
 ) -> Result<(Extension, Device), Failure> {
     let policy = request.digest.as_deref().map(|name| {
         DigestPolicy::from_name(name).ok_or_else(|| Failure::bad("digest", "digest is md5, sha256 or both"))
@@ -166,7 +230,8 @@ fn new_telephone(
             if cx.site.device_by_sip_user(&extension.0).is_some() {
                 return Err(taken("ext", format!("a device has the SIP user name {extension}")));
             }
-            let secret = given_or_made(cx, "sip-secret", request.sip_secret.as_deref(), check_sip_secret, reply)?;
+            let secret = request.sip_secret.as_deref();
+            let secret = given_or_made(cx, "sip-secret", secret, check_sip_secret, &mut made.sip_secret)?;
             digest(cx, &extension.0, &secret, policy.transpose()?)
         }
     };
@@ -194,23 +259,22 @@ fn digest(cx: &mut Context<'_>, sip_user: &str, secret: &str, policy: Option<Dig
 
 /// The secrets of a new user are hashed: it goes to the store.
 pub(super) fn hashed(cx: &mut Context<'_>, new: NewUser, hashes: Vec<String>) -> Outcome {
-    let NewUser { mut user, telephone, mut reply } = new;
+    let NewUser { mut user, telephone, made } = new;
     let mut hashes = hashes.into_iter();
     let Some(password_hash) = hashes.next() else { return Err(cx.core.fault("a password was not hashed")) };
     user.password_hash = password_hash;
     user.pin_hash = hashes.next();
-    reply.insert("user-id".into(), user.id.0.to_string().into());
-    reply.insert("user".into(), user.login.as_str().into());
+    let mut added = Added { made, user_id: user.id.0.to_string(), user: user.login.clone(), device: None };
     let target = Target::User(user.id);
     let mut changes = vec![Change::PutUser(user)];
     if let Some((extension, device)) = telephone {
-        reply.insert("device".into(), device.id.0.to_string().into());
+        added.device = Some(device.id.0.to_string());
         changes.extend([Change::PutDevice(device), Change::PutNumber(extension, target)]);
     }
-    Ok(store(SiteWrite { changes, ends: Vec::new(), gone: None, reply }))
+    Ok(store(SiteWrite { changes, ends: Vec::new(), gone: None, reply: json::fields(&added) }))
 }
 
-fn store(write: SiteWrite) -> Progress {
+fn store<R>(write: SiteWrite) -> Progress<R> {
     Progress::Store(Request::Write(write.changes.clone()), Waiting::Site(Box::new(write)))
 }
 
@@ -233,7 +297,7 @@ pub(super) fn written(cx: &mut Context<'_>, write: SiteWrite) -> Progress {
 }
 
 /// Removes the user, his numbers and devices; his sessions and subscriptions end.
-pub(super) fn delete_user(cx: &mut Context<'_>, request: DeleteUser) -> Outcome {
+pub(super) fn delete_user(cx: &mut Context<'_>, request: DeleteUser) -> Outcome<Nothing> {
     let user = known_user(cx.site, &request.ext)?;
     let is_last = || !cx.site.users().any(|other| other.role == Role::Admin && other.id != user.id);
     if user.role == Role::Admin && is_last() {
@@ -249,14 +313,14 @@ pub(super) fn delete_user(cx: &mut Context<'_>, request: DeleteUser) -> Outcome 
 }
 
 /// Changes what is the user's own.
-pub(super) fn modify_user(cx: &mut Context<'_>, request: ModifyUser) -> Outcome {
+pub(super) fn modify_user(cx: &mut Context<'_>, request: ModifyUser) -> Outcome<Nothing> {
     let mut user = known_user(cx.site, &request.ext)?.clone();
     let group = request.pickup_group.ok_or_else(|| Failure::missing("pickup-group"))?;
     user.pickup_group = group.as_deref().map(check_group).transpose()?;
     Ok(store(SiteWrite { changes: vec![Change::PutUser(user)], ends: Vec::new(), gone: None, reply: Fields::new() }))
 }
 
-pub(super) fn set_sip_secret(cx: &mut Context<'_>, request: SetSipSecret) -> Outcome {
+pub(super) fn set_sip_secret(cx: &mut Context<'_>, request: SetSipSecret) -> Outcome<SecretSet> {
     let user = known_user(cx.site, &request.ext)?.id;
     let wanted = request.device.as_ref().map(|id| device_id(cx.site, id)).transpose()?;
     let missing = || {
@@ -264,10 +328,10 @@ pub(super) fn set_sip_secret(cx: &mut Context<'_>, request: SetSipSecret) -> Out
         Failure::of(field, Code::NOT_FOUND, format!("{} has no such device with a secret", request.ext))
     };
     let (mut device, sip_user, policy) = digest_device(cx.site, user, wanted).ok_or_else(missing)?;
-    let mut reply = Fields::new();
-    let secret = given_or_made(cx, "sip-secret", request.sip_secret.as_deref(), check_sip_secret, &mut reply)?;
+    let mut made = None;
+    let secret = given_or_made(cx, "sip-secret", request.sip_secret.as_deref(), check_sip_secret, &mut made)?;
     device.access = digest(cx, &sip_user, &secret, policy);
-    reply.insert("device".into(), device.id.0.to_string().into());
+    let reply = json::fields(&SecretSet { sip_secret: made, device: device.id.0.to_string() });
     let changes = vec![Change::PutDevice(device)];
     Ok(store(SiteWrite { changes, ends: Vec::new(), gone: None, reply }))
 }
@@ -285,33 +349,26 @@ fn digest_device(
     })
 }
 
-pub(super) fn get_users(cx: &mut Context<'_>, _: Nothing) -> Outcome {
-    let mut rows = Rows::new(&["user-id", "user", "first", "last", "email", "role", "devices", "pickup-group"]);
-    for user in cx.site.users() {
-        rows.push(vec![
-            user.id.0.to_string().into(),
-            user.login.as_str().into(),
-            user.first.as_str().into(),
-            user.last.as_str().into(),
-            user.email.as_deref().into(),
-            user.role.name().into(),
-            devices(cx.site, user.id),
-            user.pickup_group.as_deref().into(),
-        ]);
-    }
-    Ok(Progress::Done(Fields::from_iter([("users".to_owned(), rows.into())])))
+pub(super) fn get_users(cx: &mut Context<'_>, _: Nothing) -> Outcome<Users> {
+    let row = |user: &User| UserRow {
+        user_id: user.id.0.to_string(),
+        user: user.login.clone(),
+        first: user.first.clone(),
+        last: user.last.clone(),
+        email: user.email.clone(),
+        role: user.role,
+        devices: cx.site.devices_of(user.id).map(device_row).collect(),
+        pickup_group: user.pickup_group.clone(),
+    };
+    Ok(Progress::Done(Users { users: cx.site.users().map(row).collect() }))
 }
 
-fn devices(site: &Site, user: UserId) -> Value {
-    let mut rows = Rows::new(&["device", "sip-user", "digest", "address"]);
-    for device in site.devices_of(user) {
-        let (sip_user, policy, address) = match &device.access {
-            Access::Digest { sip_user, policy, .. } => (Some(sip_user.as_str()), policy.map(DigestPolicy::name), None),
-            Access::Address(address) => (None, None, Some(address.to_string())),
-        };
-        rows.push(vec![device.id.0.to_string().into(), sip_user.into(), policy.into(), address.into()]);
-    }
-    rows.into()
+fn device_row(device: &Device) -> UserDevice {
+    let (sip_user, digest, address) = match &device.access {
+        Access::Digest { sip_user, policy, .. } => (Some(sip_user.clone()), *policy, None),
+        Access::Address(address) => (None, None, Some(address.to_string())),
+    };
+    UserDevice { device: device.id.0.to_string(), sip_user, digest, address }
 }
 
 fn known_user<'a>(site: &'a Site, ext: &str) -> Result<&'a User, Failure> {
@@ -325,13 +382,13 @@ fn given_or_made(
     field: &str,
     given: Option<&str>,
     check: fn(&str, &str) -> Result<(), Failure>,
-    reply: &mut Fields,
+    told: &mut Option<String>,
 ) -> Result<String, Failure> {
     if let Some(given) = given {
         return check(field, given).map(|()| given.to_owned());
     }
     let made = cx.core.entropy.secret();
-    reply.insert(field.to_owned(), made.as_str().into());
+    *told = Some(made.clone());
     Ok(made)
 }
 

@@ -5,16 +5,16 @@
 
 use std::borrow::Cow;
 
-use schemars::JsonSchema;
-use serde::Deserialize;
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 use super::{Context, Outcome, Progress};
 use crate::site::{Extension, Feature, Site, Target, User};
+use crate::wire::Failure;
 use crate::wire::rows::Rows;
-use crate::wire::{Failure, Fields};
 
 /// More is cut off.
 const MAX_CONTACTS: usize = 1000;
@@ -89,6 +89,17 @@ fn a_page() -> usize {
     25
 }
 
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Found {
+    #[schemars(schema_with = "contact_rows")]
+    contacts: Value,
+}
+
+fn contact_rows(_: &mut SchemaGenerator) -> Schema {
+    let columns = ["id", "actions"].into_iter().chain(COLUMNS.iter().map(|(_, column)| *column));
+    Rows::schema(&columns.collect::<Vec<_>>())
+}
+
 /// One entry, borrowed from the site.
 enum Contact<'a> {
     User { user: &'a User, number: &'a Extension, realm: &'a str },
@@ -147,7 +158,7 @@ impl<'a> Contact<'a> {
     }
 }
 
-pub(super) fn lookup_contacts(cx: &mut Context<'_>, request: Lookup) -> Outcome {
+pub(super) fn lookup_contacts(cx: &mut Context<'_>, request: Lookup) -> Outcome<Found> {
     if request.sort > 3 {
         return Err(Failure::bad("sort", "sort is 0 relevance, 1 first name, 2 last name or 3 company"));
     }
@@ -167,8 +178,7 @@ pub(super) fn lookup_contacts(cx: &mut Context<'_>, request: Lookup) -> Outcome 
         .collect();
     found.sort_by(|(a, _), (b, _)| a.cmp(b));
     let found = found.iter().take(request.max.min(MAX_CONTACTS)).map(|(_, contact)| contact);
-    let contacts = rows(found, request.result_fields);
-    Ok(Progress::Done(Fields::from_iter([("contacts".to_owned(), contacts)])))
+    Ok(Progress::Done(Found { contacts: rows(found, request.result_fields) }))
 }
 
 fn contacts<'a>(site: &'a Site, request: &Lookup) -> impl Iterator<Item = Contact<'a>> {

@@ -1,20 +1,43 @@
 //! Topic `history`: records of placed, received and missed calls (S112-S116), read by the store thread.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::telephony::own_device_id;
 use super::{Context, Outcome, Progress, Waiting};
 use crate::store::{HistoryKind, HistoryQuery, HistoryRecord, MAX_HISTORY, Request};
 use crate::time::Wall;
-use crate::wire::rows::Rows;
-use crate::wire::{Failure, Fields};
+use crate::wire::Failure;
+use crate::wire::rows::{Table, row};
 
 const DEFAULT_MAX: usize = 100;
 
-const COLUMNS: &[&str] =
-    &["rec-id", "type", "addr", "name", "started", "duration-msec", "device", "call-id", "note", "actions", "cause"];
+row! {
+    /// A call record.
+    pub(super) struct Rec {
+        rec_id: String,
+        r#type: HistoryKind,
+        /// The number of the other.
+        addr: String,
+        /// His name; may be empty.
+        name: String,
+        started: u64,
+        /// 0 where it was not answered.
+        duration_msec: u64,
+        device: Option<String>,
+        call_id: String,
+        note: String,
+        /// Messages of this topic that the record may be named in.
+        actions: Vec<String>,
+        /// As in `call-ended-evt`.
+        cause: String,
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Recs {
+    recs: Table<Rec>,
+}
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -23,6 +46,7 @@ pub(super) struct GetRecs {
     /// Which device: named, only its records are meant where `by` is left out. `by` device without it: the one the session stands at.
     device: Option<String>,
     #[serde(rename = "type")]
+    #[schemars(with = "Option<HistoryKind>")]
     kind: Option<String>,
     max: Option<usize>,
     /// Begun before this instant, ms since 1970.
@@ -38,7 +62,7 @@ pub(super) enum By {
     Device,
 }
 
-pub(super) fn get_recs(cx: &mut Context<'_>, request: GetRecs) -> Outcome {
+pub(super) fn get_recs(cx: &mut Context<'_>, request: GetRecs) -> Outcome<Recs> {
     let who = cx.principal()?;
     let named = request.device.map(|id| own_device_id(cx.site, who.user, &id)).transpose()?;
     let device = match request.by {
@@ -60,25 +84,21 @@ pub(super) fn get_recs(cx: &mut Context<'_>, request: GetRecs) -> Outcome {
     Ok(Progress::Store(Request::History(query), Waiting::Records))
 }
 
-/// The store's answer as rows, newest first.
-pub(super) fn reply(records: &[HistoryRecord]) -> Progress {
-    let mut rows = Rows::new(COLUMNS);
-    for record in records {
-        let id = record.call.to_string();
-        rows.push(vec![
-            id.as_str().into(),
-            record.kind.name().into(),
-            record.addr.as_str().into(),
-            record.name.as_str().into(),
-            record.started.0.into(),
-            record.duration_msec.into(),
-            record.device.map(|device| device.0.to_string()).into(),
-            id.into(),
-            record.note.as_str().into(),
-            // Nothing can be done with a record yet: notes and deletion are messages to come.
-            Value::Array(Vec::new()),
-            record.cause.as_str().into(),
-        ]);
-    }
-    Progress::Done(Fields::from_iter([("recs".to_owned(), rows.into())]))
+/// The store's answer, newest first.
+pub(super) fn recs(records: &[HistoryRecord]) -> Recs {
+    let rec = |record: &HistoryRecord| Rec {
+        rec_id: record.call.to_string(),
+        r#type: record.kind,
+        addr: record.addr.clone(),
+        name: record.name.clone(),
+        started: record.started.0,
+        duration_msec: record.duration_msec,
+        device: record.device.map(|device| device.0.to_string()),
+        call_id: record.call.to_string(),
+        note: record.note.clone(),
+        // Nothing can be done with a record yet: notes and deletion are messages to come.
+        actions: Vec::new(),
+        cause: record.cause.clone(),
+    };
+    Recs { recs: records.iter().map(rec).collect() }
 }

@@ -1,14 +1,15 @@
 //! Topic `session`: the session itself, and its user's password.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::json;
+use serde::{Deserialize, Serialize};
 
 use super::configuration::{SiteWrite, check_own_password};
 use super::{Context, Nothing, Outcome, Progress, Waiting};
 use crate::boundary::Work;
+use crate::site::Role;
 use crate::store::{Change, Request};
-use crate::subscription;
+use crate::subscription::{self, Subscribed};
+use crate::wire::rows::Table;
 use crate::wire::{Failure, Fields};
 
 #[derive(Deserialize, JsonSchema)]
@@ -18,32 +19,48 @@ pub(super) struct ChangePassword {
     new_password: String,
 }
 
-pub(super) fn get_state(cx: &mut Context<'_>, _: Nothing) -> Outcome {
+#[derive(Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(super) struct State {
+    user_id: String,
+    user: String,
+    name: String,
+    user_role: Role,
+    app_id: String,
+    device: Option<String>,
+    /// In seconds.
+    idle_timeout: u64,
+    /// Asynchronous messages under way.
+    pending: usize,
+    subscriptions: Table<Subscribed>,
+}
+
+pub(super) fn get_state(cx: &mut Context<'_>, _: Nothing) -> Outcome<State> {
     let who = cx.principal()?;
     let (Some(session), Some(user)) = (cx.core.sessions.get(cx.session()?), cx.site.user(who.user)) else {
         return Err(Failure::ended());
     };
-    Ok(Progress::Done(Fields::from_iter([
-        ("user-id".to_owned(), user.id.0.to_string().into()),
-        ("user".to_owned(), user.login.as_str().into()),
-        ("name".to_owned(), user.display_name().into()),
-        ("user-role".to_owned(), user.role.name().into()),
-        ("app-id".to_owned(), session.client.app_id.as_str().into()),
-        ("device".to_owned(), session.client.device.map(|device| device.0.to_string()).into()),
-        ("idle-timeout".to_owned(), cx.core.settings.idle.as_secs().into()),
-        ("pending".to_owned(), json!(session.pending)),
-        ("subscriptions".to_owned(), subscription::summary(session)),
-    ])))
+    Ok(Progress::Done(State {
+        user_id: user.id.0.to_string(),
+        user: user.login.clone(),
+        name: user.display_name(),
+        user_role: user.role,
+        app_id: session.client.app_id.clone(),
+        device: session.client.device.map(|device| device.0.to_string()),
+        idle_timeout: cx.core.settings.idle.as_secs(),
+        pending: session.pending,
+        subscriptions: subscription::summary(session),
+    }))
 }
 
 /// Being asked is enough: any request keeps the session.
-pub(super) fn keep_alive(cx: &mut Context<'_>, _: Nothing) -> Outcome {
+pub(super) fn keep_alive(cx: &mut Context<'_>, nothing: Nothing) -> Outcome<Nothing> {
     cx.session()?;
-    Ok(Progress::Done(Fields::new()))
+    Ok(Progress::Done(nothing))
 }
 
 /// The old password is checked first; the user's other sessions end with it.
-pub(super) fn change_password(cx: &mut Context<'_>, request: ChangePassword) -> Outcome {
+pub(super) fn change_password(cx: &mut Context<'_>, request: ChangePassword) -> Outcome<Nothing> {
     check_own_password("new-password", &request.new_password)?;
     let who = cx.principal()?;
     let hash = cx.site.user(who.user).map(|user| user.password_hash.clone()).unwrap_or_default();

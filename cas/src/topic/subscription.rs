@@ -1,7 +1,7 @@
 //! Topic `subscribe`: what the session is told of (S49-S56). A write is answered once the store has it.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Context, Nothing, Outcome, Progress, Waiting, parking, telephony};
@@ -9,9 +9,10 @@ use crate::control::{CallControl, Principal};
 use crate::event::Event;
 use crate::site::Site;
 use crate::store::{Change, Request, SubscriptionRecord};
-use crate::subscription::{self, Row, check_room, rows_asked};
+use crate::subscription::{self, Row, Subscribed, check_room, rows_asked};
 use crate::time::Now;
-use crate::wire::{Code, Failure, Fields};
+use crate::wire::rows::Table;
+use crate::wire::{Code, Failure};
 
 /// What `subscribe-events` waits with.
 pub(crate) struct Addition {
@@ -28,6 +29,12 @@ pub(super) struct SubscribeEvents {
     subscribe: Vec<Value>,
 }
 
+/// All of the session.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct Subscriptions {
+    subscriptions: Table<Subscribed>,
+}
+
 /// By id, several ids, or the rows that were subscribed to.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -40,10 +47,10 @@ pub(super) struct Unsubscribe {
     unsubscribe: Vec<Value>,
 }
 
-pub(super) fn subscribe_events(cx: &mut Context<'_>, request: SubscribeEvents) -> Outcome {
+pub(super) fn subscribe_events(cx: &mut Context<'_>, request: SubscribeEvents) -> Outcome<Subscriptions> {
     let rows = request.subscribe.iter().map(|row| Row::parse("subscribe", row)).collect::<Result<Vec<_>, _>>()?;
     if rows.is_empty() {
-        return list(cx, Nothing {});
+        return Ok(Progress::Done(current(cx)?));
     }
     rows.iter().try_for_each(|row| row.check("subscribe"))?;
     let key = cx.session()?;
@@ -72,14 +79,14 @@ pub(super) fn subscribe_events(cx: &mut Context<'_>, request: SubscribeEvents) -
         })
         .collect();
     if records.is_empty() {
-        return subscribed(cx, Addition { records, kinds });
+        return Ok(Progress::Done(subscribed(cx, Addition { records, kinds })?));
     }
     let changes = records.iter().cloned().map(Change::PutSubscription).collect();
     Ok(Progress::Store(Request::Write(changes), Waiting::Subscribe(Addition { records, kinds })))
 }
 
 /// The store has it: from this instant on the session is told, and the snapshot is cut at the same.
-pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Outcome {
+pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Result<Subscriptions, Failure> {
     let surplus: Vec<Change> = addition.records.iter().map(|record| Change::RemoveSubscription(record.id)).collect();
     let session = match cx.session() {
         Ok(session) => session,
@@ -98,7 +105,7 @@ pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Outcome {
     for snapshot in snapshots {
         cx.core.sessions.push(cx.now, session, snapshot);
     }
-    list(cx, Nothing {})
+    current(cx)
 }
 
 /// What is so at the instant a subscription begins.
@@ -110,7 +117,7 @@ pub(crate) fn snapshot(now: Now, site: &Site, control: &dyn CallControl, who: &P
     }
 }
 
-pub(super) fn unsubscribe(cx: &mut Context<'_>, request: Unsubscribe) -> Outcome {
+pub(super) fn unsubscribe(cx: &mut Context<'_>, request: Unsubscribe) -> Outcome<Subscriptions> {
     if request.sub_id.is_none() && request.sub_ids.is_empty() && request.unsubscribe.is_empty() {
         return Err(Failure::missing_one_of(&["sub-id", "sub-ids", "unsubscribe"]));
     }
@@ -131,16 +138,19 @@ pub(super) fn unsubscribe(cx: &mut Context<'_>, request: Unsubscribe) -> Outcome
 }
 
 /// The store has it: no event after this instant.
-pub(super) fn unsubscribed(cx: &mut Context<'_>, ids: &[u64]) -> Outcome {
+pub(super) fn unsubscribed(cx: &mut Context<'_>, ids: &[u64]) -> Result<Subscriptions, Failure> {
     let key = cx.session()?;
     if let Some(session) = cx.core.sessions.get_mut(key) {
         session.subscriptions.retain(|id, _| !ids.contains(id));
     }
-    list(cx, Nothing {})
+    current(cx)
 }
 
-pub(super) fn list(cx: &mut Context<'_>, _: Nothing) -> Outcome {
-    let Some(session) = cx.core.sessions.get(cx.session()?) else { return Err(Failure::ended()) };
-    let summary = subscription::summary(session);
-    Ok(Progress::Done(Fields::from_iter([("subscriptions".to_owned(), summary)])))
+pub(super) fn list(cx: &mut Context<'_>, _: Nothing) -> Outcome<Subscriptions> {
+    Ok(Progress::Done(current(cx)?))
+}
+
+fn current(cx: &Context<'_>) -> Result<Subscriptions, Failure> {
+    let session = cx.core.sessions.get(cx.session()?).ok_or_else(Failure::ended)?;
+    Ok(Subscriptions { subscriptions: subscription::summary(session) })
 }

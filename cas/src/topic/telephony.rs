@@ -1,19 +1,18 @@
 //! Topic `tel`: call control (S59-S77). Each message is one [`CallCommand`]; what happens to the calls comes back as [`CallEvent`](crate::control::CallEvent)s.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
 use super::{Context, Nothing, Outcome, Progress};
 use crate::control::{
-    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, Cause, Digit, Direction, PartyInfo,
-    Principal,
+    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState, Cause, Digit, Direction,
+    PartyInfo, Principal,
 };
-use crate::event::Event;
+use crate::event::{Event, Tells};
 use crate::site::{Access, Device, DeviceId, Site, UserId};
 use crate::time::Now;
-use crate::wire::rows::{self, Rows};
-use crate::wire::{Code, Failure, Fields};
+use crate::wire::rows::{Table, row};
+use crate::wire::{Code, Failure};
 
 /// Commands of one session that call control has accepted and not completed.
 pub(crate) const MAX_PENDING: usize = 64;
@@ -24,7 +23,113 @@ const MAX_ID: usize = 64;
 /// Digits in one `send-digits`.
 const MAX_DIGITS: usize = 64;
 
-const CALL_COLUMNS: &[&str] = &["call-id", "state", "direction", "device", "parties", "started", "actions"];
+row! {
+    /// One call of a user's.
+    pub(crate) struct CallRow {
+        call_id: String,
+        state: CallState,
+        direction: Direction,
+        /// The device it is at; null as long as that is open.
+        device: Option<String>,
+        /// The others.
+        parties: Table<PartyRow>,
+        started: u64,
+        /// What may be done with it now.
+        actions: Actions,
+    }
+}
+
+row! {
+    /// The other end of a call.
+    pub(crate) struct PartyRow {
+        addr: String,
+        name: String,
+        state: CallState,
+    }
+}
+
+row! {
+    /// A device of a user's.
+    pub(crate) struct DeviceRow {
+        device: String,
+        /// null for a gateway.
+        sip_user: Option<String>,
+        registered: bool,
+    }
+}
+
+#[derive(Debug, Serialize, JsonSchema)]
+pub(super) struct Calls {
+    calls: Table<CallRow>,
+}
+
+/// What a command tells, at once as far as it knows, and in the end.
+#[derive(Debug, Default, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct Commanded {
+    /// The call it is about, or began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) call_id: Option<String>,
+    /// Where the call is parked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) orbit: Option<String>,
+}
+
+impl Commanded {
+    pub(crate) fn about(call: Option<CallId>) -> Commanded {
+        Commanded { call_id: call.map(|call| call.to_string()), orbit: None }
+    }
+}
+
+/// A call began or changed.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CallChanged {
+    #[serde(flatten)]
+    call: CallRow,
+    /// Where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cause: Option<Cause>,
+}
+
+impl Tells for CallChanged {
+    const TOPIC: &'static str = "tel";
+    const NAME: &'static str = "call-evt";
+}
+
+/// The last event of a call.
+#[derive(Debug, Serialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) struct CallEnded {
+    call_id: String,
+    cause: Cause,
+    /// The time both talked.
+    duration_msec: u64,
+}
+
+impl Tells for CallEnded {
+    const TOPIC: &'static str = "tel";
+    const NAME: &'static str = "call-ended-evt";
+}
+
+/// A device became reachable, or ceased to be (S131).
+impl Tells for DeviceRow {
+    const TOPIC: &'static str = "tel";
+    const NAME: &'static str = "device-evt";
+}
+
+/// The first event of a subscription to `tel device`.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct DeviceSnapshot {
+    #[schemars(extend("const" = "device"))]
+    kind: &'static str,
+    calls: Table<CallRow>,
+    devices: Table<DeviceRow>,
+}
+
+impl Tells for DeviceSnapshot {
+    const TOPIC: &'static str = "tel";
+    const NAME: &'static str = "snapshot-evt";
+}
 
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
@@ -71,7 +176,7 @@ pub(super) struct TwoCalls {
     with: String,
 }
 
-pub(super) fn make_call(cx: &mut Context<'_>, request: MakeCall) -> Outcome {
+pub(super) fn make_call(cx: &mut Context<'_>, request: MakeCall) -> Outcome<Commanded> {
     let dest = number("dest", &request.dest)?;
     let hint = request.name_hint.filter(|hint| !hint.trim().is_empty());
     if hint.as_ref().is_some_and(|hint| hint.len() > MAX_TEXT || hint.chars().any(char::is_control)) {
@@ -82,44 +187,44 @@ pub(super) fn make_call(cx: &mut Context<'_>, request: MakeCall) -> Outcome {
     execute(cx, CallCommand::MakeCall { dest, name_hint: hint, device }, None)
 }
 
-pub(super) fn drop_call(cx: &mut Context<'_>, request: OneCall) -> Outcome {
+pub(super) fn drop_call(cx: &mut Context<'_>, request: OneCall) -> Outcome<Commanded> {
     command(cx, &request.call_id, |call| Ok(CallCommand::Drop(call)))
 }
 
-pub(super) fn answer(cx: &mut Context<'_>, request: Answer) -> Outcome {
+pub(super) fn answer(cx: &mut Context<'_>, request: Answer) -> Outcome<Commanded> {
     let user = cx.principal()?.user;
     let device = request.device.map(|id| own_device_id(cx.site, user, &id)).transpose()?;
     command(cx, &request.call_id, |call| Ok(CallCommand::Answer { call, device }))
 }
 
-pub(super) fn hold(cx: &mut Context<'_>, request: OneCall) -> Outcome {
+pub(super) fn hold(cx: &mut Context<'_>, request: OneCall) -> Outcome<Commanded> {
     command(cx, &request.call_id, |call| Ok(CallCommand::Hold(call)))
 }
 
-pub(super) fn unhold(cx: &mut Context<'_>, request: OneCall) -> Outcome {
+pub(super) fn unhold(cx: &mut Context<'_>, request: OneCall) -> Outcome<Commanded> {
     command(cx, &request.call_id, |call| Ok(CallCommand::Unhold(call)))
 }
 
-pub(super) fn send_digits(cx: &mut Context<'_>, request: SendDigits) -> Outcome {
+pub(super) fn send_digits(cx: &mut Context<'_>, request: SendDigits) -> Outcome<Commanded> {
     let digits: Option<Vec<Digit>> = request.digits.chars().take(MAX_DIGITS + 1).map(Digit::from_char).collect();
     let digits = digits.filter(|digits| (1..=MAX_DIGITS).contains(&digits.len()));
     let bad = || Failure::bad("digits", format!("digits are 1 to {MAX_DIGITS} of 0-9, *, #, A-D"));
     command(cx, &request.call_id, |call| Ok(CallCommand::SendDigits(call, digits.ok_or_else(bad)?)))
 }
 
-pub(super) fn blind_transfer(cx: &mut Context<'_>, request: OneCallTo) -> Outcome {
+pub(super) fn blind_transfer(cx: &mut Context<'_>, request: OneCallTo) -> Outcome<Commanded> {
     command(cx, &request.call_id, |call| Ok(CallCommand::BlindTransfer(call, number("dest", &request.dest)?)))
 }
 
-pub(super) fn redirect(cx: &mut Context<'_>, request: OneCallTo) -> Outcome {
+pub(super) fn redirect(cx: &mut Context<'_>, request: OneCallTo) -> Outcome<Commanded> {
     command(cx, &request.call_id, |call| Ok(CallCommand::Redirect(call, number("dest", &request.dest)?)))
 }
 
-pub(super) fn consult(cx: &mut Context<'_>, request: OneCallTo) -> Outcome {
+pub(super) fn consult(cx: &mut Context<'_>, request: OneCallTo) -> Outcome<Commanded> {
     command(cx, &request.call_id, |call| Ok(CallCommand::Consult(call, number("dest", &request.dest)?)))
 }
 
-pub(super) fn complete_transfer(cx: &mut Context<'_>, request: TwoCalls) -> Outcome {
+pub(super) fn complete_transfer(cx: &mut Context<'_>, request: TwoCalls) -> Outcome<Commanded> {
     let who = cx.principal()?;
     let is_there = |id: CallId| !cx.control.view(cx.site, &who, CallQuery::One(id)).is_empty();
     let other = call_id(&request.with).map_err(|_| no_such_call("with"));
@@ -142,10 +247,9 @@ pub(super) fn number(field: &str, dest: &str) -> Result<String, Failure> {
     }
 }
 
-pub(super) fn get_calls(cx: &mut Context<'_>, _: Nothing) -> Outcome {
+pub(super) fn get_calls(cx: &mut Context<'_>, _: Nothing) -> Outcome<Calls> {
     let who = cx.principal()?;
-    let calls = calls(cx.site, cx.control, &who);
-    Ok(Progress::Done(Fields::from_iter([("calls".to_owned(), calls)])))
+    Ok(Progress::Done(Calls { calls: calls(cx.site, cx.control, &who) }))
 }
 
 /// A command for one call. Whatever it comes to, the client is told which call it was about.
@@ -153,7 +257,7 @@ pub(super) fn command(
     cx: &mut Context<'_>,
     asked: &str,
     command: impl FnOnce(CallId) -> Result<CallCommand, Failure>,
-) -> Outcome {
+) -> Outcome<Commanded> {
     let user = cx.principal()?.user;
     let outcome = match call_id(asked) {
         Ok(call) => command(call).and_then(|command| execute(cx, command, Some(call))).map_err(|failure| {
@@ -174,7 +278,7 @@ fn not_there(cx: &Context<'_>, user: UserId, field: &str, call: CallId) -> Failu
     }
 }
 
-pub(super) fn execute(cx: &mut Context<'_>, command: CallCommand, asked: Option<CallId>) -> Outcome {
+pub(super) fn execute(cx: &mut Context<'_>, command: CallCommand, asked: Option<CallId>) -> Outcome<Commanded> {
     let who = cx.principal()?;
     let session = cx.session()?;
     if cx.core.sessions.get(session).is_some_and(|session| session.pending >= MAX_PENDING) {
@@ -208,14 +312,6 @@ fn place_of(command: &CallCommand) -> Option<&'static str> {
     }
 }
 
-/// Adds `call-id` where there is one.
-pub(crate) fn with_call(mut fields: Fields, call: Option<CallId>) -> Fields {
-    if let Some(call) = call {
-        fields.insert("call-id".into(), call.to_string().into());
-    }
-    fields
-}
-
 /// Ids are opaque: one that was never given is not found, whatever it looks like.
 pub(super) fn call_id(text: &str) -> Result<CallId, Failure> {
     let id = u64::from_str_radix(text, 16).ok().map(CallId).filter(|id| id.to_string() == text);
@@ -242,85 +338,55 @@ fn no_such_device() -> Failure {
     Failure::of("device", Code::NOT_FOUND, "there is no such device")
 }
 
-/// All calls of a user, as rows.
-pub(crate) fn calls(site: &Site, control: &dyn CallControl, who: &Principal) -> Value {
-    let mut rows = Rows::new(CALL_COLUMNS);
-    for call in control.view(site, who, CallQuery::OfUser(who.user)) {
-        rows.push(call_row(&call, control.allowed(site, who, call.id)));
-    }
-    rows.into()
+/// All calls of a user.
+fn calls(site: &Site, control: &dyn CallControl, who: &Principal) -> Table<CallRow> {
+    let calls = control.view(site, who, CallQuery::OfUser(who.user));
+    calls.iter().map(|call| call_row(call, control.allowed(site, who, call.id))).collect()
 }
 
-fn call_row(call: &CallInfo, actions: Actions) -> Vec<Value> {
-    let direction = match call.direction {
-        Direction::Out => "out",
-        Direction::In => "in",
-    };
-    vec![
-        call.id.to_string().into(),
-        call.state.name().into(),
-        direction.into(),
-        call.device.map(|device| device.0.to_string()).into(),
-        parties(&call.parties),
-        call.started.0.into(),
-        actions.names().map(Value::from).collect(),
-    ]
-}
-
-fn parties(parties: &[PartyInfo]) -> Value {
-    let mut rows = Rows::new(&["addr", "name", "state"]);
-    for party in parties {
-        rows.push(vec![party.addr.as_str().into(), party.name.as_str().into(), party.state.name().into()]);
+fn call_row(call: &CallInfo, actions: Actions) -> CallRow {
+    let party = |party: &PartyInfo| PartyRow { addr: party.addr.clone(), name: party.name.clone(), state: party.state };
+    CallRow {
+        call_id: call.id.to_string(),
+        state: call.state,
+        direction: call.direction,
+        device: call.device.map(|device| device.0.to_string()),
+        parties: call.parties.iter().map(party).collect(),
+        started: call.started.0,
+        actions,
     }
-    rows.into()
 }
 
 /// A call began or changed.
 pub(crate) fn call_event(now: Now, call: &CallInfo, actions: Actions, cause: Option<Cause>) -> Event {
-    let mut fields = rows::as_object(CALL_COLUMNS, call_row(call, actions));
-    if let Some(cause) = cause {
-        fields.insert("cause".into(), cause.name().into());
-    }
-    Event::new(now, "tel", "call-evt", &fields)
+    Event::of(now, &CallChanged { call: call_row(call, actions), cause })
 }
 
 /// A call is over.
 pub(crate) fn call_ended_event(now: Now, call: CallId, cause: Cause, duration_msec: u64) -> Event {
-    let mut fields = with_call(Fields::new(), Some(call));
-    fields.insert("cause".into(), cause.name().into());
-    fields.insert("duration-msec".into(), duration_msec.into());
-    Event::new(now, "tel", "call-ended-evt", &fields)
+    Event::of(now, &CallEnded { call_id: call.to_string(), cause, duration_msec })
 }
 
-const DEVICE_COLUMNS: &[&str] = &["device", "sip-user", "registered"];
-
-/// All devices of a user, as rows.
-pub(crate) fn devices(site: &Site, control: &dyn CallControl, user: UserId) -> Value {
-    let mut rows = Rows::new(DEVICE_COLUMNS);
-    for device in site.devices_of(user) {
-        rows.push(device_row(device, control.is_registered(device.id)));
-    }
-    rows.into()
+/// All devices of a user.
+pub(crate) fn devices(site: &Site, control: &dyn CallControl, user: UserId) -> Table<DeviceRow> {
+    site.devices_of(user).map(|device| device_row(device, control.is_registered(device.id))).collect()
 }
 
-fn device_row(device: &Device, registered: bool) -> Vec<Value> {
+fn device_row(device: &Device, registered: bool) -> DeviceRow {
     let sip_user = match &device.access {
-        Access::Digest { sip_user, .. } => sip_user.as_str().into(),
-        Access::Address(_) => Value::Null,
+        Access::Digest { sip_user, .. } => Some(sip_user.clone()),
+        Access::Address(_) => None,
     };
-    vec![device.id.0.to_string().into(), sip_user, registered.into()]
+    DeviceRow { device: device.id.0.to_string(), sip_user, registered }
 }
 
-/// The first event of a subscription to `tel device`: all calls and devices of the user, cut at this instant.
+/// All calls and devices of the user, cut at this instant.
 pub(crate) fn snapshot_event(now: Now, site: &Site, control: &dyn CallControl, who: &Principal) -> Event {
-    let mut fields = Fields::new();
-    fields.insert("kind".into(), "device".into());
-    fields.insert("calls".into(), calls(site, control, who));
-    fields.insert("devices".into(), devices(site, control, who.user));
-    Event::new(now, "tel", "snapshot-evt", &fields)
+    let (calls, devices) = (calls(site, control, who), devices(site, control, who.user));
+    Event::of(now, &DeviceSnapshot { kind: "device", calls, devices })
 }
 
-/// A device became reachable or ceased to be (S131).
+/// A device became reachable or ceased to be.
 pub(crate) fn device_event(now: Now, device: &Device, registered: bool) -> Event {
-    Event::new(now, "tel", "device-evt", &rows::as_object(DEVICE_COLUMNS, device_row(device, registered)))
+    Event::of(now, &device_row(device, registered))
 }

@@ -21,6 +21,14 @@ pub(crate) fn encode(value: &impl Serialize) -> Bytes {
     serde_json::to_vec(value).expect("maps with string keys, strings and numbers can always be written").into()
 }
 
+/// The members of what is written as an object.
+pub(crate) fn fields(value: &impl Serialize) -> Fields {
+    match serde_json::to_value(value) {
+        Ok(Value::Object(fields)) => fields,
+        other => unreachable!("a reply is declared as an object: {other:?}"),
+    }
+}
+
 /// An object that is written member by member, straight to the wire: a map of them all would cost more than what it says. No name may come twice.
 #[derive(Debug)]
 pub(crate) struct Object(Vec<u8>);

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use switch::node::Input;
 
 use super::{World, site};
+use crate::schema::Schema;
 
 /// How long an answer that waits for the store or a helper may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -61,6 +62,7 @@ impl View {
 
     /// Takes an event. `Err`: it does not fit what was told before.
     fn take(&mut self, event: &Value) -> Result<(), String> {
+        Schema::of_sources().check_event(event);
         let name = format!("{}/{}", text(event, "topic"), text(event, "message"));
         match name.as_str() {
             "tel/snapshot-evt" if event["kind"] == "device" => {
@@ -177,6 +179,7 @@ impl World {
         if reply.status != 200 {
             return value;
         }
+        Schema::of_sources().check(asked, &value);
         for header in ["topic", "message", "request-id"] {
             if value[header] != asked[header] {
                 self.fail(&format!("the reply's {header} is not the request's: {asked} was answered {value}"));
