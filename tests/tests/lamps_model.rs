@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cas::control::{CallState, Direction};
@@ -160,11 +160,17 @@ impl Watcher {
                 continue;
             }
             let held = world.ends_of(number);
-            let ids: Vec<String> = held.iter().map(|call| call.id.to_string()).collect();
-            let shown_ids: Vec<String> = shown.keys().cloned().collect();
-            let mut sorted = ids.clone();
-            sorted.sort();
-            assert_eq!(shown_ids, sorted, "LAMPS_SEED={seed}: the calls of {number}");
+            let ids: BTreeSet<String> = held.iter().map(|call| call.id.to_string()).collect();
+            // What is parked at an extension is nobody's call there.
+            let parked: Vec<&Shown> =
+                shown.iter().filter(|(id, _)| !ids.contains(*id)).map(|(_, shown)| shown).collect();
+            let right = match world.parked().contains(&(*number).to_owned()) {
+                true => vec![("confirmed", "recipient")],
+                false => Vec::new(),
+            };
+            let parked: Vec<_> = parked.into_iter().map(|(state, way)| (state.as_str(), way.as_str())).collect();
+            assert_eq!(parked, right, "LAMPS_SEED={seed}: what is parked at {number}, of {shown:?} with {ids:?}");
+            assert_eq!(shown.len(), ids.len() + right.len(), "LAMPS_SEED={seed}: the calls of {number}");
             for call in held {
                 let (state, direction) = &shown[&call.id.to_string()];
                 let right: &[&str] = match call.state {
@@ -187,7 +193,7 @@ impl Watcher {
 /// A client of a user parks one of his calls, or has a parked one brought to his telephone.
 fn park(world: &mut World, random: &mut ChaCha8Rng) {
     let client = world.log_in(["501", "502", "503"][below(random, 3) as usize]);
-    let orbit = ["700", "701"][below(random, 2) as usize];
+    let orbit = ["700", "701", "502", "503"][below(random, 4) as usize];
     let call = world.calls(client).into_iter().next().map(|call| call["call-id"].clone());
     let message = match call {
         Some(call) => json!({"topic": "tel", "message": "park", "call-id": call, "orbit": orbit}),

@@ -6,7 +6,7 @@ use cas::store::HistoryKind;
 use serde_json::{Value, json};
 use switch::sounds::MUSIC;
 use tests::calls::{Phone, dials, nothing_is_left, refused, registered, secs, talking, tel};
-use tests::template::{Dialog, Template};
+use tests::template::{Dialog, Sip, Template};
 use tests::world::{ClientId, DOMAIN, World};
 
 /// Puts its call on hold.
@@ -89,6 +89,63 @@ fn the_code_parks_the_call_on_hold_and_its_answer_shows_where() {
         let back = if orbit == "504" { "*88504" } else { orbit };
         let (mut other, _) = dials(&mut world, &mut c, back);
         a.is_shown(&mut world, "503");
+        world.run_for(secs(1));
+        world.check();
+        a.hangs_up(&mut world);
+        other.is_hung_up(&mut world);
+        nothing_is_left(&mut world);
+    }
+}
+
+fn between<'a>(text: &'a str, start: &str, end: &str) -> Vec<&'a str> {
+    text.split(start).skip(1).filter_map(|rest| rest.split(end).next()).collect()
+}
+
+/// The next NOTIFY, answered.
+#[track_caller]
+fn notified(world: &mut World, watcher: &mut Template) -> Sip {
+    let notify = watcher.wait_request(world, "NOTIFY");
+    watcher.respond(world, &notify, 200, "", "");
+    notify
+}
+
+/// The lamp of the extension shows it beside its user's own calls, and its key gets it, whether that names the dialog or dials the code for pickup; his presence does not.
+#[test]
+fn a_call_parked_at_an_extension_lights_its_lamp_and_the_key_gets_it() {
+    for code in ["", "**502", "*88502"] {
+        let mut world = World::new(1);
+        let [a, b, mut c, _d] = registered(&mut world, ["501", "504", "503", "502"]);
+        let (mut a, mut b) = talking(&mut world, a, b, "504");
+        let mut lamp = Template::new("503", 50);
+        let mut presence = lamp.at_port(5070);
+        lamp.ask(&mut world, "SUBSCRIBE", "502", "Event: dialog\r\nExpires: 600\r\n", "");
+        presence.ask(&mut world, "SUBSCRIBE", "502", "Event: presence\r\nExpires: 600\r\n", "");
+        assert!(!notified(&mut world, &mut lamp).body().contains("<dialog "));
+        assert!(notified(&mut world, &mut presence).body().contains("Available"));
+        holds(&mut world, &mut b);
+        let (mut line, _) = dials(&mut world, &mut b.template.at_port(5060), "*68502");
+        b.is_hung_up(&mut world);
+        a.is_shown(&mut world, "502");
+        line.is_hung_up(&mut world);
+        let notify = notified(&mut world, &mut lamp);
+        let body = notify.body();
+        assert_eq!(between(body, "<state>", "</state>"), ["confirmed"], "{body}");
+        assert!(body.contains("direction=\"recipient\"") && body.contains(">sip:501@"), "{body}");
+        let [call_id, local, remote] =
+            ["call-id=\"", "local-tag=\"", "remote-tag=\""].map(|start| between(body, start, "\"")[0].to_owned());
+        assert!(presence.hear(&mut world).iter().all(|sip| !sip.is("NOTIFY")), "he is not on the phone");
+        let mut other = match code {
+            "" => {
+                c.adds(&format!("Replaces: {call_id};to-tag={local};from-tag={remote}\r\n"));
+                let other = dials(&mut world, &mut c, "502").0;
+                c.adds("");
+                other
+            }
+            code => dials(&mut world, &mut c, code).0,
+        };
+        a.is_shown(&mut world, "503");
+        let notify = notified(&mut world, &mut lamp);
+        assert_eq!(between(notify.body(), "<state>", "</state>"), ["terminated"], "{}", notify.0);
         world.run_for(secs(1));
         world.check();
         a.hangs_up(&mut world);

@@ -217,7 +217,7 @@ impl Engine {
             Destination::Service(feature) => self.serve(at, no, *feature),
             Destination::Orbit(slot) => self.retrieve(at, no, *slot),
             Destination::Park(spot) => self.park_held(at, no, *spot),
-            Destination::Pickup(user) => self.pick_up_of(at, no, &[*user]),
+            Destination::Pickup(user) => self.pick_up_at(at, no, *user),
             Destination::GroupPickup => self.pick_up_in_group(at, no),
             Destination::Intercom(user) => {
                 if let Some(call) = self.table.call_mut(no) {

@@ -117,6 +117,16 @@ impl Engine {
         }
     }
 
+    /// Somebody has dialled the code with a number behind it, or pressed the key of its lamp: he wants what rings there, else what is parked there.
+    pub(crate) fn pick_up_at(&mut self, at: At<'_>, no: CallNo, user: UserId) {
+        let who = self.table.call(no).and_then(|call| call.caller.identity.user);
+        let rings = who.is_some_and(|who| self.may_pick_up(who, user).is_some());
+        match self.parks.get(Slot::User(user)) {
+            Some(_) if !rings => self.retrieve(at, no, Slot::User(user)),
+            Some(_) | None => self.pick_up_of(at, no, &[user]),
+        }
+    }
+
     /// Somebody wants whatever rings in his group.
     pub(crate) fn pick_up_in_group(&mut self, at: At<'_>, no: CallNo) {
         let who = self.table.call(no).and_then(|call| call.caller.identity.user);

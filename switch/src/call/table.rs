@@ -14,7 +14,6 @@ use super::party::{Party, PartyState, Side};
 use super::{Call, CallNo};
 use crate::ports::Place;
 use crate::service::Service;
-use crate::service::orbit::Slot;
 use crate::subscribe::watch::Subject;
 
 /// Every call, leg and leaving leg, by every name they are asked for.
@@ -137,7 +136,7 @@ impl Table {
         if let Some(call) = self.calls.get(&no).filter(|_| self.are_watched) {
             let subjects = |party: &Party| {
                 let slot = match party.state {
-                    PartyState::Service(Service::Park(Slot::Orbit(orbit))) => Some(Subject::Orbit(orbit)),
+                    PartyState::Service(Service::Park(slot)) => Some(Subject::of_slot(slot)),
                     _ => None,
                 };
                 party.identity.user.map(Subject::User).into_iter().chain(slot)

@@ -35,7 +35,7 @@ impl Engine {
         match subject {
             Subject::User(user) => Presence {
                 is_reachable: self.is_reachable(site, user),
-                is_on_the_phone: !self.dialogs_of(subject).is_empty(),
+                is_on_the_phone: !self.calls_of(user).is_empty(),
                 published: self.subscriptions.publications.of(user),
             },
             Subject::Orbit(_) => Presence {

@@ -25,6 +25,24 @@ pub(crate) enum Subject {
     Orbit(Orbit),
 }
 
+impl Subject {
+    /// Whose lamp shows what is parked there.
+    pub(crate) fn of_slot(slot: Slot) -> Subject {
+        match slot {
+            Slot::Orbit(orbit) => Subject::Orbit(orbit),
+            Slot::User(user) => Subject::User(user),
+        }
+    }
+
+    /// Where calls are parked that its lamp shows.
+    fn slot(self) -> Slot {
+        match self {
+            Subject::Orbit(orbit) => Slot::Orbit(orbit),
+            Subject::User(user) => Slot::User(user),
+        }
+    }
+}
+
 /// How a subject stands, as one package tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -87,20 +105,25 @@ pub(crate) fn subject(site: &Site, number: &str) -> Option<Subject> {
 }
 
 impl Engine {
-    /// The calls of a subject, oldest first: what its lamp shows.
+    /// What the lamp of a subject shows, oldest first: a user's calls, and what is parked at his extension; what is parked in an orbit.
     pub(crate) fn dialogs_of(&self, subject: Subject) -> Vec<DialogState> {
-        match subject {
-            Subject::User(user) => {
-                let ends = self.table.ends_of(user).filter_map(|id| self.table.end(id));
-                ends.filter_map(|(no, side)| self.dialog_state(self.table.call(no)?, side)).collect()
-            }
-            Subject::Orbit(orbit) => self.parked_state(orbit).into_iter().collect(),
-        }
+        let Subject::User(user) = subject else { return self.parked_state(subject.slot()).into_iter().collect() };
+        let mut dialogs = self.calls_of(user);
+        dialogs.extend(self.parked_state(subject.slot()));
+        // Ids count up.
+        dialogs.sort_by_key(|dialog| dialog.id);
+        dialogs
+    }
+
+    /// A user's own calls.
+    pub(super) fn calls_of(&self, user: UserId) -> Vec<DialogState> {
+        let ends = self.table.ends_of(user).filter_map(|id| self.table.end(id));
+        ends.filter_map(|(no, side)| self.dialog_state(self.table.call(no)?, side)).collect()
     }
 
     /// The call that is parked there, seen from there: its key is that of the dialog with the telephone of who is parked, the other way round.
-    fn parked_state(&self, orbit: Orbit) -> Option<DialogState> {
-        let call = self.table.call(self.parks.get(Slot::Orbit(orbit))?.call)?;
+    fn parked_state(&self, slot: Slot) -> Option<DialogState> {
+        let call = self.table.call(self.parks.get(slot)?.call)?;
         let (who, keeper) = (&call.caller, &call.callee);
         let hold = matches!(who.state, PartyState::Up { hold, .. } if hold != Hold::default());
         let leg = who.leg().and_then(|leg| self.table.leg(leg)).map(key);
