@@ -78,7 +78,7 @@ pub enum Command {
     },
     /// From now on the leg's telephone hears a sound, in 20 ms packets of the codec last sent to it or the one it prefers, and nothing of whoever
     /// the leg is joined to (who still hears the leg). Takes the place of a sound that was played to it. One that nobody has taught the worker is
-    /// silent, and over at once. What cannot be sent as things stand (on hold) is passed over: time goes on.
+    /// silent until somebody does; one to be played once is over at once. What cannot be sent as things stand (on hold) is passed over: time goes on.
     Play {
         /// The leg.
         leg: LegId,

@@ -201,7 +201,7 @@ fn with_one_orbit(seed: u64, recall: Option<std::time::Duration>) -> World {
 }
 
 #[test]
-fn full_orbits_refuse_and_offer_nothing_until_one_is_free_again() {
+fn full_orbits_refuse_until_one_is_free_again_and_an_extension_takes_a_call_nevertheless() {
     let mut world = with_one_orbit(1, None);
     let [a, b, c, d] = registered(&mut world, ["501", "502", "503", "504"]);
     let (mut a, mut b) = talking(&mut world, a, b, "502");
@@ -217,20 +217,23 @@ fn full_orbits_refuse_and_offer_nothing_until_one_is_free_again() {
     b.is_hung_up(&mut world);
     a.is_shown(&mut world, "700");
     world.check();
-    assert!(!offers(&mut world, clients[1]));
+    // There are extensions, too.
+    assert!(offers(&mut world, clients[1]));
     let call = world.calls(clients[1])[0]["call-id"].clone();
     assert_eq!(tel(&mut world, clients[1], "park", &json!({"call-id": call}))["error"], 40);
     assert_eq!(d.refer(&mut world, &format!("sip:*68@{DOMAIN}")).status(), 486);
     // Nobody is rung where recall is off.
     world.run_for(secs(30));
     assert_eq!(parked(&mut world, clients[1]).len(), 1);
+    let reply = tel(&mut world, clients[1], "park", &json!({"call-id": call, "orbit": "501"}));
+    assert_eq!(world.completion(clients[1], &reply["response"])["orbit"], "501");
+    d.is_hung_up(&mut world);
+    c.is_shown(&mut world, "501");
     a.hangs_up(&mut world);
     world.run_for(secs(1));
     world.check();
-    assert!(offers(&mut world, clients[1]));
-    assert!(parked(&mut world, clients[1]).is_empty());
-    d.hangs_up(&mut world);
-    c.is_hung_up(&mut world);
+    assert_eq!(parked(&mut world, clients[1]).len(), 1);
+    c.hangs_up(&mut world);
     nothing_is_left(&mut world);
 }
 

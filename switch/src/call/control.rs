@@ -13,7 +13,6 @@ use super::cause::{Failure, Whose};
 use super::leg::{Exchange, LegId, LegState, Reoffer};
 use super::originate::dialled;
 use super::party::{Hold, PartyState, Side};
-use super::route::Spot;
 use super::transfer::Asked;
 use super::{Call, CallNo, Stage};
 use crate::engine::{At, Engine};
@@ -87,11 +86,11 @@ impl CallControl for Engine {
             Action::Hold => self.may_hold(who, call).is_ok(),
             Action::Unhold => self.may_unhold(who, call).is_ok(),
             Action::SendDigits => self.may_send_digits(who, call).is_ok(),
-            Action::BlindTransfer => self.may_transfer(who, call).is_ok(),
+            // Where to is another question: an orbit, or an extension, may be taken.
+            Action::BlindTransfer | Action::Park => self.may_transfer(who, call).is_ok(),
             Action::Redirect => self.may_send_on_at_all(who, call).is_ok(),
             Action::Consult => self.may_consult(site, who, call).is_ok(),
             Action::CompleteTransfer => self.may_complete_with_any(who, call).is_ok(),
-            Action::Park => self.may_park(site, who, call, Spot::FirstFree).is_ok(),
         };
         Action::ALL.iter().copied().filter(may).collect()
     }

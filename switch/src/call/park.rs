@@ -144,12 +144,10 @@ impl Engine {
         keeper.state = PartyState::Service(Service::Park(slot));
         self.begin_transferred(at, (no, end.call), [far, keeper], Stage::Talking, None);
         self.touch(no, Some(Cause::Parked));
-        let was_full = self.parks.first_free(at.site).is_none();
         let parked = Parked { call: no, number, who, parker, since: at.now.wall, recall: Recall::Never };
         self.parks.insert(slot, parked);
         self.recall_later(at, slot);
         self.tell_parked(at.site, slot, ParkedState::Parked);
-        self.may_have_filled(at, was_full);
     }
 
     /// A number that leads to a parked call was called: the two have each other, or the caller nobody.
@@ -258,7 +256,6 @@ impl Engine {
     }
 
     fn move_parked(&mut self, at: At<'_>, from: Slot, to: Slot) {
-        let was_full = self.parks.first_free(at.site).is_none();
         self.tell_parked(at.site, from, ParkedState::Ended);
         let Some(mut parked) = self.parks.remove(from) else { return };
         parked.number = to.number(at.site);
@@ -284,7 +281,6 @@ impl Engine {
         let state = state(&parked);
         self.parks.insert(to, parked);
         self.tell_parked(at.site, to, state);
-        self.may_have_filled(at, was_full);
     }
 
     /// A telephone has shown for long enough where the call is parked.
@@ -322,7 +318,6 @@ impl Engine {
 
     /// Nobody is parked there any more.
     fn vacate_slot(&mut self, at: At<'_>, slot: Slot, cause: Cause) {
-        let was_full = self.parks.first_free(at.site).is_none();
         let is_retrieved = cause == Cause::AnsweredElsewhere;
         self.tell_parked(at.site, slot, if is_retrieved { ParkedState::Retrieved } else { ParkedState::Ended });
         let Some(parked) = self.parks.remove(slot) else { return };
@@ -330,16 +325,6 @@ impl Engine {
         if let Recall::Ringing(no) = parked.recall {
             let cause = if is_retrieved { Cause::AnsweredElsewhere } else { Cause::Cancelled };
             self.end_call(at, no, Failure::new(cause), None);
-        }
-        self.may_have_filled(at, was_full);
-    }
-
-    /// Where the last orbit was taken, or one is free again, every call may be parked no more, or again.
-    fn may_have_filled(&mut self, at: At<'_>, was_full: bool) {
-        if self.parks.first_free(at.site).is_none() != was_full {
-            for no in self.table.calls().map(|(no, _)| no).collect::<Vec<CallNo>>() {
-                self.touch(no, None);
-            }
         }
     }
 
