@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
+use cas::control::CallId;
 use cas::site::Site;
 use media::LegId;
 
 use crate::call::leg::{Exchange, Leg, LegState, Said, Session};
 use crate::call::party::{Party, PartyState};
+use crate::call::remind::Reminder;
 use crate::call::transfer::Asked;
 use crate::call::{Call, CallNo, Side, Stage};
 use crate::endpoint::Timer;
@@ -26,6 +28,7 @@ impl Engine {
         self.audit_displays()?;
         self.audit_transfers()?;
         self.audit_parks()?;
+        self.audit_reminders()?;
         self.audit_media()?;
         match self.touched.is_empty() && self.completions.is_empty() {
             true => Ok(()),
@@ -96,6 +99,26 @@ impl Engine {
         match self.echoes().into_iter().find(|leg| !self.seats.hears_itself(*leg)) {
             Some(leg) => Err(format!("{leg:?} is with the echo and is not to hear itself")),
             None => self.audit_ears(),
+        }
+    }
+
+    /// Who has somebody on hold is reminded, and nobody else.
+    fn audit_reminders(&self) -> Result<(), String> {
+        let waits = |id: &CallId| {
+            let call = self.table.end(*id).and_then(|(no, side)| Some((self.table.call(no)?, side)));
+            call.is_some_and(|(call, side)| self.keeps_waiting(call, side))
+        };
+        let mut all = self.table.calls().flat_map(|(_, call)| [call.caller.id, call.callee.id]);
+        if let Some(id) = all.find(|id| waits(id) && !self.reminders.contains_key(id)) {
+            return Err(format!("{id} has somebody on hold and is not reminded"));
+        }
+        let rings = |how: &Reminder, id: CallId| match how {
+            Reminder::Later => true,
+            Reminder::Ringing(no) => self.table.call(*no).and_then(Call::reminds) == Some(id),
+        };
+        match self.reminders.iter().find(|(id, how)| !waits(id) || !rings(how, **id)) {
+            Some((id, how)) => Err(format!("{id} is reminded ({how:?}) of nobody")),
+            None => Ok(()),
         }
     }
 
@@ -186,6 +209,7 @@ impl Engine {
         let showing = self.table.calls().map(|(no, _)| no).filter(|no| self.shows_where_parked(*no));
         ringing
             .map(|(no, _)| Timer::NoAnswer(no))
+            .chain(self.reminders.iter().filter(|(_, how)| **how == Reminder::Later).map(|(id, _)| Timer::Reminder(*id)))
             .chain(recalls.map(|(_, parked)| Timer::Recall(parked.call)))
             .chain(showing.map(Timer::Parked))
             .chain(self.endpoint.transactions.wanted().map(Timer::Transaction))

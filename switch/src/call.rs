@@ -29,6 +29,7 @@ pub(crate) mod record;
 pub(crate) mod redirect;
 pub(crate) mod refresh;
 pub(crate) mod release;
+pub(crate) mod remind;
 pub(crate) mod report;
 pub(crate) mod ring;
 pub(crate) mod route;
@@ -41,7 +42,7 @@ pub(crate) mod waiting;
 
 use std::time::Instant;
 
-use cas::control::Ticket;
+use cas::control::{CallId, Ticket};
 use std::net::IpAddr;
 
 pub(crate) use leg::LegId;
@@ -51,6 +52,8 @@ use cause::Failure;
 use route::Destination;
 use trail::Trail;
 use transfer::Transferor;
+
+use crate::service::Service;
 
 /// Names a call within the switch; never used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -109,6 +112,14 @@ pub(crate) enum Stage {
 }
 
 impl Call {
+    /// The end of the call on hold that this one reminds its user of.
+    pub(crate) fn reminds(&self) -> Option<CallId> {
+        match self.caller.state {
+            PartyState::Service(Service::Reminder(id)) => Some(id),
+            _ => None,
+        }
+    }
+
     pub(crate) fn party(&self, side: Side) -> &Party {
         match side {
             Side::Caller => &self.caller,

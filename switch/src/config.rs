@@ -28,7 +28,7 @@ use self::document::Document;
 /// What the switch runs with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// The folder of the store, the recordings and the control socket.
+    /// The folder of the store and the control socket.
     pub data: PathBuf,
     /// `[sip]`
     pub sip: Sip,
@@ -83,6 +83,8 @@ pub struct Sound {
     pub music_of: BTreeMap<String, PathBuf>,
     /// Whose tones they are.
     pub zone: Zone,
+    /// After how long who has somebody on hold is rung; `None`: never.
+    pub hold_reminder: Option<Duration>,
 }
 
 /// Music on hold.
@@ -164,7 +166,7 @@ const fn setting(section: &'static str, key: &'static str, default: &'static str
 /// Every setting there is, in the order of the example.
 #[rustfmt::skip]
 const SETTINGS: &[Setting] = &[
-    setting("", "data", r#""data""#, "folder of the store, the recordings, the control socket"),
+    setting("", "data", r#""data""#, "folder of the store and the control socket"),
     setting("sip", "udp", r#"["0.0.0.0:5060", "[::]:5060"]"#, "where SIP over UDP listens"),
     setting("sip", "tcp", r#"["0.0.0.0:5060", "[::]:5060"]"#, "where SIP over TCP listens"),
     setting("sip", "domain", r#""switch.local""#, "the SIP domain, beside any address it listens on"),
@@ -175,6 +177,7 @@ const SETTINGS: &[Setting] = &[
     setting("media", "threads", "1", "threads that relay it, each with its part of the ports: 1 to 32, no more than cores"),
     setting("sound", "music", r#""built-in""#, "what those on hold hear: built-in, none, or a WAV file of up to five minutes"),
     setting("sound", "music-of", "[]", r#"other music of single users, such as ["501 /srv/501.wav"], at most 50"#),
+    setting("sound", "hold-reminder", "120", "seconds until who has somebody on hold is rung, to 3600; 0: never"),
     setting("sound", "zone", r#""eu""#, "whose ringback callers hear: a country, such as us, gb, de"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
     setting("calls", "waiting", "2", "calls that may come to a user beside the one he has: the next caller hears busy; 0: no call waiting"),
@@ -272,13 +275,14 @@ impl Config {
                 music: file.get("sound", "music", read::music)?,
                 music_of: file.get("sound", "music-of", read::music_of)?,
                 zone: file.get("sound", "zone", read::zone)?,
+                hold_reminder: file.get("sound", "hold-reminder", read::delay)?,
             },
             cas: CasSection { listen: file.get("cas", "listen", read::addresses)? },
             plan: Plan {
                 codes: codes(&file)?,
                 orbits: file.get("park", "orbits", read::orbits)?,
                 waiting: file.get("calls", "waiting", read::waiting)?,
-                recall: file.get("park", "recall", read::recall)?,
+                recall: file.get("park", "recall", read::delay)?,
             },
             limits: Limits {
                 calls: file.get("limits", "calls", read::limit)?,

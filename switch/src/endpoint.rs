@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
+use cas::control::CallId;
 use cas::entropy::Entropy;
 use cas::site::DeviceId;
 
@@ -72,6 +73,8 @@ pub enum Timer {
     Recall(CallNo),
     /// Where a call is parked was shown for long enough.
     Parked(CallNo),
+    /// Who has somebody on hold is to be reminded.
+    Reminder(CallId),
     /// An offer that met the phone's own is made again (RFC 3261 §14.1).
     Reoffer(LegId),
     /// A phone that was to answer for its user has not.

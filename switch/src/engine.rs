@@ -26,6 +26,7 @@ use crate::auth::Authenticator;
 use crate::call::CallNo;
 use crate::call::cause::Failure;
 use crate::call::history::History;
+use crate::call::remind::Reminder;
 use crate::call::last::LastCalls;
 use crate::call::table::Table;
 use crate::endpoint::Endpoint;
@@ -76,6 +77,7 @@ pub(crate) struct EngineSettings {
     pub(crate) max_calls: usize,
     pub(crate) follow_redirects: bool,
     pub(crate) music_of: BTreeMap<String, media::SoundId>,
+    pub(crate) hold_reminder: Option<Duration>,
     pub(crate) limits: Limits,
 }
 
@@ -148,6 +150,8 @@ pub struct Engine {
     pub(crate) journal: Journal,
     /// What an operator wants to see.
     tap: Option<Tap>,
+    /// Who is reminded of a call on hold, by his end of it.
+    pub(crate) reminders: BTreeMap<CallId, Reminder>,
     pub(crate) next_ticket: u64,
     authenticator: Authenticator,
     /// Answers to failed attempts that are not due yet.
@@ -171,6 +175,7 @@ impl Engine {
                 max_calls: settings.max_calls,
                 follow_redirects: settings.follow_redirects,
                 music_of: settings.music_of.clone(),
+                hold_reminder: settings.hold_reminder,
                 limits: settings.limits.clone(),
             },
             endpoint,
@@ -195,6 +200,7 @@ impl Engine {
             life: Life::Running,
             journal: Journal::new(now),
             tap: None,
+            reminders: BTreeMap::new(),
             next_ticket: 0,
             authenticator: Authenticator::new(now, key),
             late: BTreeMap::new(),
@@ -340,6 +346,7 @@ impl Engine {
                 }
                 Timer::KeepAlive(device) => self.keep_alive(at, device),
                 Timer::NoAnswer(no) => self.no_answer(at, no),
+                Timer::Reminder(id) => self.reminder_due(at, id),
                 Timer::Recall(no) => self.recall_due(at, no),
                 Timer::Parked(no) => self.parked_shown(at, no),
                 Timer::Reoffer(leg) => self.settled(at, leg),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use cas::cas::{Cas, Endpoint, Job, Reply, Request, RequestId};
@@ -43,6 +43,8 @@ pub struct Settings {
     pub follow_redirects: bool,
     /// Users, by their extensions, whose callers hear other music on hold than that of the site.
     pub music_of: BTreeMap<String, media::SoundId>,
+    /// After how long who has somebody on hold is rung; `None`: never.
+    pub hold_reminder: Option<Duration>,
     /// SIP transactions at a time; a request beyond is a 503.
     pub max_transactions: usize,
     /// Bindings of one device (RFC 3261 §10.3).

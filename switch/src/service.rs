@@ -3,6 +3,7 @@
 pub(crate) mod echo;
 pub(crate) mod orbit;
 
+use cas::control::CallId;
 use cas::site::Feature;
 
 use self::orbit::Slot;
@@ -21,6 +22,8 @@ pub(crate) enum Service {
     Park(Slot),
     /// Calls whoever has parked the call there, which takes its place when he answers.
     Recall(Slot),
+    /// Rings who has somebody on hold by this end of a call: that somebody takes its place when he answers.
+    Reminder(CallId),
     /// Tells whoever has parked a call where it is; then the transfer that he may have asked for is done.
     Parked(Slot, Option<Asked>),
 }

@@ -97,6 +97,7 @@ impl World {
             max_calls: calls,
             follow_redirects: true,
             music_of: BTreeMap::new(),
+            hold_reminder: None,
             max_transactions: 1_000_000,
             max_bindings: 4,
             plan: Plan { waiting: calls, ..Plan::default() },

@@ -94,6 +94,7 @@ impl Bench {
             max_calls: 10,
             follow_redirects: true,
             music_of: BTreeMap::new(),
+            hold_reminder: None,
             max_transactions: 500,
             max_bindings: 4,
             plan: cas::site::plan::Plan::default(),

@@ -8,7 +8,7 @@ use super::leg::{
 };
 use super::offer::{Reply, has_sound, holds, read_answer};
 use super::party::{Hold, PartyState, Side};
-use super::{CallNo, Stage};
+use super::{Call, CallNo, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{At, Engine};
 use crate::service::Service;
@@ -251,6 +251,11 @@ impl Engine {
         let Some(call) = self.table.call(no) else { return };
         if let PartyState::Service(Service::Recall(slot)) = call.caller.state
             && let Err(failure) = self.fetch_parked(at, no, Side::Caller, slot)
+        {
+            return self.end_call(at, no, failure, None);
+        }
+        if let Some(id) = self.table.call(no).and_then(Call::reminds)
+            && let Err(failure) = self.fetch_held(at, no, id)
         {
             return self.end_call(at, no, failure, None);
         }

@@ -254,6 +254,7 @@ impl Engine {
             self.touch_others(no);
             self.show(at, no);
             self.tune(no);
+            self.remind(at, no);
         }
         for (no, cause) in std::mem::take(&mut self.touched) {
             for side in [Side::Caller, Side::Callee] {
@@ -280,6 +281,7 @@ fn seen_by(call: &Call, side: Side) -> Option<UserId> {
     let party = call.party(side);
     match party.state {
         PartyState::Idle | PartyState::Service(_) => None,
+        PartyState::Ringing { .. } if call.reminds().is_some() => None,
         PartyState::Ringing { .. } | PartyState::Calling(_) | PartyState::Up { .. } => party.identity.user,
     }
 }

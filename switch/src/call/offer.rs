@@ -151,6 +151,10 @@ impl Engine {
         let leg = self.table.call(no).and_then(|call| match call.party(side).state {
             // It speaks for the one who is parked.
             PartyState::Service(Service::Recall(slot)) => self.table.call(self.parks.get(slot)?.call)?.caller.speaker(),
+            PartyState::Service(Service::Reminder(id)) => {
+                let (held, holder) = self.table.end(id)?;
+                self.table.call(held)?.party(holder.other()).speaker()
+            }
             _ => call.party(side).speaker(),
         });
         let audio = leg.and_then(|leg| self.table.leg(leg)).and_then(|leg| leg.audio.as_ref());

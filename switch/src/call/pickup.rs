@@ -85,6 +85,7 @@ impl Engine {
         self.table.call(no).is_some_and(|call| {
             matches!((&call.stage, &call.callee.state), (Stage::Ringing { .. }, PartyState::Ringing { .. }))
                 && call.caller.identity.user != Some(who)
+                && call.reminds().is_none()
         })
     }
 

@@ -29,6 +29,10 @@ impl Engine {
     pub(crate) fn redirected(&mut self, at: At<'_>, id: LegId, response: &Response) -> bool {
         let Some(leg) = self.table.leg(id).filter(|leg| leg.side == Side::Callee) else { return false };
         let no = leg.call;
+        // Who is reminded of a call on hold is meant himself.
+        if self.table.call(no).is_some_and(|call| call.reminds().is_some()) {
+            return false;
+        }
         let Some(number) = self.redirect_target(id, response).filter(|_| self.settings.follow_redirects) else {
             return false;
         };

@@ -103,6 +103,7 @@ impl Engine {
             self.touch_calls_of(user);
         }
         self.end_transfers(at, no, &mut call);
+        self.end_reminders(at, no, &call);
         self.end_parking(at, no, &call, failure);
     }
 

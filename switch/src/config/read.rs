@@ -20,7 +20,7 @@ const MAX_DOMAIN: usize = 253;
 /// More media threads than this help nobody: one relays some thousand streams.
 const MAX_THREADS: u8 = 32;
 /// An hour.
-const MAX_RECALL: u64 = 3600;
+const MAX_DELAY: u64 = 3600;
 /// A century.
 const MAX_DAYS: u32 = 36_500;
 
@@ -84,8 +84,8 @@ pub(super) fn orbits(value: &Value<'_>) -> Result<Orbits, Wrong> {
 }
 
 /// 0, never: `None`.
-pub(super) fn recall(value: &Value<'_>) -> Result<Option<Duration>, Wrong> {
-    let seconds = integer(value).and_then(|number| u64::try_from(number).ok()).filter(|seconds| *seconds <= MAX_RECALL);
+pub(super) fn delay(value: &Value<'_>) -> Result<Option<Duration>, Wrong> {
+    let seconds = integer(value).and_then(|number| u64::try_from(number).ok()).filter(|seconds| *seconds <= MAX_DELAY);
     seconds.map_or_else(
         || wrong(value, "a number of seconds from 0 to 3600"),
         |seconds| Ok(Some(Duration::from_secs(seconds)).filter(|recall| !recall.is_zero())),

@@ -219,6 +219,7 @@ mod tests {
                 max_calls: 10,
                 follow_redirects: true,
                 music_of: BTreeMap::new(),
+            hold_reminder: None,
                 max_transactions: 100,
                 max_bindings: 16,
                 plan: cas::site::plan::Plan::default(),

@@ -142,6 +142,7 @@ impl Engine {
         let (party, other) = (call.party(side), call.party(side.other()));
         let progress = match (&party.state, other.seen()) {
             (PartyState::Idle | PartyState::Service(_), _) => return None,
+            (PartyState::Ringing { .. }, _) if call.reminds().is_some() => return None,
             (PartyState::Ringing { rung, .. }, _) if *rung => Progress::Early,
             (PartyState::Ringing { .. }, _) => Progress::Trying,
             (PartyState::Calling(_) | PartyState::Up { .. }, CallState::Dialing) => Progress::Trying,

@@ -46,6 +46,7 @@ pub(super) fn settings() -> Settings {
         follow_redirects: true,
         // The callers of one of the users hear other music.
         music_of: [("503".to_owned(), MUSIC_OF_USERS)].into(),
+        hold_reminder: None,
         max_bindings: 4,
         plan: Plan::default(),
         limits: Limits::default(),

@@ -77,7 +77,10 @@ impl World {
     pub fn random(seed: u64) -> World {
         // One media worker, two, or so many that most legs that talk have to be brought together.
         let workers = [1, 2, 12, 24][seed as usize % 4];
-        let mut world = World::with(seed, |settings| settings.ports = ports(workers));
+        let mut world = World::with(seed, |settings| {
+            settings.ports = ports(workers);
+            settings.hold_reminder = Some(Duration::from_secs(5));
+        });
         for at in 0..MOST_PHONES.min(4 + below(&mut world.random, 5) as usize) {
             let handset = world.handset(site::USERS[at % site::USERS.len()]);
             let phone = world.add_phone(handset);
