@@ -32,6 +32,19 @@ pub struct Sound {
     ends: Cow<'static, [u32]>,
 }
 
+/// A sound that was encoded when the switch was built.
+struct Shipped {
+    name: &'static str,
+    pcmu: &'static [u8],
+    pcma: &'static [u8],
+    g722: &'static [u8],
+    opus: &'static [u8],
+    ends: &'static [u32],
+}
+
+/// All of them, the music first (`build.rs`).
+static SHIPPED: &[Shipped] = &include!(concat!(env!("OUT_DIR"), "/shipped.rs"));
+
 /// Why samples are no sound.
 #[derive(Debug)]
 pub enum SoundError {
@@ -72,13 +85,18 @@ impl Sound {
 
     /// The music that comes with the switch: composed and encoded when it was built (`sound/music.rs`), a loop of 51.2 seconds.
     pub fn music() -> Sound {
-        Sound {
-            pcmu: Cow::Borrowed(include_bytes!(concat!(env!("OUT_DIR"), "/music.pcmu"))),
-            pcma: Cow::Borrowed(include_bytes!(concat!(env!("OUT_DIR"), "/music.pcma"))),
-            g722: Cow::Borrowed(include_bytes!(concat!(env!("OUT_DIR"), "/music.g722"))),
-            opus: Cow::Borrowed(include_bytes!(concat!(env!("OUT_DIR"), "/music.opus"))),
-            ends: Cow::Borrowed(&include!(concat!(env!("OUT_DIR"), "/music.ends"))),
-        }
+        Sound::shipped(&SHIPPED[0])
+    }
+
+    /// One of the phrases that come with the switch, by its name in `speech/phrases.txt`.
+    pub fn phrase(name: &str) -> Option<Sound> {
+        SHIPPED[1..].iter().find(|shipped| shipped.name == name).map(Sound::shipped)
+    }
+
+    fn shipped(shipped: &'static Shipped) -> Sound {
+        let Shipped { pcmu, pcma, g722, opus, ends, .. } = *shipped;
+        let [pcmu, pcma, g722, opus] = [pcmu, pcma, g722, opus].map(Cow::Borrowed);
+        Sound { pcmu, pcma, g722, opus, ends: Cow::Borrowed(ends) }
     }
 
     /// What is heard when nothing is to be heard: a second of silence.

@@ -74,7 +74,7 @@ impl Engine {
         let Some(leg) = self.table.by_tag(tag) else { return false };
         let is_its = |asked: &Asked| matches!(asked, Asked::Phone { leg: its, .. } if *its == leg);
         let shows = |party: &Party| match &party.state {
-            PartyState::Service(Service::Parked(_, asked)) => asked.as_ref().is_some_and(is_its),
+            PartyState::Service(Service::Parked(_, asked, _)) => asked.as_ref().is_some_and(is_its),
             _ => false,
         };
         self.table.calls().any(|(_, call)| {
@@ -209,7 +209,9 @@ impl Engine {
         let showing = self.table.calls().map(|(no, _)| no).filter(|no| self.shows_where_parked(*no));
         ringing
             .map(|(no, _)| Timer::NoAnswer(no))
-            .chain(self.reminders.iter().filter(|(_, how)| **how == Reminder::Later).map(|(id, _)| Timer::Reminder(*id)))
+            .chain(
+                self.reminders.iter().filter(|(_, how)| **how == Reminder::Later).map(|(id, _)| Timer::Reminder(*id)),
+            )
             .chain(recalls.map(|(_, parked)| Timer::Recall(parked.call)))
             .chain(showing.map(Timer::Parked))
             .chain(self.endpoint.transactions.wanted().map(Timer::Transaction))

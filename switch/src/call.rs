@@ -35,6 +35,7 @@ pub(crate) mod ring;
 pub(crate) mod route;
 pub(crate) mod sound;
 pub(crate) mod table;
+pub(crate) mod tell;
 pub(crate) mod trail;
 pub(crate) mod transfer;
 pub(crate) mod update;

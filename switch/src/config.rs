@@ -7,6 +7,7 @@ mod change;
 mod document;
 mod read;
 
+use crate::sounds::announcement::Audience;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
@@ -85,6 +86,8 @@ pub struct Sound {
     pub zone: Zone,
     /// After how long who has somebody on hold is rung; `None`: never.
     pub hold_reminder: Option<Duration>,
+    /// Who is told that he reaches nobody.
+    pub announcements: Audience,
 }
 
 /// Music on hold.
@@ -178,6 +181,7 @@ const SETTINGS: &[Setting] = &[
     setting("sound", "music", r#""built-in""#, "what those on hold hear: built-in, none, or a WAV file of up to five minutes"),
     setting("sound", "music-of", "[]", r#"other music of single users, such as ["501 /srv/501.wav"], at most 50"#),
     setting("sound", "hold-reminder", "120", "seconds until who has somebody on hold is rung, to 3600; 0: never"),
+    setting("sound", "announcements", r#""connected""#, "who is told by a voice or a tone that he reaches nobody: nobody, connected, everybody"),
     setting("sound", "zone", r#""eu""#, "whose ringback callers hear: a country, such as us, gb, de"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
     setting("calls", "waiting", "2", "calls that may come to a user beside the one he has: the next caller hears busy; 0: no call waiting"),
@@ -276,6 +280,7 @@ impl Config {
                 music_of: file.get("sound", "music-of", read::music_of)?,
                 zone: file.get("sound", "zone", read::zone)?,
                 hold_reminder: file.get("sound", "hold-reminder", read::delay)?,
+                announcements: file.get("sound", "announcements", read::announcements)?,
             },
             cas: CasSection { listen: file.get("cas", "listen", read::addresses)? },
             plan: Plan {

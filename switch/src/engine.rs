@@ -26,8 +26,8 @@ use crate::auth::Authenticator;
 use crate::call::CallNo;
 use crate::call::cause::Failure;
 use crate::call::history::History;
-use crate::call::remind::Reminder;
 use crate::call::last::LastCalls;
+use crate::call::remind::Reminder;
 use crate::call::table::Table;
 use crate::endpoint::Endpoint;
 pub use crate::endpoint::Timer;
@@ -46,6 +46,7 @@ use crate::sip::stun;
 use crate::sip::timer::TIMEOUT;
 use crate::sip::transaction::{Durations, ServerTx};
 use crate::sip::wire::{Frame, parse_datagram};
+use crate::sounds::announcement::Audience;
 use crate::subscribe::table::Subscriptions;
 
 pub use overload::Pressure;
@@ -78,6 +79,7 @@ pub(crate) struct EngineSettings {
     pub(crate) follow_redirects: bool,
     pub(crate) music_of: BTreeMap<String, media::SoundId>,
     pub(crate) hold_reminder: Option<Duration>,
+    pub(crate) announcements: Audience,
     pub(crate) limits: Limits,
 }
 
@@ -176,6 +178,7 @@ impl Engine {
                 follow_redirects: settings.follow_redirects,
                 music_of: settings.music_of.clone(),
                 hold_reminder: settings.hold_reminder,
+                announcements: settings.announcements,
                 limits: settings.limits.clone(),
             },
             endpoint,
@@ -301,8 +304,9 @@ impl Engine {
                     self.vacate(at, leg);
                 }
             }
+            media::Event::Played { leg, play } => self.phrase_said(at, leg, play),
             // Relayed within the media plane; services that listen for digits come later.
-            media::Event::Dtmf { .. } | media::Event::Played { .. } => {}
+            media::Event::Dtmf { .. } => {}
         }
         self.end_step(at);
     }

@@ -1,5 +1,6 @@
 //! The whole switch without I/O: the site, the engine and the CAS. Inputs go in, outputs are polled, time comes with each input.
 
+use crate::sounds::announcement::Audience;
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -45,6 +46,8 @@ pub struct Settings {
     pub music_of: BTreeMap<String, media::SoundId>,
     /// After how long who has somebody on hold is rung; `None`: never.
     pub hold_reminder: Option<Duration>,
+    /// Who is told that he reaches nobody.
+    pub announcements: Audience,
     /// SIP transactions at a time; a request beyond is a 503.
     pub max_transactions: usize,
     /// Bindings of one device (RFC 3261 §10.3).

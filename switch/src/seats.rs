@@ -153,8 +153,8 @@ impl Seats {
     }
 
     /// The sound of the switch's that a leg hears.
-    pub(crate) fn sound(&self, leg: LegId) -> Option<SoundId> {
-        self.legs.get(&leg)?.sound.map(|(sound, _)| sound)
+    pub(crate) fn sound(&self, leg: LegId) -> Option<(SoundId, Repeat)> {
+        self.legs.get(&leg)?.sound
     }
 
     /// Brings two legs to one thread, and joins them if they are there.

@@ -7,6 +7,7 @@ use cas::control::CallId;
 use cas::site::Feature;
 
 use self::orbit::Slot;
+use crate::call::cause::Failure;
 use crate::call::transfer::Asked;
 use crate::call::{CallNo, PartyState};
 use crate::engine::{At, Engine};
@@ -24,8 +25,10 @@ pub(crate) enum Service {
     Recall(Slot),
     /// Rings who has somebody on hold by this end of a call: that somebody takes its place when he answers.
     Reminder(CallId),
-    /// Tells whoever has parked a call where it is; then the transfer that he may have asked for is done.
-    Parked(Slot, Option<Asked>),
+    /// Tells whoever has parked a call where it is, so many phrases of it already; then the transfer that he may have asked for is done.
+    Parked(Slot, Option<Asked>, u8),
+    /// Tells a caller why he reaches nobody, so many phrases of it already; then his call ends so.
+    Tells(Failure, u8),
 }
 
 impl Engine {

@@ -3,6 +3,7 @@
 //! The engine says which of them a phone is to hear (`call/ear.rs`), and never has one in its hands: they are made on a thread of their own ([`load`]), and
 //! control teaches them to the media threads.
 
+pub mod announcement;
 pub mod load;
 pub mod wav;
 
@@ -13,12 +14,14 @@ use media::{Repeat, SoundId};
 pub const MUSIC: SoundId = SoundId(0);
 /// What a caller hears while the other phone rings.
 pub const RINGBACK: SoundId = SoundId(1);
-/// Whom he called is in a call. Made and known to the media threads, as the two that follow; no verb plays them yet.
+/// Whom he called is in a call.
 pub const BUSY: SoundId = SoundId(2);
 /// His call cannot be put through.
 pub const CONGESTION: SoundId = SoundId(3);
-/// Another call waits.
+/// Another call waits: made and known to the media threads. Telephones play it themselves.
 pub const CALL_WAITING: SoundId = SoundId(4);
+/// The names from this one on are those of phrases.
+const PHRASES: u16 = 100;
 /// The names from this one on are for the music of single users.
 pub const MUSIC_OF_USERS: SoundId = SoundId(1000);
 

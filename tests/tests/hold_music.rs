@@ -120,8 +120,9 @@ fn the_music_comes_in_the_codec_of_the_call() {
 #[test]
 fn hold_before_the_two_legs_have_come_together() {
     let (mut before, mut after) = (0, 0);
-    for wait in (0..80).step_by(10) {
-        let mut world = World::with(1, |settings| settings.ports = ports(24));
+    // How long it takes them is chance.
+    for wait in (0..80).step_by(5) {
+        let mut world = World::with(1 + wait / 5, |settings| settings.ports = ports(24));
         let [a, b] = world.add_phones(["501", "502"]);
         assert!(world.call(a, "502"));
         world.run_for(Duration::from_millis(1000 + wait));

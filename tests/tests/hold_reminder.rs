@@ -82,6 +82,11 @@ fn who_answers_the_reminder_has_the_one_who_waits() {
     let bye = holder.wait_request(world, "BYE");
     holder.respond(world, &bye, 200, "", "");
     assert_eq!(bye.header("Call-ID"), held.dialog.call_id);
+    // From now on his display says whom he has, and not that somebody waits.
+    let shown = holder.wait_request(world, "INVITE");
+    assert!(shown.header("P-Asserted-Identity").starts_with("\"First501 Last501\" <sip:501@"), "{}", shown.0);
+    holder.respond(world, &shown, 200, "", &holder.sdp());
+    holder.wait_request(world, "ACK");
     world.run_for(secs(1));
     for (user, other) in [("501", "502"), ("502", "501")] {
         let ends = world.ends_of(user);

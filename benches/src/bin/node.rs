@@ -98,6 +98,7 @@ impl World {
             follow_redirects: true,
             music_of: BTreeMap::new(),
             hold_reminder: None,
+            announcements: switch::sounds::announcement::Audience::Nobody,
             max_transactions: 1_000_000,
             max_bindings: 4,
             plan: Plan { waiting: calls, ..Plan::default() },

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use cas::cas::Settings as CasSettings;
+use cas::control::CallId;
 use cas::site::{Access, Device, DeviceId, DigestPolicy, Extension, MachineKey, Role, Target, User, UserId};
 use cas::store::{self, BindingRecord, Change, Snapshot, memory::Memory};
 use cas::time::{Now, Wall};
@@ -95,6 +96,7 @@ impl Bench {
             follow_redirects: true,
             music_of: BTreeMap::new(),
             hold_reminder: None,
+            announcements: crate::sounds::announcement::Audience::Nobody,
             max_transactions: 500,
             max_bindings: 4,
             plan: cas::site::plan::Plan::default(),
@@ -331,6 +333,7 @@ fn a_timer_that_nothing_waits_for_is_found() {
         Timer::Reoffer(leg),
         Timer::Reoffer(known),
         Timer::Prompt(leg),
+        Timer::Reminder(CallId(7)),
         Timer::Session(leg),
         Timer::Unfinished(stream),
         Timer::Idle(stream),

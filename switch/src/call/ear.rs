@@ -6,11 +6,13 @@
 //! - Who is held hears the music of the one who holds, and nothing of what that one's phone may send.
 //! - Who has been transferred hears that music until the third phone rings, and ringback while it does; the transferor hears nothing of it.
 //! - Who is parked hears the music of the site.
+//! - Who has parked a call hears where, and who reaches nobody, why (`tell.rs`).
 //! - Whose own phone answered a make-call hears ringback while the other rings.
 
-use media::SoundId;
+use media::{Repeat, SoundId};
 
 use super::party::{Hold, Party, PartyState, Side};
+use super::tell::said_by;
 use super::{Call, CallNo, LegId, Stage};
 use crate::engine::Engine;
 use crate::service::Service;
@@ -27,7 +29,7 @@ impl Engine {
                 self.media(told);
             }
             let sound = self.table.call(no).and_then(|call| self.sound_for(call, side));
-            let told = self.seats.play(leg, sound.map(|sound| (sound, sounds::repeat(sound))));
+            let told = self.seats.play(leg, sound);
             self.media(told);
         }
     }
@@ -37,10 +39,20 @@ impl Engine {
         self.seats.peer(leg).is_some_and(|peer| call.party(side.other()).speaker() != Some(peer))
     }
 
-    /// The sound that a party hears in the place of the other.
-    pub(crate) fn sound_for(&self, call: &Call, side: Side) -> Option<SoundId> {
+    /// The sound that a party hears in the place of the other, and how often.
+    pub(crate) fn sound_for(&self, call: &Call, side: Side) -> Option<(SoundId, Repeat)> {
         let (party, other) = (call.party(side), call.party(side.other()));
-        let PartyState::Up { .. } = party.state else { return None };
+        let lasting = || self.lasting_sound_for(call, side).map(|sound| (sound, sounds::repeat(sound)));
+        match party.state {
+            PartyState::Up { .. } => said_by(other).or_else(lasting),
+            PartyState::Calling(_) => said_by(other),
+            PartyState::Idle | PartyState::Ringing { .. } | PartyState::Service(_) => None,
+        }
+    }
+
+    /// One that goes on until something else happens, for a party that has answered.
+    fn lasting_sound_for(&self, call: &Call, side: Side) -> Option<SoundId> {
+        let other = call.party(side.other());
         match other.state {
             PartyState::Up { hold, .. } => (hold != Hold::default()).then(|| self.music_of(other)),
             // What the phone that rings says of itself goes before (early media).

@@ -125,7 +125,7 @@ impl Engine {
     /// What a provisional response is to carry: the answer, where the callee is heard; our offer, where the INVITE had none and the response will be
     /// reliable (RFC 3262 §5).
     fn early_description(&mut self, no: CallNo, id: LegId) -> Option<String> {
-        let heard = self.table.call(no).is_some_and(|call| call.callee.speaker().is_some());
+        let heard = self.table.call(no).is_some_and(|call| call.callee.speaker().is_some()) || self.tells(no).is_some();
         let offer = self.offer_of(no, Side::Callee);
         let leg = self.table.leg_mut(id)?;
         let LegState::Incoming(incoming) = &mut leg.state else { return None };

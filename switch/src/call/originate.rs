@@ -100,7 +100,7 @@ impl Engine {
                 self.end_call(at, no, failure, None);
             }
             Some(destination) => self.reach_destination(at, no, &destination),
-            None => self.end_call(at, no, Failure::new(Cause::NoRoute), None),
+            None => self.turn_down(at, no, Failure::new(Cause::NoRoute)),
         }
     }
 

@@ -20,8 +20,9 @@ use crate::service::Service;
 use crate::service::orbit::{Parked, Recall, Slot};
 use crate::sip::message::Status;
 
-/// How long the telephone of one who has parked a call shows where.
+/// How long the telephone of one who has parked a call shows where, and he hears it said; and how much longer for each digit beyond five.
 pub(crate) const SHOWN: Duration = Duration::from_secs(4);
+const DIGIT: Duration = Duration::from_millis(600);
 
 impl Engine {
     /// Whether a call's far end may be parked there, and where that is.
@@ -78,7 +79,7 @@ impl Engine {
             // His telephone shows it, and is not told before that the transfer is done: it would hang up.
             Asked::Phone { .. } => {
                 self.park_far(at, end, slot, Some(asked));
-                self.endpoint.timers.set(Timer::Parked(end.call), at.now.mono + SHOWN);
+                self.endpoint.timers.set(Timer::Parked(end.call), at.now.mono + shown_for(&slot.number(at.site)));
             }
         }
     }
@@ -100,11 +101,11 @@ impl Engine {
         self.end_call(at, end.call, Failure::new(Cause::Parked), None);
         if let Some(call) = self.table.call_mut(no) {
             call.callee.identity = shown(at.site, slot);
-            call.callee.state = PartyState::Service(Service::Parked(slot, None));
+            call.callee.state = PartyState::Service(Service::Parked(slot, None, 0));
         }
         self.connect(at, no);
         if self.table.call(no).is_some() {
-            self.endpoint.timers.set(Timer::Parked(no), at.now.mono + SHOWN);
+            self.endpoint.timers.set(Timer::Parked(no), at.now.mono + shown_for(&slot.number(at.site)));
         }
     }
 
@@ -133,7 +134,7 @@ impl Engine {
         let (direction, met) = (call.party(side).direction, call.party(side).met.clone());
         let id = CallId(self.table.number(at.now));
         let mut teller = Party::new(id, shown(at.site, slot), direction, met, at.now);
-        teller.state = PartyState::Service(Service::Parked(slot, asked));
+        teller.state = PartyState::Service(Service::Parked(slot, asked, 0));
         self.touch(end.call, None);
         let Some(far) = self.table.replace(end.call, side, teller) else { return };
         let who = far.identity.clone();
@@ -287,7 +288,7 @@ impl Engine {
     pub(crate) fn parked_shown(&mut self, at: At<'_>, no: CallNo) {
         let told = self.table.call(no).and_then(|call| {
             [&call.caller, &call.callee].into_iter().find_map(|party| match party.state {
-                PartyState::Service(Service::Parked(slot, asked)) => Some((slot, asked)),
+                PartyState::Service(Service::Parked(slot, asked, _)) => Some((slot, asked)),
                 _ => None,
             })
         });
@@ -355,6 +356,10 @@ fn parked_info(site: &Site, parked: &Parked, state: ParkedState) -> ParkedInfo {
         since: parked.since,
         state,
     }
+}
+
+fn shown_for(number: &str) -> Duration {
+    SHOWN + DIGIT * number.len().saturating_sub(5) as u32
 }
 
 /// What the telephone of one who has parked a call shows.

@@ -135,6 +135,7 @@ impl Party {
         match &self.state {
             PartyState::Idle | PartyState::Calling(_) | PartyState::Ringing { rung: false, .. } => CallState::Dialing,
             PartyState::Ringing { rung: true, .. } => CallState::Ringing,
+            PartyState::Service(Service::Tells(..)) => CallState::Dialing,
             PartyState::Up { hold, .. } if *hold != Hold::default() => CallState::Held,
             PartyState::Up { .. } | PartyState::Service(_) => CallState::Connected,
         }

@@ -47,6 +47,9 @@ impl Engine {
 
     /// Nobody answered in time.
     pub(crate) fn no_answer(&mut self, at: At<'_>, no: CallNo) {
+        if let Some(failure) = self.tells(no) {
+            return self.end_call(at, no, failure, None);
+        }
         self.unreached(at, no, Failure::new(Cause::NoAnswer));
     }
 

@@ -344,7 +344,7 @@ impl Engine {
     /// The one whom a call is for cannot be reached: who was sent to him comes back to the one who sent him, if that one is still there.
     pub(crate) fn unreached(&mut self, at: At<'_>, no: CallNo, failure: Failure) {
         let transferor = self.table.call_mut(no).and_then(|call| call.transferor.take());
-        let Some(transferor) = transferor else { return self.end_call(at, no, failure, None) };
+        let Some(transferor) = transferor else { return self.turn_down(at, no, failure) };
         self.give_back(at, no, transferor.call);
         self.settle_transfer(at, &transferor, Err(failure));
         self.end_call(at, no, failure, None);

@@ -29,10 +29,11 @@ impl Engine {
             && self.parties_of(user).take(AT_HAND).any(|(other, party)| other != no && is_at_it(party))
     }
 
-    /// The ends of a user's calls, oldest first.
+    /// The ends of a user's calls, oldest first; who is reminded of one is in no other.
     pub(crate) fn parties_of(&self, user: UserId) -> impl Iterator<Item = (CallNo, &Party)> {
         let ends = self.table.ends_of(user).filter_map(|id| self.table.end(id));
-        ends.filter_map(|(no, side): (CallNo, Side)| Some((no, self.table.call(no)?.party(side))))
+        let calls = ends.filter_map(|(no, side): (CallNo, Side)| Some((no, side, self.table.call(no)?)));
+        calls.filter(|(.., call)| call.reminds().is_none()).map(|(no, side, call)| (no, call.party(side)))
     }
 }
 

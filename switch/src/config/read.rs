@@ -1,5 +1,6 @@
 //! From a value of the file to what it means.
 
+use crate::sounds::announcement::Audience;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroU8;
@@ -102,6 +103,15 @@ pub(super) fn code(value: &Value<'_>) -> Result<Option<Extension>, Wrong> {
 
 /// Users with music of their own.
 const MOST_MUSIC: usize = 50;
+
+pub(super) fn announcements(value: &Value<'_>) -> Result<Audience, Wrong> {
+    text(value, "nobody, connected or everybody", |text| match text {
+        "nobody" => Some(Audience::Nobody),
+        "connected" => Some(Audience::Connected),
+        "everybody" => Some(Audience::Everybody),
+        _ => None,
+    })
+}
 
 pub(super) fn music(value: &Value<'_>) -> Result<Music, Wrong> {
     match value.get_ref().as_str() {

@@ -134,7 +134,14 @@ fn codes_and_orbits_are_numbers_and_no_two_codes_alike() {
             "[park]\norbits = \"719-700\"",
             r#"switch.toml:2: orbits = "719-700": expected two numbers of one length and a dash, 1000 orbits at most, such as "700-719""#,
         ),
-        ("[sound]\nhold-reminder = -1", "switch.toml:2: hold-reminder = -1: expected a number of seconds from 0 to 3600"),
+        (
+            "[sound]\nhold-reminder = -1",
+            "switch.toml:2: hold-reminder = -1: expected a number of seconds from 0 to 3600",
+        ),
+        (
+            "[sound]\nannouncements = true",
+            "switch.toml:2: announcements = true: expected nobody, connected or everybody",
+        ),
         ("[park]\nrecall = 3601", "switch.toml:2: recall = 3601: expected a number of seconds from 0 to 3600"),
         (
             "[codes]\npark = \"*6 8\"",

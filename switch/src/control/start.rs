@@ -141,6 +141,7 @@ fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
         follow_redirects: config.sip.follow_redirects,
         music_of: config.sound.music_of.keys().cloned().zip((0..).map(sounds::music_of)).collect(),
         hold_reminder: config.sound.hold_reminder,
+        announcements: config.sound.announcements,
         max_bindings: BINDINGS,
         plan: config.plan.clone(),
         limits: node::Limits {

@@ -11,6 +11,7 @@ use media::tone::zone::Tone;
 use media::{Sound, SoundId};
 use tracing::{error, warn};
 
+use super::announcement::Phrase;
 use super::{MUSIC, music_of, tone, wav};
 use crate::config::{self, Music};
 use crate::helpers::step_back;
@@ -31,6 +32,13 @@ fn all(config: &config::Sound, mut teach: impl FnMut(SoundId, Arc<Sound>)) {
         match Sound::encode(&config.zone.samples(kind)) {
             Ok(sound) => teach(tone(kind), Arc::new(sound)),
             Err(error) => error!(%error, ?kind, "a tone could not be made"),
+        }
+    }
+    // They lie in the program.
+    for phrase in Phrase::all() {
+        match Sound::phrase(&phrase.name()) {
+            Some(sound) => teach(phrase.sound(), Arc::new(sound)),
+            None => error!(?phrase, "a phrase is missing"),
         }
     }
     let music = music(&config.music);
@@ -100,7 +108,7 @@ mod tests {
     #[test]
     fn ringback_does_not_wait_for_the_music() {
         let order: Vec<_> = made(Music::BuiltIn, &[]).into_iter().map(|(id, _)| id).collect();
-        assert_eq!((order.len(), order[0], order[4]), (5, RINGBACK, MUSIC), "{order:?}");
+        assert_eq!((order.len(), order[0], order[17]), (18, RINGBACK, MUSIC), "{order:?}");
         assert!(order[..4].contains(&CALL_WAITING));
     }
 

@@ -27,6 +27,8 @@ const OTHER_MUSIC: &str = "503";
 pub(super) struct Hearing {
     /// Whose a packet's sound is: there are few different ones of each tone.
     sounds: BTreeMap<Bytes, Mouth>,
+    /// What of the switch's words each telephone has heard, packet by packet.
+    said: BTreeMap<PhoneId, Vec<SoundId>>,
     /// The legs that the engine says may hear each other, and its tags in their dialogs.
     partners: BTreeMap<(LegId, LegId), [String; 2]>,
     /// By these tags, either way round: since when they may, and until when they might.
@@ -191,6 +193,9 @@ impl World {
     /// A telephone hears the switch. Whoever has a partner hears music only while that one holds, and the music of that one, and never ringback; who is
     /// transferred has none until the third is there.
     fn heard_switch(&mut self, ear: PhoneId, sound: SoundId) {
+        if sounds::is_phrase(sound) {
+            self.hearing.said.entry(ear).or_default().push(sound);
+        }
         let now = self.now.mono;
         let line = &self.phones[ear.0];
         let Some(call) = line.call.as_ref().filter(|_| !line.stale) else { return };
@@ -211,9 +216,16 @@ impl World {
         if let Some(wrong) = wrong.filter(|_| self.is_unshaken()) {
             self.fail(&wrong);
         }
-        if let Some(call) = self.phones[ear.0].call.as_mut().filter(|_| sound != RINGBACK) {
+        let is_music = [MUSIC, MUSIC_OF_USERS].contains(&sound);
+        if let Some(call) = self.phones[ear.0].call.as_mut().filter(|_| is_music) {
             call.music = Some(now);
         }
+    }
+
+    /// What was said to a telephone since this was last asked, and in how many packets.
+    pub fn said_to(&mut self, ear: PhoneId) -> Vec<(SoundId, usize)> {
+        let said = self.hearing.said.remove(&ear).unwrap_or_default();
+        said.chunk_by(|a, b| a == b).map(|run| (run[0], run.len())).collect()
     }
 
     /// Whether a telephone hears this sound of the switch now.

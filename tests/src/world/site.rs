@@ -11,6 +11,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
 use switch::node::{Limits, Node, Settings, WorkerId};
 use switch::sounds::MUSIC_OF_USERS;
+use switch::sounds::announcement::Audience;
 
 use super::DOMAIN;
 
@@ -47,6 +48,7 @@ pub(super) fn settings() -> Settings {
         // The callers of one of the users hear other music.
         music_of: [("503".to_owned(), MUSIC_OF_USERS)].into(),
         hold_reminder: None,
+        announcements: Audience::Nobody,
         max_bindings: 4,
         plan: Plan::default(),
         limits: Limits::default(),

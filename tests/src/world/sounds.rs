@@ -5,7 +5,8 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use media::tone::Sine;
 use media::{Codec, Sound, SoundId};
-use switch::sounds::{MUSIC, MUSIC_OF_USERS, RINGBACK};
+use switch::sounds::announcement::Phrase;
+use switch::sounds::{BUSY, MUSIC, MUSIC_OF_USERS, RINGBACK};
 
 /// Half a second, after which each of the tones is at its beginning again.
 const SAMPLES: u32 = media::sound::RATE / 2;
@@ -16,7 +17,12 @@ static SOUNDS: LazyLock<Vec<(SoundId, Arc<Sound>)>> = LazyLock::new(|| {
         let samples: Vec<i16> = (0..SAMPLES).map(|_| sine.next_sample()).collect();
         (id, Arc::new(Sound::encode(&samples).expect("a tone can be encoded")))
     };
-    [MUSIC, MUSIC_OF_USERS, RINGBACK].map(|id| sound((id, hz(id)))).into()
+    let phrases = Phrase::all().map(|phrase| {
+        let mut sine = Sine::new(hz(phrase.sound()), media::sound::RATE);
+        let samples: Vec<i16> = (0..SAMPLES / 5).map(|_| sine.next_sample()).collect();
+        (phrase.sound(), Arc::new(Sound::encode(&samples).expect("a tone can be encoded")))
+    });
+    [MUSIC, MUSIC_OF_USERS, RINGBACK, BUSY].map(|id| sound((id, hz(id)))).into_iter().chain(phrases).collect()
 });
 
 /// What a sound is heard as.
@@ -24,8 +30,15 @@ pub(super) fn hz(sound: SoundId) -> u32 {
     match sound {
         MUSIC => 2750,
         MUSIC_OF_USERS => 3050,
+        BUSY => 2500,
+        phrase if is_phrase(phrase) => 1650 + 50 * u32::from(phrase.0 % 20),
         _ => 3350,
     }
+}
+
+/// Whether it is something said.
+pub(super) fn is_phrase(sound: SoundId) -> bool {
+    Phrase::all().any(|phrase| phrase.sound() == sound)
 }
 
 /// Every sound.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
+use switch::sounds::announcement::Audience;
 
 use cas::control::CallControl;
 use serde_json::{Map, Value, json};
@@ -80,6 +81,7 @@ impl World {
         let mut world = World::with(seed, |settings| {
             settings.ports = ports(workers);
             settings.hold_reminder = Some(Duration::from_secs(5));
+            settings.announcements = [Audience::Everybody, Audience::Connected][seed as usize / 4 % 2];
         });
         for at in 0..MOST_PHONES.min(4 + below(&mut world.random, 5) as usize) {
             let handset = world.handset(site::USERS[at % site::USERS.len()]);
