@@ -178,7 +178,7 @@ pub enum UserCommand {
         /// The group
         #[arg(required_unless_present = "none")]
         group: Option<String>,
-        /// Take the user out of his group
+        /// Instead: take the user out of the group
         #[arg(long, conflicts_with = "group")]
         none: bool,
     },

@@ -94,7 +94,7 @@ fn a_registration_is_ended_for_good_until_the_phone_comes_again() {
     let told = switch.told(&["registration", "end", "502"]);
     assert!(told.starts_with("502: 1 ended"), "{told}");
     assert!(vanessa.refused("502").starts_with("480"));
-    assert!(switch.complaint(&["registration", "end", "502"]).contains("not registered"));
+    assert!(switch.complaint(&["registration", "end", "502"]).contains("no phone of 502 is registered"));
 
     // What was told to be forgotten is forgotten by the store too.
     switch.kill();

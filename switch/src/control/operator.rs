@@ -20,6 +20,8 @@ const TOPIC: &str = "trace";
 /// The size of a file, in megabytes.
 const LIMIT: u64 = 100;
 const MAX_LIMIT: u64 = 100_000;
+/// Of an id that is none, so much is told back.
+const LONGEST_SHOWN: usize = 32;
 
 /// The trace that is being written, and what became of the last one.
 pub(super) struct Tracing {
@@ -120,10 +122,11 @@ pub(super) async fn answer(control: &Rc<Control>, request: &Request) -> Reply {
 }
 
 fn reply(asked: &Value, result: Result<Value, Failure>) -> Reply {
-    let mut told =
-        json!({"topic": TOPIC, "message": asked["message"], "timestamp": clock::now().wall.0, "sequence-id": 0});
-    if let Some(id) = asked.get("request-id") {
-        told["request-id"] = id.clone();
+    let mut told = json!({"topic": TOPIC, "timestamp": clock::now().wall.0, "sequence-id": 0});
+    for header in ["message", "request-id"] {
+        if let Some(value) = asked.get(header) {
+            told[header] = value.clone();
+        }
     }
     told["response"] = json!(0);
     told["error"] = json!(0);
@@ -159,7 +162,9 @@ fn asked(message: &Value, has_call: impl FnOnce(CallId) -> bool) -> Result<Asked
         None => Wish::Everything,
         Some(Value::String(text)) => {
             let id = u64::from_str_radix(text, 16).ok().map(CallId).filter(|id| has_call(*id));
-            Wish::Call(id.ok_or_else(|| Failure::of("call-id", 11, "there is no such call"))?)
+            // It is the administrator's own, who may have mistyped it.
+            let shown: String = text.chars().take(LONGEST_SHOWN).collect();
+            Wish::Call(id.ok_or_else(|| Failure::of("call-id", 11, format!("there is no call {shown}")))?)
         }
         Some(_) => return Err(bad("call-id", "a string".to_owned())),
     };
