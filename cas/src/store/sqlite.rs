@@ -81,6 +81,8 @@ fn connect(path: &Path, realm: &str) -> Result<Result<Connection, Newer>, StoreE
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
+    // What undoes a request within a commit: no file has to outlive it, and it would be written several times for each record.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     if let Err(newer) = migrate(&mut connection)? {
         return Ok(Err(newer));
     }
