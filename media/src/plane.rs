@@ -173,6 +173,7 @@ fn run(
     let real_time = set_thread_priority_and_policy(thread_native_id(), priority, policy).is_ok();
     tracing::debug!(real_time, "media thread started");
     let mut next = Instant::now();
+    let mut told = Vec::new();
     loop {
         // Asked before the queue is emptied, so that the last commands are not missed.
         let ending = commands.is_abandoned();
@@ -186,7 +187,9 @@ fn run(
         if ending {
             worker.close_all();
         }
-        worker.turn(now, &mut net, &mut events);
+        worker.turn(now, &mut net, &mut |event| told.push(event));
+        // Together, so that whoever hears of them is woken once.
+        told.drain(..).for_each(&mut events);
         if ending {
             return;
         }

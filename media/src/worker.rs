@@ -36,8 +36,8 @@ pub struct Worker {
     closed: Vec<Leg>,
     /// Taken over since the last turn.
     attached: Vec<Slot>,
-    /// Legs that could not be opened.
-    refused: Vec<LegId>,
+    /// Legs whose ports were never opened: refused, or closed before the turn that would have opened them.
+    unopened: Vec<LegId>,
     /// Legs whose count is asked for.
     asked: Vec<LegId>,
     /// Those for which this turn's time brings something.
@@ -61,7 +61,7 @@ impl Worker {
             leaving: Vec::new(),
             closed: Vec::new(),
             attached: Vec::new(),
-            refused: Vec::new(),
+            unopened: Vec::new(),
             asked: Vec::new(),
             due: Vec::new(),
             outbox: Outbox::new(),
@@ -72,7 +72,7 @@ impl Worker {
 
     /// How many legs there are, up to and with the turn that tells of their end. Without any, turns have nothing to do.
     pub fn legs(&self) -> usize {
-        self.legs.len() + self.closed.len() + self.refused.len()
+        self.legs.len() + self.closed.len() + self.unopened.len()
     }
 
     /// Takes a command. What it causes on the network, and its events, come with the next turn.
@@ -118,12 +118,7 @@ impl Worker {
             Command::Detach(leg) => self.leaving.push(leg),
             Command::Attach(leg) => self.attach(*leg),
             Command::Count(leg) => self.asked.push(leg),
-            Command::Close(leg) => {
-                if let Some(slot) = self.legs.find(leg) {
-                    bridge::part(&mut self.legs, slot);
-                    self.closed.extend(self.legs.remove(slot));
-                }
-            }
+            Command::Close(leg) => self.close(leg),
         }
     }
 
@@ -139,7 +134,7 @@ impl Worker {
             tracing::error!(leg = leg.0, "a second media leg of the same name was ignored");
         } else if self.legs.is_used(port) {
             tracing::error!(leg = leg.0, port = port.0, "a media leg was refused: another one has its port");
-            self.refused.push(leg);
+            self.unopened.push(leg);
         } else {
             let slot = self.legs.insert(Leg::new(leg, port, start));
             self.opened.push(slot);
@@ -154,12 +149,25 @@ impl Worker {
                 port = leg.port.0,
                 "a media leg was not taken over: another one has its name or port"
             );
-            self.refused.push(leg.id);
+            self.unopened.push(leg.id);
         } else {
             // What waits at its port was meant for it.
             let slot = self.legs.insert(leg);
             self.attached.push(slot);
             self.due.reserve(self.legs.len());
+        }
+    }
+
+    fn close(&mut self, id: LegId) {
+        let Some(slot) = self.legs.find(id) else { return };
+        bridge::part(&mut self.legs, slot);
+        let leg = self.legs.remove(slot);
+        match self.opened.iter().position(|opened| *opened == slot) {
+            Some(at) => {
+                self.opened.remove(at);
+                self.unopened.push(id);
+            }
+            None => self.closed.extend(leg),
         }
     }
 
@@ -201,7 +209,7 @@ impl Worker {
     }
 
     fn close_closed(&mut self, now: Instant, net: &mut impl Net, events: &mut impl FnMut(Event)) {
-        for leg in self.refused.drain(..) {
+        for leg in self.unopened.drain(..) {
             events(Event::Closed { leg, stats: LegStats::default() });
         }
         for mut leg in self.closed.drain(..) {

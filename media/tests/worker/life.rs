@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use media::net::Channel;
-use media::{Command, Event, LegId};
+use media::{Command, Event, LegId, LegStats};
 
 use crate::world::*;
 
@@ -36,6 +36,24 @@ fn a_port_keeps_what_comes_only_while_a_leg_is_there() {
     world.close(2);
     assert!(world.net.open.is_empty());
     assert!(world.net.waiting.values().all(|waiting| waiting.is_empty()), "no memory is held");
+}
+
+#[test]
+fn a_leg_that_ends_before_its_first_turn_leaves_its_port_alone() {
+    let mut world = World::new();
+    world.say(1, &Rtp::sound(1, 0));
+    world.open(1);
+    let stats = world.close(1);
+    assert_eq!((stats, world.legs()), (LegStats::default(), [0, 0]));
+    assert_eq!(world.net.waiting.values().map(|waiting| waiting.len()).sum::<usize>(), 1, "nobody has asked the port");
+    // The next one at the port is opened, once, and what waits is not for it.
+    world.open(2);
+    world.command(Command::Close(LegId(2)));
+    world.command(Command::Open { leg: LegId(3), port: port(1), start: start(3) });
+    world.turn();
+    assert_eq!(world.net.open.iter().copied().collect::<Vec<_>>(), [port(1)]);
+    assert_eq!(world.close(3).received, 0);
+    assert!(world.net.open.is_empty());
 }
 
 #[test]
