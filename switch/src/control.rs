@@ -198,6 +198,7 @@ impl Control {
             return;
         }
         let _watch = Watch(Arc::clone(&self.over));
+        let _gathering = self.udp.gather();
         let mut node = self.node.borrow_mut();
         let mut next = Some(input);
         while let Some(input) = next {
@@ -215,10 +216,11 @@ impl Control {
             Output::Send(flow, bytes) => {
                 let asked = self.asked.take().filter(|_| bytes.starts_with(b"INVITE "));
                 match flow.channel {
-                    Channel::Udp => self.udp.send(&flow, &bytes),
+                    Channel::Udp => self.udp.send(flow, bytes),
                     Channel::Tcp(id) => self.tcp.send(id, bytes),
                 }
                 if let Some(asked) = asked {
+                    self.udp.flush();
                     self.time(|times| times.make_call.add(asked.elapsed()));
                 }
             }
@@ -334,9 +336,11 @@ impl Control {
     async fn hear<T>(self: Rc<Control>, mut told: mpsc::Receiver<T>, to_input: fn(T) -> Input) {
         let mut batch = Vec::with_capacity(BATCH);
         while told.recv_many(&mut batch, BATCH).await > 0 {
+            let gathering = self.udp.gather();
             for told in batch.drain(..) {
                 self.step(to_input(told));
             }
+            drop(gathering);
             // As long as there is more, the next batch would be there at once.
             yield_now().await;
         }

@@ -5,7 +5,7 @@
 //! and firewalls between expect.
 
 use std::cell::{Cell, RefCell};
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
@@ -13,10 +13,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use nix::errno::Errno;
-use nix::libc;
-use nix::sys::socket::{
-    ControlMessage, ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, sendmsg, setsockopt, sockopt,
-};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, SockaddrStorage, recvmsg, setsockopt, sockopt};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
@@ -24,9 +21,12 @@ use tokio::task::yield_now;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use self::outbox::Outbox;
 use super::behind::Queue;
 use super::{BindError, Gauge, Sink, bind_all, count};
 use crate::node::{Channel, Flow, Input};
+
+mod outbox;
 
 /// Datagrams taken from one socket before others get their turn.
 pub const BATCH: usize = 64;
@@ -44,6 +44,7 @@ const CONTROL_ROOM: usize = 128;
 pub struct Udp {
     sockets: Vec<Bound>,
     buffer: RefCell<Buffers>,
+    outbox: Outbox,
     gauge: Rc<Gauge>,
     counts: Counts,
 }
@@ -90,7 +91,7 @@ impl Udp {
     pub fn bind(addresses: &[SocketAddr], gauge: Rc<Gauge>) -> Result<Udp, BindError> {
         let sockets = bind_all("[sip] udp", addresses, |address| Bound::new(address, gauge.queue()))?;
         let buffer = RefCell::new(Buffers { data: vec![0; LONGEST], control: [0; CONTROL_ROOM] });
-        Ok(Udp { sockets, buffer, gauge, counts: Counts::default() })
+        Ok(Udp { sockets, buffer, outbox: Outbox::default(), gauge, counts: Counts::default() })
     }
 
     /// The addresses bound, with the ports the system chose where 0 was asked for.
@@ -129,6 +130,7 @@ impl Udp {
 
     fn drain_socket(&self, socket: &Bound, sink: &Sink) -> Drained {
         let mut errors = 0;
+        let _gathering = self.gather();
         self.gauge.tell(sink);
         for _ in 0..BATCH {
             match self.receive(socket) {
@@ -169,20 +171,17 @@ impl Udp {
         }
     }
 
-    /// Sends one datagram from the flow's local address. What cannot be sent now is dropped and counted: the transaction layer sends it
-    /// again, or gives up in its own time (RFC 3261 §17.1.1.2).
-    pub fn send(&self, flow: &Flow, bytes: &[u8]) {
-        let Some(socket) = self.socket_for(flow.local) else {
-            count(&self.counts.unsent);
-            warn!(local = %flow.local, "no SIP socket has this address: a datagram was not sent");
-            return;
-        };
-        match send_message(socket, flow.local, flow.peer, bytes) {
-            Ok(()) => {}
-            Err(Errno::EAGAIN | Errno::ENOBUFS) => count(&self.counts.full),
-            Err(errno) => {
+    fn without_socket(&self, local: SocketAddr, datagrams: usize) {
+        self.counts.unsent.set(self.counts.unsent.get() + datagrams as u64);
+        warn!(%local, datagrams, "no SIP socket has this address: nothing was sent");
+    }
+
+    fn refused(&self, errno: Errno, local: SocketAddr) {
+        match errno {
+            Errno::EAGAIN | Errno::ENOBUFS => count(&self.counts.full),
+            errno => {
                 count(&self.counts.unsent);
-                debug!(%errno, local = %flow.local, "a datagram was not sent");
+                debug!(%errno, %local, "a datagram was not sent");
             }
         }
     }
@@ -287,25 +286,6 @@ fn receive_message(socket: &Bound, data: &mut [u8], control: &mut [u8]) -> nix::
         }
     }
     Ok((Flow { channel: Channel::Udp, local, peer }, message.bytes, dropped))
-}
-
-fn send_message(socket: &Bound, from: SocketAddr, to: SocketAddr, bytes: &[u8]) -> nix::Result<()> {
-    let parts = [IoSlice::new(bytes)];
-    let to = SockaddrStorage::from(to);
-    let fd = socket.inner.as_raw_fd();
-    match from {
-        SocketAddr::V4(from) => {
-            let source = libc::in_addr { s_addr: u32::from(*from.ip()).to_be() };
-            let info = libc::in_pktinfo { ipi_ifindex: 0, ipi_spec_dst: source, ipi_addr: libc::in_addr { s_addr: 0 } };
-            sendmsg(fd, &parts, &[ControlMessage::Ipv4PacketInfo(&info)], MsgFlags::MSG_DONTWAIT, Some(&to))?;
-        }
-        SocketAddr::V6(from) => {
-            let source = libc::in6_addr { s6_addr: from.ip().octets() };
-            let info = libc::in6_pktinfo { ipi6_addr: source, ipi6_ifindex: from.scope_id() };
-            sendmsg(fd, &parts, &[ControlMessage::Ipv6PacketInfo(&info)], MsgFlags::MSG_DONTWAIT, Some(&to))?;
-        }
-    }
-    Ok(())
 }
 
 fn to_socket_addr(address: &SockaddrStorage) -> Option<SocketAddr> {

@@ -52,7 +52,7 @@ fn answer_comes_from(wildcard: &str, phone_at: &str, asked: &str) {
         assert_eq!(&bytes[..], b"OPTIONS");
         assert_eq!(flow, Flow { channel: Channel::Udp, local: asked, peer: phone.local_addr().unwrap() });
 
-        udp.send(&flow, b"SIP/2.0 200 OK");
+        udp.send(flow, Bytes::from_static(b"SIP/2.0 200 OK"));
         let mut answer = [0; 64];
         let (length, from) = phone.recv_from(&mut answer).unwrap();
         assert_eq!((&answer[..length], from), (&b"SIP/2.0 200 OK"[..], asked));
@@ -119,8 +119,8 @@ fn a_peer_that_has_gone_costs_one_datagram_and_no_more() {
         let udp = bind(&["127.0.0.1:0"]);
         let gone = phone("127.0.0.1:0").local_addr().unwrap();
         let flow = Flow { channel: Channel::Udp, local: udp.addresses()[0], peer: gone };
-        udp.send(&flow, b"BYE");
-        udp.send(&flow, b"BYE");
+        udp.send(flow, Bytes::from_static(b"BYE"));
+        udp.send(flow, Bytes::from_static(b"BYE"));
         let alive = phone("127.0.0.1:0");
         alive.send_to(b"REGISTER", udp.addresses()[0]).unwrap();
         let heard = Heard::default();
@@ -134,8 +134,59 @@ fn what_no_socket_can_send_is_counted() {
     in_runtime(async || {
         let udp = bind(&["127.0.0.1:0"]);
         let local = "192.0.2.1:5060".parse().unwrap();
-        udp.send(&Flow { channel: Channel::Udp, local, peer: udp.addresses()[0] }, b"BYE");
+        udp.send(Flow { channel: Channel::Udp, local, peer: udp.addresses()[0] }, Bytes::from_static(b"BYE"));
         assert_eq!(udp.counts().unsent.get(), 1);
+    });
+}
+
+#[test]
+fn what_a_turn_says_goes_at_its_end_in_order_past_what_is_refused() {
+    in_runtime(async || {
+        let udp = bind(&["127.0.0.1:0", "[::1]:0"]);
+        let phones = [phone("127.0.0.1:0"), phone("[::1]:0")];
+        let locals = udp.addresses();
+        let nowhere = "192.0.2.1:5060".parse().unwrap();
+        let turn = udp.gather();
+        for number in 0..30 {
+            let step = udp.gather();
+            let say = |local, peer| {
+                udp.send(Flow { channel: Channel::Udp, local, peer }, Bytes::from(format!("message {number}")));
+            };
+            // Of every third nothing can be sent, and of every fifth no socket would know how; the other family is another batch.
+            say(if number % 5 == 0 { nowhere } else { locals[0] }, phones[0].local_addr().unwrap());
+            if number % 3 == 0 {
+                say(locals[0], "[::1]:9".parse().unwrap());
+            }
+            if number % 7 == 0 {
+                say(locals[1], phones[1].local_addr().unwrap());
+            }
+            drop(step);
+        }
+        drop(turn);
+        for (phone, expected) in phones.iter().zip([|number: &i32| number % 5 > 0, |number: &i32| number % 7 == 0]) {
+            for number in (0..30).filter(expected) {
+                let mut heard = [0; 64];
+                let length = phone.recv(&mut heard).unwrap();
+                assert_eq!(String::from_utf8_lossy(&heard[..length]), format!("message {number}"));
+            }
+        }
+        assert_eq!(udp.counts().unsent.get(), 6 + 10);
+    });
+}
+
+#[test]
+fn a_turn_that_says_much_does_not_let_it_wait() {
+    in_runtime(async || {
+        let udp = bind(&["127.0.0.1:0"]);
+        let phone = phone("127.0.0.1:0");
+        phone.set_nonblocking(true).unwrap();
+        let flow = Flow { channel: Channel::Udp, local: udp.addresses()[0], peer: phone.local_addr().unwrap() };
+        let heard = || std::iter::from_fn(|| phone.recv(&mut [0; 64]).ok()).count();
+        let _turn = udp.gather();
+        (0..40).for_each(|_| udp.send(flow, Bytes::from_static(b"BYE")));
+        assert_eq!(heard(), 32);
+        udp.flush();
+        assert_eq!(heard(), 8);
     });
 }
 
