@@ -26,7 +26,7 @@ use super::message::{Method, Request, Response};
 use crate::histogram::Histogram;
 use client_invite::ClientInvite;
 use client_other::ClientOther;
-use key::{Origin, ServerKey};
+use key::{ClientKey, Origin, ServerKey};
 use server_invite::ServerInvite;
 use server_other::ServerOther;
 
@@ -124,7 +124,7 @@ enum ServerMachine {
 }
 
 struct Client<O> {
-    key: (String, bool),
+    key: ClientKey,
     flow: Flow,
     owner: O,
     machine: ClientMachine,
@@ -148,8 +148,7 @@ pub struct Transactions<O> {
     /// Requests outside of dialogs, by what their copies have in common.
     origins: BTreeMap<Origin, ServerTx>,
     clients: BTreeMap<ClientTx, Box<Client<O>>>,
-    /// By branch, and whether it is a CANCEL (which shares the branch of its INVITE).
-    client_keys: BTreeMap<(String, bool), ClientTx>,
+    client_keys: BTreeMap<ClientKey, ClientTx>,
     /// Server transactions of each source.
     sources: BTreeMap<IpAddr, usize>,
     next: u64,

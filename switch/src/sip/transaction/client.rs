@@ -2,7 +2,7 @@
 
 use super::client_invite::ClientInvite;
 use super::client_other::ClientOther;
-use super::key::MAGIC_COOKIE;
+use super::key::{ClientKey, MAGIC_COOKIE};
 use super::{Client, ClientMachine, ClientTx, Indication, Io, Timer, Transactions};
 use crate::sip::flow::Flow;
 use crate::sip::header::Name;
@@ -24,7 +24,7 @@ impl<O> Client<O> {
 impl<O: Copy + Default> Transactions<O> {
     /// Whose the INVITE is that went out under this branch, while its transaction lasts.
     pub fn owner_of_branch(&self, branch: &str) -> Option<O> {
-        let tx = self.client_keys.get(&(branch.to_ascii_lowercase(), false))?;
+        let tx = self.client_keys.get(&ClientKey::new(branch, false))?;
         self.clients.get(tx).map(|client| client.owner)
     }
 
@@ -55,7 +55,7 @@ impl<O: Copy + Default> Transactions<O> {
             Method::Invite => ClientMachine::Invite(Box::new(ClientInvite::start(io, tx, flow, request, bytes))),
             _ => ClientMachine::Other(ClientOther::start(io, tx, flow, bytes)),
         };
-        let key = (branch.to_ascii_lowercase(), request.method == Method::Cancel);
+        let key = ClientKey::new(branch, request.method == Method::Cancel);
         self.client_keys.insert(key.clone(), tx);
         self.clients.insert(tx, Box::new(Client { key, flow, owner, machine, began: Some(io.now) }));
         tx
@@ -87,7 +87,7 @@ impl<O: Copy + Default> Transactions<O> {
     pub fn receive_response(&mut self, io: &mut Io<'_>, response: Response) -> Option<Indication<O>> {
         let via = response.headers.via().ok()?;
         let method = response.headers.cseq().ok()?.method.clone();
-        let key = (via.branch()?.to_ascii_lowercase(), method == Method::Cancel);
+        let key = ClientKey::new(via.branch()?, method == Method::Cancel);
         let tx = *self.client_keys.get(&key)?;
         let client = self.clients.get_mut(&tx)?;
         let owner = client.owner;

@@ -1,4 +1,4 @@
-//! How a request is matched to its transaction on the server's side.
+//! How a message is matched to its transaction.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -15,7 +15,29 @@ use crate::sip::uri::{Written as _, put_number};
 /// One text for the two tables it stands in: method (none for INVITE), sent-by, branch. A long one is digested: a transaction that has ended is
 /// kept for half a minute, and a stranger must not say how much of the memory that takes.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct ServerKey(Arc<str>);
+pub(super) struct ServerKey(Label);
+
+/// A text by which one of tens of thousands is found, in the order of its hash: whoever looks for it reads the table, and no other text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Label(u64, Arc<str>);
+
+impl Label {
+    fn new(text: &str) -> Label {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(text.as_bytes());
+        Label(hasher.finish(), text.into())
+    }
+}
+
+/// RFC 3261 §17.1.3: the branch, without regard to case, and whether it is that of a CANCEL, which shares it with its INVITE.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ClientKey(Label, bool);
+
+impl ClientKey {
+    pub(super) fn new(branch: &str, is_cancel: bool) -> ClientKey {
+        ClientKey(Label::new(&branch.to_ascii_lowercase()), is_cancel)
+    }
+}
 
 /// The longest method that is kept as it is, and the longest sent-by and branch. A digest is longer than the one and without the colon of the other.
 const LONGEST_METHOD: usize = 32;
@@ -24,8 +46,8 @@ const LONGEST_REST: usize = 128;
 impl ServerKey {
     /// The key of the INVITE that a CANCEL with this key means (§9.2).
     pub(super) fn of_invite(&self) -> ServerKey {
-        let (_, rest) = self.0.split_once(' ').expect("a key begins with a method and a space");
-        ServerKey([" ", rest].concat().into())
+        let (_, rest) = self.0.1.split_once(' ').expect("a key begins with a method and a space");
+        ServerKey(Label::new(&[" ", rest].concat()))
     }
 
     pub(super) fn of(request: &Request, via: &Via) -> ServerKey {
@@ -60,7 +82,7 @@ impl ServerKey {
         rest.push(' ');
         rest.push_str(branch);
         // Each by itself: a CANCEL and its INVITE have the rest in common. Methods are anybody's invention too.
-        ServerKey([&bounded(method, LONGEST_METHOD), " ", &bounded(&rest, LONGEST_REST)].concat().into())
+        ServerKey(Label::new(&[&bounded(method, LONGEST_METHOD), " ", &bounded(&rest, LONGEST_REST)].concat()))
     }
 }
 
