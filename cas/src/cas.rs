@@ -94,14 +94,13 @@ impl Cas {
             CallEvent::Changed(call, cause) => self.call_changed(now, site, control, &call, cause),
             CallEvent::Ended { call, user, cause, duration_msec } => {
                 self.core.gone.ended(call, user);
-                let event = telephony::call_ended_event(now, call, cause, duration_msec);
-                self.core.tell(now, user, &event);
+                self.core.tell(now, user, || telephony::call_ended_event(now, call, cause, duration_msec));
             }
             CallEvent::Parked(call) => self.parked_changed(now, site, control, &call),
             CallEvent::Completed(ticket, result) => self.completed(now, site, ticket, result),
             CallEvent::Device { device, registered } => {
                 if let Some((device, user)) = site.device(device).and_then(|device| Some((device, device.user?))) {
-                    self.core.tell(now, user, &telephony::device_event(now, device, registered));
+                    self.core.tell(now, user, || telephony::device_event(now, device, registered));
                     // Who has a telephone now may get what is parked.
                     self.tell_parked(now, site, control, user);
                 }

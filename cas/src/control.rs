@@ -134,7 +134,7 @@ pub struct Refusal {
     /// The error code told to clients.
     pub code: RefusalCode,
     /// A sentence for the client's author.
-    pub text: String,
+    pub text: Cow<'static, str>,
 }
 
 /// The errors of call control, numbered as in the CAS protocol.

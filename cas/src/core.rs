@@ -76,12 +76,16 @@ impl Core {
         Some(Principal { user: user.id, role: user.role, device: client.device })
     }
 
-    /// An event of a user's own calls and devices, to all his sessions that want it.
-    pub(crate) fn tell(&mut self, now: Now, user: UserId, event: &Event) {
-        for key in self.sessions.of_user(user) {
-            if self.sessions.get(key).is_some_and(subscription::sees_own_device) {
-                self.sessions.push(now, key, event.clone());
-            }
+    /// An event of a user's own calls and devices, to all his sessions that want it: made once there is one.
+    pub(crate) fn tell(&mut self, now: Now, user: UserId, event: impl FnOnce() -> Event) {
+        let wants = |key: &SessionKey| self.sessions.get(*key).is_some_and(subscription::sees_own_device);
+        let keys: Vec<SessionKey> = self.sessions.of_user(user).into_iter().filter(wants).collect();
+        if keys.is_empty() {
+            return;
+        }
+        let event = event();
+        for key in keys {
+            self.sessions.push(now, key, event.clone());
         }
     }
 

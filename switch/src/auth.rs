@@ -45,8 +45,8 @@ struct NonceId(u64, u32);
 
 /// The gate.
 pub(crate) struct Authenticator {
-    /// Makes nonces that need not be stored.
-    key: [u8; 32],
+    /// Makes nonces that need not be stored. Nothing has been put in but the key.
+    mac: Hmac<Sha256>,
     /// The highest nonce count used, against replay (RFC 7616 §3.4).
     counts: BTreeMap<NonceId, u32>,
     /// Nonces up to this one are stale, whatever their age.
@@ -60,7 +60,7 @@ pub(crate) struct Authenticator {
 impl Authenticator {
     pub(crate) fn new(now: Now, key: [u8; 32]) -> Authenticator {
         Authenticator {
-            key,
+            mac: <Hmac<Sha256> as KeyInit>::new_from_slice(&key).expect("HMAC takes keys of any length"),
             counts: BTreeMap::new(),
             forgotten: NonceId::default(),
             attempts: Attempts::default(),
@@ -176,7 +176,7 @@ impl Authenticator {
     }
 
     fn seal(&self, stem: &str) -> String {
-        let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(&self.key).expect("HMAC takes keys of any length");
+        let mut mac = self.mac.clone();
         mac.update(stem.as_bytes());
         format!("{stem}{}", hex::encode(&mac.finalize().into_bytes()[..16]))
     }

@@ -116,7 +116,7 @@ impl CallControl for FakeControl {
         let (gone, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.registered).into_iter().partition(wanted);
         self.registered = kept;
         if gone.is_empty() {
-            return Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".to_owned() });
+            return Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".into() });
         }
         let removal = |binding: RegistrationInfo| Change::RemoveBinding {
             device: binding.device,

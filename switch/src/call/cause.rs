@@ -68,7 +68,7 @@ impl Failure {
                 RefusalCode::Declined
             }
         };
-        Refusal { code, text: format!("{} ({})", sentence(self.cause, whose), self.status.0) }
+        Refusal { code, text: format!("{} ({})", sentence(self.cause, whose), self.status.0).into() }
     }
 }
 

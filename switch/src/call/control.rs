@@ -315,6 +315,6 @@ fn info(call: &Call, side: Side) -> Option<CallInfo> {
     })
 }
 
-fn refusal(code: RefusalCode, text: &str) -> Refusal {
-    Refusal { code, text: text.to_owned() }
+fn refusal(code: RefusalCode, text: &'static str) -> Refusal {
+    Refusal { code, text: text.into() }
 }

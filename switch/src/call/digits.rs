@@ -29,7 +29,7 @@ impl Engine {
             true => Ok(None),
             false => {
                 let text = "Too many digits wait already for the far phone".to_owned();
-                Err(Refusal { code: RefusalCode::Limit, text })
+                Err(Refusal { code: RefusalCode::Limit, text: text.into() })
             }
         };
         self.complete(ticket, result);

@@ -268,7 +268,7 @@ impl Engine {
                 }
                 other => (RefusalCode::Declined, format!("Your phone refused ({other})")),
             };
-            self.complete(ticket, Err(Refusal { code, text }));
+            self.complete(ticket, Err(Refusal { code, text: text.into() }));
         }
         match self.table.leg(id).map(|leg| leg.call) {
             Some(no) if matches!(status.0, 408 | 481) => self.vanished(at, no),

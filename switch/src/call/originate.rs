@@ -128,7 +128,7 @@ impl Engine {
         }
         if !self.is_worth_it(at.site, who, &destination) {
             let text = "Nothing is there to be got".to_owned();
-            return Err(Refusal { code: RefusalCode::NoRoute, text });
+            return Err(Refusal { code: RefusalCode::NoRoute, text: text.into() });
         }
         let own = match device {
             None => self.contacts(at.site, who.user),
@@ -137,7 +137,7 @@ impl Engine {
             }
             Some(_) => {
                 let text = "The user has no such device".to_owned();
-                return Err(Refusal { code: RefusalCode::NotFound, text });
+                return Err(Refusal { code: RefusalCode::NotFound, text: text.into() });
             }
         };
         if own.is_empty() {
@@ -146,8 +146,8 @@ impl Engine {
         let is_first = |contact: &Contact| contact.device == own[0].device;
         let is_own = matches!(destination, Destination::User(user) | Destination::Intercom(user) if user == who.user);
         if is_own && self.contacts(at.site, who.user).iter().all(is_first) {
-            let text = "That is your own number, and no other device of yours can be rung".to_owned();
-            return Err(Refusal { code: RefusalCode::BadValue, text });
+            let text = "That is your own number, and no other device of yours can be rung";
+            return Err(Refusal { code: RefusalCode::BadValue, text: text.into() });
         }
         self.note_dialled(at, who.user, &number, Some(&destination));
         let mut callee = route::identity(at.site, &number);

@@ -35,7 +35,7 @@ impl Engine {
     ) -> Result<(End, Slot), Refusal> {
         let end = self.may_transfer(who, id)?;
         let full =
-            || Refusal { code: RefusalCode::Limit, text: format!("All orbits ({}) are taken", site.plan.orbits) };
+            || Refusal { code: RefusalCode::Limit, text: format!("All orbits ({}) are taken", site.plan.orbits).into() };
         let slot = match spot {
             Spot::FirstFree => self.parks.first_free(site).ok_or_else(full)?,
             Spot::At(slot) => slot,
@@ -44,7 +44,7 @@ impl Engine {
             None => Ok((end, slot)),
             Some(_) => {
                 let text = format!("Another call is parked at {}", slot.number(site));
-                Err(Refusal { code: RefusalCode::Busy, text })
+                Err(Refusal { code: RefusalCode::Busy, text: text.into() })
             }
         }
     }
@@ -189,7 +189,7 @@ impl Engine {
 
     /// Whether a user may have what is parked there, and which place that is.
     pub(crate) fn may_unpark_at(&self, site: &Site, who: &Principal, number: &str) -> Result<Slot, Refusal> {
-        let missing = || Refusal { code: RefusalCode::NotFound, text: "Nothing is parked there".to_owned() };
+        let missing = || Refusal { code: RefusalCode::NotFound, text: "Nothing is parked there".into() };
         let slot = Slot::of(site, number).filter(|slot| self.parks.get(*slot).is_some()).ok_or_else(missing)?;
         self.may_begin()?;
         match site.devices_of(who.user).any(|device| self.can_be_rung(site, device.id)) {

@@ -113,7 +113,7 @@ impl Engine {
             ticket,
             Err(Refusal {
                 code: RefusalCode::NoAnswer,
-                text: "The phone rings on, and did not answer by itself".to_owned(),
+                text: "The phone rings on, and did not answer by itself".into(),
             }),
         );
         self.touch_leg(id);

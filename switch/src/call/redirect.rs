@@ -88,7 +88,7 @@ impl Engine {
             true => Ok((no, destination)),
             false => Err(Refusal {
                 code: RefusalCode::BadValue,
-                text: "The call has been there already, or cannot be sent there before it is answered".to_owned(),
+                text: "The call has been there already, or cannot be sent there before it is answered".into(),
             }),
         }
     }

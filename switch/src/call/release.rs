@@ -204,5 +204,5 @@ impl Engine {
 }
 
 fn gone() -> Refusal {
-    Refusal { code: RefusalCode::Gone, text: "The call has ended".to_owned() }
+    Refusal { code: RefusalCode::Gone, text: "The call has ended".into() }
 }

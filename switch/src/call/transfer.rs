@@ -162,7 +162,7 @@ impl Engine {
         match destination {
             Destination::User(user) if Some(user) == other || user == who.user => Err(Refusal {
                 code: RefusalCode::BadValue,
-                text: "That is one of the two who are in the call".to_owned(),
+                text: "That is one of the two who are in the call".into(),
             }),
             destination => Ok((end, destination)),
         }
@@ -428,8 +428,8 @@ enum Refer {
     Attended(End, End),
 }
 
-pub(crate) fn wrong_state(text: &str) -> Refusal {
-    Refusal { code: RefusalCode::WrongState, text: text.to_owned() }
+pub(crate) fn wrong_state(text: &'static str) -> Refusal {
+    Refusal { code: RefusalCode::WrongState, text: text.into() }
 }
 
 /// What a phone is told that may not.

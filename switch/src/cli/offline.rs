@@ -88,7 +88,7 @@ struct NoCalls {
 
 impl CallControl for NoCalls {
     fn execute(&mut self, _: Now, _: &Site, _: &Principal, _: CallCommand) -> Result<Accepted, Refusal> {
-        Err(Refusal { code: RefusalCode::WrongState, text: "no switch is running".to_owned() })
+        Err(Refusal { code: RefusalCode::WrongState, text: "no switch is running".into() })
     }
 
     fn allowed(&self, _: &Site, _: &Principal, _: CallId) -> Actions {
@@ -144,7 +144,7 @@ impl CallControl for NoCalls {
         };
         let changes: Vec<Change> = self.bindings.iter().filter(ends).map(removal).collect();
         match changes.is_empty() {
-            true => Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".to_owned() }),
+            true => Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".into() }),
             false => Ok(changes),
         }
     }

@@ -145,7 +145,7 @@ impl Engine {
     ) -> Result<Vec<Change>, Refusal> {
         if devices.iter().any(|device| self.registrar.is_busy(*device)) {
             let text = "A registration of this phone is being stored: try again".to_owned();
-            return Err(Refusal { code: RefusalCode::WrongState, text });
+            return Err(Refusal { code: RefusalCode::WrongState, text: text.into() });
         }
         let mut all = Vec::new();
         for device in devices {
@@ -154,7 +154,7 @@ impl Engine {
             self.unbound(at, *device, Vec::new(), gone);
         }
         match all.is_empty() {
-            true => Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".to_owned() }),
+            true => Err(Refusal { code: RefusalCode::NotFound, text: "It is not registered".into() }),
             false => Ok(all),
         }
     }

@@ -118,7 +118,7 @@ impl Credentials {
         }
         let mut params = parameters(&mut scan)?;
         let mut take =
-            |wanted: &str| params.iter_mut().find(|(name, _)| name == wanted).map(|(_, value)| std::mem::take(value));
+            |wanted: &str| params.iter_mut().find(|(name, _)| is(name, wanted)).map(|(_, value)| std::mem::take(value));
         let algorithm = match take("algorithm") {
             None => Algorithm::Md5,
             Some(name) if name.eq_ignore_ascii_case("MD5") => Algorithm::Md5,
@@ -154,13 +154,18 @@ impl Credentials {
     }
 }
 
-/// `name=value` with commas between, names in lower case and each once.
-fn parameters(scan: &mut Scan<'_>) -> Result<Vec<(String, String)>, ParseError> {
+/// Names compare without regard to case.
+fn is(name: &str, wanted: &str) -> bool {
+    name.eq_ignore_ascii_case(wanted)
+}
+
+/// `name=value` with commas between, each name once.
+fn parameters<'a>(scan: &mut Scan<'a>) -> Result<Vec<(&'a str, String)>, ParseError> {
     let malformed = || ParseError::bad("Malformed credentials");
-    let mut params: Vec<(String, String)> = Vec::new();
+    let mut params: Vec<(&str, String)> = Vec::with_capacity(10);
     loop {
-        let name = scan.token().ok_or_else(malformed)?.to_ascii_lowercase();
-        if params.len() == MAX_PARAMS || params.iter().any(|(known, _)| *known == name) || !scan.eat_spaced(b'=') {
+        let name = scan.token().ok_or_else(malformed)?;
+        if params.len() == MAX_PARAMS || params.iter().any(|(known, _)| is(known, name)) || !scan.eat_spaced(b'=') {
             return Err(malformed());
         }
         let value = if scan.peek() == Some(b'"') {

@@ -94,9 +94,7 @@ impl Flow {
 
     /// Writes into the top Via of a request where it really came from (RFC 3261 §18.2.1, RFC 3581 §4).
     pub fn note_source(&self, headers: &mut Headers) {
-        let Ok(mut via) = headers.via().cloned() else { return };
-        self.note_in(&mut via);
-        headers.set_via(via);
+        headers.change_via(|via| self.note_in(via));
     }
 
     /// The same, in a Via by itself.

@@ -177,6 +177,17 @@ impl Headers {
         Via::parse_for_reply(self.values(&Name::Via).next().ok_or_else(|| missing(&Name::Via))?)
     }
 
+    /// Changes the top Via value, where it is well formed.
+    pub fn change_via(&mut self, change: impl FnOnce(&mut Via)) {
+        if self.via().is_ok()
+            && let Some(via) = self.read.via.take()
+        {
+            let mut via = Rc::unwrap_or_clone(via);
+            change(&mut via);
+            self.set_via(via);
+        }
+    }
+
     /// Replaces the top Via value, leaving those below it.
     pub fn set_via(&mut self, via: Via) {
         let written = written(&via);

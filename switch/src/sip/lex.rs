@@ -1,6 +1,6 @@
 //! The lexical rules of RFC 3261 §25.1 that header values and credentials share. Folding is undone before anything here is asked.
 
-use memchr::memchr;
+use memchr::{memchr, memchr3};
 
 use super::message::ParseError;
 
@@ -198,16 +198,16 @@ impl<'a> Iterator for Values<'a> {
 /// Where the first comma stands that separates values, or the end.
 fn separator(text: &[u8]) -> usize {
     let mut at = 0;
-    while at < text.len() {
+    while let Some(found) = memchr3(b',', b'"', b'<', &text[at..]) {
+        at += found;
         let skipped = match text[at] {
             b',' => return at,
             b'"' => quoted_length(&text[at..]),
-            b'<' => memchr(b'>', &text[at..]),
-            _ => Some(1),
+            _ => memchr(b'>', &text[at..]),
         };
         match skipped {
             Some(length) => at += length,
-            None => return text.len(),
+            None => break,
         }
     }
     text.len()

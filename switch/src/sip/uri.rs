@@ -422,17 +422,11 @@ pub(super) fn written(value: &impl Written) -> Bytes {
 }
 
 /// A number in decimal.
-pub(super) fn put_number(out: &mut impl fmt::Write, mut number: u64) -> fmt::Result {
-    let mut digits = [b'0'; 20];
-    let mut start = digits.len();
-    loop {
-        start -= 1;
-        digits[start] = b'0' + (number % 10) as u8;
-        number /= 10;
-        if number == 0 {
-            return out.write_str(std::str::from_utf8(&digits[start..]).expect("digits are ASCII"));
-        }
+pub(super) fn put_number(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
+    if number >= 10 {
+        put_number(out, number / 10)?;
     }
+    out.write_char(char::from(b'0' + (number % 10) as u8))
 }
 
 /// An address, an IPv6 one without the brackets of a URI.
@@ -440,7 +434,7 @@ pub(super) fn put_ip(out: &mut impl fmt::Write, ip: IpAddr) -> fmt::Result {
     let IpAddr::V4(address) = ip else { return write!(out, "{ip}") };
     for (index, octet) in address.octets().into_iter().enumerate() {
         if index > 0 {
-            out.write_str(".")?;
+            out.write_char('.')?;
         }
         put_number(out, octet.into())?;
     }

@@ -323,7 +323,7 @@ fn s62_park_and_unpark_are_commands_of_call_control() {
     bench.publish(CallEvent::Completed(Ticket(1), Ok(Yield::Orbit("700".into()))));
     let completion = bench.events(&session, 0).remove(0);
     assert_eq!((&completion["orbit"], &completion["call-id"]), (&json!("700"), &json!("b7")), "{completion}");
-    let refusal = Refusal { code: RefusalCode::NotFound, text: String::new() };
+    let refusal = Refusal { code: RefusalCode::NotFound, text: "".into() };
     bench.control.refuse = Some(refusal);
     let reply = bench.execute(&session, message("tel", "unpark", json!({"ext": "502"})));
     assert_eq!((&reply["error"], &reply["field"]), (&json!(11), &json!("ext")), "{reply}");

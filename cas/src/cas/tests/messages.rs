@@ -206,7 +206,7 @@ fn what_a_command_came_to_names_the_call_however_it_ended() {
 fn a_call_or_device_that_is_not_there_is_told_the_same_whatever_was_named() {
     let mut bench = Bench::new();
     let session = bench.log_in("501");
-    let refuse = |code, text: &str| Some(Refusal { code, text: text.into() });
+    let refuse = |code, text: &'static str| Some(Refusal { code, text: text.into() });
     let ask = |bench: &mut Bench, name: &str, members: Value| {
         let reply = bench.execute(&session, message("tel", name, members));
         (code(&reply).0, reply["field"].clone(), reply["error-text"].clone())
@@ -273,7 +273,7 @@ fn a_call_that_has_ended_is_gone_for_its_user_and_unknown_to_others() {
     let ended = CallEvent::Ended { call: CallId(0xb), user: UserId(2), cause: Cause::Normal, duration_msec: 1 };
     bench.publish(ended);
     bench.control.calls.push(call(0xa, 2, CallState::Connected));
-    bench.control.refuse = Some(Refusal { code: RefusalCode::NotFound, text: String::new() });
+    bench.control.refuse = Some(Refusal { code: RefusalCode::NotFound, text: "".into() });
     let drop = message("tel", "drop", json!({"call-id": "b"}));
     assert_eq!(code(&bench.execute(&session, drop.clone())), (13, "call-id"));
     assert_eq!(code(&bench.execute(&other, drop)), (11, "call-id"));

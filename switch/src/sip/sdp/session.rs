@@ -1,10 +1,10 @@
 //! What the switch writes towards one telephone.
 
-use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use media::{Codec, PayloadMap};
 
+use super::super::uri::{put_ip, put_number};
 use super::{Description, Direction, MediaLine, SdpError, static_payload_type};
 
 /// The switch's own side of one offer/answer session with one telephone: the `o=` line's id and version, and what was last written.
@@ -135,29 +135,56 @@ impl Session {
 
     /// `stream` is what to say of the audio stream, `None` to refuse it like the others.
     fn write(&mut self, stream: Option<&Stream<'_>>) -> String {
-        let (ip, kind) = (self.rtp.ip(), if self.rtp.is_ipv4() { "IP4" } else { "IP6" });
         let mut text = String::with_capacity(384);
-        // Writing to memory cannot fail, here and below.
-        let _ = write!(text, "s=-\r\nc=IN {kind} {ip}\r\nt=0 0\r\n");
+        text.push_str("s=-\r\nc=IN ");
+        self.put_address(&mut text);
+        text.push_str("t=0 0\r\n");
         for line in &self.lines {
             match stream {
                 Some(stream) if line.chosen => {
-                    let _ = write!(text, "m={} {} {}", line.media, self.rtp.port(), line.protocol);
+                    put_media(&mut text, &line.media, self.rtp.port(), &line.protocol);
                     stream.write(&mut text, &self.payloads);
                 }
                 // The line again with port 0 (RFC 3264 §6).
                 _ => {
-                    let _ = write!(text, "m={} 0 {} {}\r\n", line.media, line.protocol, line.formats);
+                    put_media(&mut text, &line.media, 0, &line.protocol);
+                    text.extend([" ", &line.formats, "\r\n"]);
                 }
             }
         }
         if self.written.as_ref().is_some_and(|before| *before != text) {
             self.version += 1;
         }
-        let whole = format!("v=0\r\no=- {} {} IN {kind} {ip}\r\n{text}", self.id, self.version);
+        let mut whole = String::with_capacity(text.len() + 96);
+        whole.push_str("v=0\r\no=- ");
+        put(&mut whole, self.id);
+        whole.push(' ');
+        put(&mut whole, self.version);
+        whole.push_str(" IN ");
+        self.put_address(&mut whole);
+        whole.push_str(&text);
         self.written = Some(text);
         whole
     }
+
+    /// The address and its kind, and the end of the line.
+    fn put_address(&self, text: &mut String) {
+        text.push_str(if self.rtp.is_ipv4() { "IP4 " } else { "IP6 " });
+        // Writing to memory cannot fail, here and below.
+        let _ = put_ip(text, self.rtp.ip());
+        text.push_str("\r\n");
+    }
+}
+
+fn put(text: &mut String, number: u64) {
+    let _ = put_number(text, number);
+}
+
+/// The beginning of a line of media, without its formats.
+fn put_media(text: &mut String, media: &str, port: u16, protocol: &str) {
+    text.extend(["m=", media, " "]);
+    put(text, port.into());
+    text.extend([" ", protocol]);
 }
 
 /// What is said of a stream that is not refused.
@@ -171,11 +198,14 @@ impl Stream<'_> {
     /// The formats, and the attributes below them.
     fn write(&self, text: &mut String, payloads: &PayloadMap) {
         for (payload_type, _) in &payloads.0 {
-            let _ = write!(text, " {payload_type}");
+            text.push(' ');
+            put(text, (*payload_type).into());
         }
         text.push_str("\r\n");
         for (payload_type, codec) in &payloads.0 {
-            let _ = write!(text, "a=rtpmap:{payload_type} ");
+            text.push_str("a=rtpmap:");
+            put(text, (*payload_type).into());
+            text.push(' ');
             write_encoding(text, *codec);
             text.push_str("\r\n");
             // A line end in the parameters would be a line of the other telephone's making.
@@ -183,11 +213,15 @@ impl Stream<'_> {
             let given = given.find(|(c, _)| c == codec).map(|(_, text)| text.as_str());
             let events = matches!(codec, Codec::TelephoneEvent { .. }).then_some("0-16");
             if let Some(parameters) = given.or(events) {
-                let _ = write!(text, "a=fmtp:{payload_type} {parameters}\r\n");
+                text.push_str("a=fmtp:");
+                put(text, (*payload_type).into());
+                text.extend([" ", parameters, "\r\n"]);
             }
         }
         if let Some(ptime) = self.ptime {
-            let _ = write!(text, "a=ptime:{ptime}\r\n");
+            text.push_str("a=ptime:");
+            put(text, ptime.into());
+            text.push_str("\r\n");
         }
         text.push_str(match self.direction {
             Direction::SendRecv => "a=sendrecv\r\n",
@@ -206,7 +240,8 @@ fn write_encoding(text: &mut String, codec: Codec) {
         Codec::G722 => text.push_str("G722/8000"),
         Codec::Opus => text.push_str("opus/48000/2"),
         Codec::TelephoneEvent { rate } => {
-            let _ = write!(text, "telephone-event/{rate}");
+            text.push_str("telephone-event/");
+            put(text, rate.into());
         }
     }
 }
