@@ -216,7 +216,7 @@ impl Endpoint {
         let (uri, route, flow) = (phone.uri.clone(), phone.route.clone(), phone.flow);
         request.uri = uri;
         for hop in route {
-            request.headers.push(Name::Route, hop.to_string());
+            request.headers.push(Name::Route, hop.encode());
         }
         flow
     }

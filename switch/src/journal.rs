@@ -181,8 +181,8 @@ impl std::fmt::Display for What {
 }
 
 impl What {
-    fn new(status: u16, method: &str, body: &[u8]) -> What {
-        let method = METHODS.iter().position(|known| known.as_str() == method).unwrap_or(METHODS.len()) as u8;
+    fn new(status: u16, method: Option<&Method>, body: &[u8]) -> What {
+        let method = METHODS.iter().position(|known| Some(known) == method).unwrap_or(METHODS.len()) as u8;
         let says = |attribute: &Finder<'_>| attribute.find(body).is_some();
         let direction = if body.is_empty() { None } else { FINDERS.iter().position(says) };
         What { status, method, direction: direction.unwrap_or(DIRECTIONS.len()) as u8 }
@@ -191,9 +191,9 @@ impl What {
     /// Of a message that came.
     fn heard(message: &Message) -> What {
         match message {
-            Message::Request(request) => What::new(0, request.method.as_str(), &request.body),
+            Message::Request(request) => What::new(0, Some(&request.method), &request.body),
             Message::Response(response) => {
-                let method = response.headers.get(&Name::CSeq).map(last_word).unwrap_or_default();
+                let method = response.headers.cseq().ok().map(|cseq| &cseq.method);
                 What::new(response.status.0, method, &response.body)
             }
         }
@@ -230,10 +230,10 @@ fn said(bytes: &[u8]) -> Option<(DialogKey, What)> {
     let body = HEAD_END.find(bytes).map_or(&b""[..], |end| &bytes[end + 4..]);
     let what = if is_response {
         let status = std::str::from_utf8(start.get(8..11)?).ok()?.parse().ok()?;
-        What::new(status, answers.unwrap_or_default(), body)
+        What::new(status, answers.map(Method::from_token).as_ref(), body)
     } else {
         let end = memchr(b' ', start)?;
-        What::new(0, std::str::from_utf8(&start[..end]).ok()?, body)
+        What::new(0, Some(&Method::from_token(std::str::from_utf8(&start[..end]).ok()?)), body)
     };
     Some((key?, what))
 }

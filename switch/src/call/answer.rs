@@ -298,7 +298,7 @@ impl Engine {
         let side = self.table.leg(id).map_or(Side::Caller, |leg| leg.side);
         let agreed = self.offer_agreed(no, side.other());
         let offer = if self.would_understand(id, &agreed) { agreed } else { self.offer_of(no, side.other()) };
-        let asserted = self.other_of(id).map(|other| (other.clone(), self.address(other).to_string()));
+        let asserted = self.other_of(id).map(|other| (other.clone(), self.address(other).encode()));
         let Some(leg) = self.table.leg_mut(id) else { return Err(Failure::new(Cause::Failed)) };
         let LegState::Incoming(incoming) = &mut leg.state else { return Err(Failure::new(Cause::Failed)) };
         if let Provisional::Unpracked { then, .. } = &mut incoming.provisional {

@@ -80,9 +80,22 @@ impl CallControl for Engine {
     }
 
     fn allowed(&self, site: &Site, who: &Principal, call: CallId) -> Actions {
+        let Ok((no, _)) = self.may_drop(who, call) else { return Actions::default() };
+        // What all of these ask first, each by itself.
+        let talks = self.table.call(no).is_some_and(|call| matches!(call.stage, Stage::Talking));
         let may = |action: &Action| match action {
-            Action::Drop => self.may_drop(who, call).is_ok(),
+            Action::Drop => true,
             Action::Answer => self.may_answer(site, who, call, None).is_ok(),
+            Action::Hold
+            | Action::Unhold
+            | Action::BlindTransfer
+            | Action::Consult
+            | Action::CompleteTransfer
+            | Action::Park
+                if !talks =>
+            {
+                false
+            }
             Action::Hold => self.may_hold(who, call).is_ok(),
             Action::Unhold => self.may_unhold(who, call).is_ok(),
             Action::SendDigits => self.may_send_digits(who, call).is_ok(),

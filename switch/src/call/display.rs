@@ -35,7 +35,7 @@ impl Engine {
     /// Says in a request within the dialog who is there.
     pub(crate) fn assert_identity(&self, id: LegId, request: &mut Request) {
         if let Some(other) = self.other_of(id) {
-            request.headers.push(Name::PAssertedIdentity, self.address(other).to_string());
+            request.headers.push(Name::PAssertedIdentity, self.address(other).encode());
         }
     }
 

@@ -156,16 +156,16 @@ impl Engine {
         let Some(call) = self.table.call(no) else { return request };
         let (to, other) = (&call.party(side).identity, &call.party(side.other()).identity);
         let mut from = self.address(other);
-        let asserted = from.to_string();
+        let asserted = from.encode();
         from.params.set("tag", Some(tag.into()));
         let to = Address { display: None, ..self.address(to) };
         let target = to.uri.clone();
         let headers = &mut request.headers;
         headers.push(Name::MaxForwards, call.max_forwards.to_string());
-        headers.push(Name::From, from.to_string());
-        headers.push(Name::To, to.to_string());
+        headers.push(Name::From, from.encode());
+        headers.push(Name::To, to.encode());
         headers.push(Name::CallId, asked.call_id.clone());
-        headers.push(Name::CSeq, CSeq { number: asked.number, method: Method::Invite }.to_string());
+        headers.push(Name::CSeq, CSeq { number: asked.number, method: Method::Invite }.encode());
         headers.push(Name::Contact, flow.contact());
         headers.push(Name::PAssertedIdentity, asserted);
         if let Some(referrer) = self.referrer(no) {
@@ -177,7 +177,7 @@ impl Engine {
             call.trail.tell(headers, &target);
         }
         for hop in &asked.route {
-            headers.push(Name::Route, hop.to_string());
+            headers.push(Name::Route, hop.encode());
         }
         headers.push(Name::SessionExpires, SessionTimer::wanted(asked.seconds).expires().to_string());
         headers.push(Name::UserAgent, crate::engine::AGENT);

@@ -17,7 +17,7 @@ pub(super) fn response(now: Now, request: &Request, bindings: &[Binding]) -> Res
     let of_record = of_record(request).filter(|_| supports(request, "gruu"));
     for binding in bindings {
         let contact = contact(now, binding, of_record.as_ref());
-        response.headers.push(Name::Contact, contact.to_string());
+        response.headers.push(Name::Contact, contact.encode());
     }
     if supports(request, "path") {
         response.headers.copy(&request.headers, &Name::Path);

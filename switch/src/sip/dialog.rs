@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::flow::Flow;
 use super::header::{Address, CSeq, Contacts, Headers, Name};
 use super::message::{Method, ParseError, Request, Response, Status};
-use super::uri::{Text, Uri, written};
+use super::uri::{Text, Uri};
 
 /// A dialog, early or confirmed.
 #[derive(Clone, Debug)]
@@ -157,9 +157,9 @@ impl Dialog {
         headers.push(Name::From, self.local.clone());
         headers.push(Name::To, self.remote.clone());
         headers.push(Name::CallId, self.call_id.clone());
-        headers.push(Name::CSeq, written(&CSeq { number, method }));
+        headers.push(Name::CSeq, CSeq { number, method }.encode());
         for route in routes {
-            headers.push(Name::Route, written(&route));
+            headers.push(Name::Route, route.encode());
         }
         request
     }

@@ -159,7 +159,7 @@ impl std::error::Error for ParseError {}
 impl Request {
     /// A bare request; the caller adds headers.
     pub fn new(method: Method, uri: Uri) -> Request {
-        Request { method, uri, headers: Headers::default(), body: Bytes::new() }
+        Request { method, uri, headers: Headers::with_capacity(16), body: Bytes::new() }
     }
 
     /// Sets body and Content-Type.

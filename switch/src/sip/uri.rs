@@ -422,11 +422,26 @@ pub(super) fn written(value: &impl Written) -> Bytes {
 }
 
 /// A number in decimal.
-pub(super) fn put_number(out: &mut impl fmt::Write, number: u64) -> fmt::Result {
-    if number >= 10 {
-        put_number(out, number / 10)?;
+pub(super) fn put_number(out: &mut impl fmt::Write, mut number: u64) -> fmt::Result {
+    let digit = |number: u64| char::from(b'0' + (number % 10) as u8);
+    // Nearly all: the parts of addresses.
+    if number < 1000 {
+        if number >= 100 {
+            out.write_char(digit(number / 100))?;
+        }
+        if number >= 10 {
+            out.write_char(digit(number / 10))?;
+        }
+        return out.write_char(digit(number));
     }
-    out.write_char(char::from(b'0' + (number % 10) as u8))
+    let mut digits = [b'0'; 20];
+    let mut start = digits.len();
+    while number > 0 {
+        start -= 1;
+        digits[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    out.write_str(std::str::from_utf8(&digits[start..]).expect("digits are ASCII"))
 }
 
 /// An address, an IPv6 one without the brackets of a URI.

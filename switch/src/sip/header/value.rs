@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use memchr::{memchr, memchr3};
 
 use super::super::lex::{Scan, Values, is_control, is_space, is_token, is_token_byte, number, trim};
 use super::super::message::{Method, ParseError};
-use super::super::uri::{Host, Params, Text, Uri, Written, host_port, put_number, put_quoted};
+use super::super::uri::{Host, Params, Text, Uri, Written, host_port, put_number, put_quoted, written};
 
 /// One Via value (RFC 3261 §20.42).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +98,11 @@ pub struct Address {
 }
 
 impl Address {
+    /// On the wire.
+    pub fn encode(&self) -> Bytes {
+        written(self)
+    }
+
     /// `<uri>`.
     pub fn new(uri: Uri) -> Address {
         Address { display: None, uri, params: Params::default() }
@@ -205,6 +211,11 @@ pub struct CSeq {
 }
 
 impl CSeq {
+    /// On the wire.
+    pub fn encode(&self) -> Bytes {
+        written(self)
+    }
+
     /// The header's value (RFC 3261 §20.16).
     pub fn parse(value: &[u8]) -> Result<CSeq, ParseError> {
         let malformed = || ParseError::bad("Malformed CSeq");
