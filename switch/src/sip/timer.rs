@@ -1,6 +1,6 @@
 //! The timer table: every timer of the engine is a row of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 /// Round-trip estimate (RFC 3261 §17.1.1.1).
@@ -15,12 +15,12 @@ pub const TIMEOUT: Duration = Duration::from_secs(32);
 /// Timers by key: a key has one timer at most, and setting it again moves it. Timers due at the same instant fire in the order of their keys.
 ///
 /// A call sets and cancels some thirty, and leaves some for half a minute: what is due in the same millisecond stands together, so that a change
-/// touches little memory, and mostly what was touched last.
+/// touches little memory, and mostly what was touched last. Those are few, as no more is done in a millisecond, and come in their order as a rule.
 #[derive(Debug)]
 pub struct Timers<K> {
     by_key: BTreeMap<K, Instant>,
-    /// By the milliseconds since `start`. No slot is empty.
-    slots: BTreeMap<u64, BTreeSet<(Instant, K)>>,
+    /// By the milliseconds since `start`, or before it, each in its order. No slot is empty.
+    slots: BTreeMap<i64, VecDeque<(Instant, K)>>,
     start: Option<Instant>,
 }
 
@@ -37,7 +37,9 @@ impl<K: Ord + Copy> Timers<K> {
             self.take_out(before, key);
         }
         self.start.get_or_insert(at);
-        self.slots.entry(self.slot(at)).or_default().insert((at, key));
+        let timers = self.slots.entry(self.slot(at)).or_default();
+        let place = timers.partition_point(|timer| *timer < (at, key));
+        timers.insert(place, (at, key));
     }
 
     /// Whether `key` is armed.
@@ -68,7 +70,7 @@ impl<K: Ord + Copy> Timers<K> {
     }
 
     fn first(&self) -> Option<&(Instant, K)> {
-        self.slots.first_key_value()?.1.first()
+        self.slots.first_key_value()?.1.front()
     }
 
     /// When a timer is due, if it is armed.
@@ -81,16 +83,19 @@ impl<K: Ord + Copy> Timers<K> {
         self.by_key.keys().copied()
     }
 
-    /// What is due before the first timer ever set stands with it.
-    fn slot(&self, at: Instant) -> u64 {
-        let since = self.start.map_or(Duration::ZERO, |start| at.saturating_duration_since(start));
-        since.as_secs() * 1000 + u64::from(since.subsec_millis())
+    /// The first timer ever set may be due long after the others.
+    fn slot(&self, at: Instant) -> i64 {
+        let millis = |time: Duration| time.as_secs() as i64 * 1000 + i64::from(time.subsec_millis());
+        let start = self.start.unwrap_or(at);
+        at.checked_duration_since(start).map_or_else(|| -1 - millis(start - at), millis)
     }
 
     fn take_out(&mut self, at: Instant, key: K) {
         let slot = self.slot(at);
         let Some(timers) = self.slots.get_mut(&slot) else { return };
-        timers.remove(&(at, key));
+        if let Ok(place) = timers.binary_search(&(at, key)) {
+            timers.remove(place);
+        }
         if timers.is_empty() {
             self.slots.remove(&slot);
         }
@@ -114,6 +119,20 @@ mod tests {
         assert_eq!(timers.pop(start + T2), Some('a'));
         assert_eq!(timers.pop(start + T4), None);
         assert_eq!(timers.armed().count(), 0);
+    }
+
+    #[test]
+    fn what_is_due_before_the_first_ever_set_does_not_crowd() {
+        let start = Instant::now();
+        let after = |micros| start + Duration::from_micros(micros);
+        let mut timers = Timers::default();
+        timers.set('z', after(3_600_000_000));
+        for (key, micros) in [('c', 2000), ('a', 300), ('b', 1500)] {
+            timers.set(key, after(micros));
+        }
+        assert_eq!(timers.slots.len(), 4);
+        let fired: String = std::iter::from_fn(|| timers.pop(after(2000))).collect();
+        assert_eq!((fired.as_str(), timers.next()), ("abc", Some(after(3_600_000_000))));
     }
 
     /// Against the plain way of keeping them.
