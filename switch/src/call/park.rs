@@ -34,8 +34,10 @@ impl Engine {
         spot: Spot,
     ) -> Result<(End, Slot), Refusal> {
         let end = self.may_transfer(who, id)?;
-        let full =
-            || Refusal { code: RefusalCode::Limit, text: format!("All orbits ({}) are taken", site.plan.orbits).into() };
+        let full = || Refusal {
+            code: RefusalCode::Limit,
+            text: format!("All orbits ({}) are taken", site.plan.orbits).into(),
+        };
         let slot = match spot {
             Spot::FirstFree => self.parks.first_free(site).ok_or_else(full)?,
             Spot::At(slot) => slot,

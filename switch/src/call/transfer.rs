@@ -160,10 +160,9 @@ impl Engine {
         self.may_begin()?;
         let other = self.table.call(end.call).and_then(|call| call.party(end.side.other()).identity.user);
         match destination {
-            Destination::User(user) if Some(user) == other || user == who.user => Err(Refusal {
-                code: RefusalCode::BadValue,
-                text: "That is one of the two who are in the call".into(),
-            }),
+            Destination::User(user) if Some(user) == other || user == who.user => {
+                Err(Refusal { code: RefusalCode::BadValue, text: "That is one of the two who are in the call".into() })
+            }
             destination => Ok((end, destination)),
         }
     }
