@@ -358,13 +358,26 @@ impl Engine {
             }
         }
         for (no, call) in self.table.calls() {
+            let is_listed = |sought| {
+                let (other, side) = self.table.end(sought)?;
+                Some(self.table.call(other)?.party(side).also().contains(&no))
+            };
+            if call.sought().is_some_and(|sought| is_listed(sought) != Some(true)) {
+                return Err(format!("{no:?} rings somebody for nobody"));
+            }
             for side in [Side::Caller, Side::Callee] {
                 let party = call.party(side);
                 if let Some(id) = party.legs().into_iter().find(|id| self.table.leg(*id).is_none()) {
                     return Err(format!("{no:?} lists {id:?}, which is not there"));
                 }
-                if matches!(party.state, PartyState::Ringing { ref legs, .. } if legs.is_empty()) {
+                if matches!(&party.state, PartyState::Ringing { legs, also, .. } if legs.is_empty() && also.is_empty())
+                {
                     return Err(format!("{no:?} rings nobody"));
+                }
+                let brings =
+                    |other: &CallNo| self.table.call(*other).is_some_and(|other| other.sought() == Some(party.id));
+                if let Some(other) = party.also().into_iter().find(|other| !brings(other)) {
+                    return Err(format!("{other:?} rings nobody for {no:?}"));
                 }
             }
         }

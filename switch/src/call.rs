@@ -13,6 +13,8 @@ pub(crate) mod digits;
 pub(crate) mod display;
 pub(crate) mod ear;
 pub(crate) mod early;
+pub(crate) mod find_me;
+pub(crate) mod forward;
 pub(crate) mod guard;
 pub(crate) mod history;
 pub(crate) mod hold;
@@ -50,6 +52,7 @@ pub(crate) use leg::LegId;
 pub(crate) use party::{Party, PartyState, Side};
 
 use cause::Failure;
+use forward::Course;
 use route::Destination;
 use trail::Trail;
 use transfer::Transferor;
@@ -75,6 +78,8 @@ pub(crate) struct Call {
     /// Who has sent the caller on to the present callee.
     pub(crate) trail: Trail,
     pub(crate) manner: Manner,
+    /// How far it has come in what its callee has ordered for his calls.
+    pub(crate) course: Course,
     /// Whence the INVITE came that began it; `None` for a client's.
     pub(crate) source: Option<IpAddr>,
 }
@@ -117,6 +122,14 @@ impl Call {
     pub(crate) fn reminds(&self) -> Option<CallId> {
         match self.caller.state {
             PartyState::Service(Service::Reminder(id)) => Some(id),
+            _ => None,
+        }
+    }
+
+    /// The end of another call in whose place this one rings somebody.
+    pub(crate) fn sought(&self) -> Option<CallId> {
+        match self.caller.state {
+            PartyState::Service(Service::Seek(sought)) => Some(sought),
             _ => None,
         }
     }

@@ -29,6 +29,8 @@ pub(crate) enum Service {
     Parked(Slot, Option<Asked>, u8),
     /// Tells a caller why he reaches nobody, so many phrases of it already; then his call ends so.
     Tells(Failure, u8),
+    /// Rings somebody in the place of the one at this end of another call, whose caller he is to have.
+    Seek(CallId),
 }
 
 impl Engine {

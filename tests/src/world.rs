@@ -13,6 +13,7 @@ mod disk;
 mod hearing;
 mod mishap;
 mod network;
+mod orders;
 mod plane;
 mod sabotage;
 mod site;
@@ -31,6 +32,7 @@ use bytes::Bytes;
 use cas::cas::{Reply, RequestId};
 use cas::control::{CallControl, CallInfo, CallQuery, Principal};
 use cas::site::MachineKey;
+use cas::site::handling::Rules;
 use cas::store::{self, memory::Memory};
 use cas::time::{Now, Wall};
 use rand_chacha::ChaCha8Rng;
@@ -99,6 +101,8 @@ pub struct World {
     store_delay: Duration,
     disk: Disk,
     wire: Wire,
+    /// What users have ordered for their calls.
+    orders: Vec<(&'static str, Rules)>,
     hearing: Hearing,
     /// Telephones that were found to hear whom they should.
     listened: usize,
@@ -143,12 +147,23 @@ impl World {
 
     /// A world with other settings.
     pub fn with(seed: u64, change: impl FnOnce(&mut Settings)) -> World {
+        World::furnished(seed, change, &[])
+    }
+
+    /// A world in which these users have ordered what becomes of their calls.
+    pub fn ordered(seed: u64, rules: &[(&'static str, Rules)]) -> World {
+        World::furnished(seed, |_| {}, rules)
+    }
+
+    /// Both.
+    pub fn furnished(seed: u64, change: impl FnOnce(&mut Settings), rules: &[(&'static str, Rules)]) -> World {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let now = Now { mono: Instant::now(), wall: Wall(1_700_000_000_000) };
         let key = MachineKey([7; 32]);
         let mut settings = site::settings();
         change(&mut settings);
         let mut store = site::store(&key);
+        orders::order(&mut store, rules);
         let node = site::node(now, &settings, &mut store, &key, random.next_u64());
         let plane = Plane::new(&settings.ports, now.mono);
         let mut world = World {
@@ -180,6 +195,7 @@ impl World {
             store_delay: Duration::ZERO,
             disk: Disk::Well,
             wire: Wire::default(),
+            orders: rules.to_vec(),
             hearing: Hearing::new(),
             listened: 0,
             transfers: 0,
@@ -469,6 +485,9 @@ impl World {
         self.forget_sessions();
         self.stops = 0;
         self.plane = Plane::new(&self.settings.ports, self.now.mono);
+        if self.fault == Some(Fault::OrdersForgotten) {
+            orders::forget(&mut self.store);
+        }
         let entropy = self.random.next_u64();
         self.node = site::node(self.now, &self.settings, &mut self.store, &self.key, entropy);
         self.follow_partners();

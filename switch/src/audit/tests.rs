@@ -13,6 +13,7 @@ use media::{Port, StreamStart, WorkerId};
 
 use super::*;
 use crate::call::CallNo;
+use crate::call::party::Identity;
 use crate::call::transfer::End;
 use crate::engine::At;
 use crate::entropy::Seeded;
@@ -222,6 +223,16 @@ impl Bench {
         self.engine().tell_changes(at);
     }
 
+    /// A call that is to ring somebody in another's place.
+    fn seek(&mut self, sought: CallId) {
+        let site = self.node.site().clone();
+        let at = At { now: self.now, site: &site };
+        let stage = Stage::Ringing { ticket: None, failure: None };
+        let no = self.engine().begin(at, Identity::default(), Identity::default(), stage, 70, None);
+        self.engine().table.call_mut(no).unwrap().caller.state = PartyState::Service(Service::Seek(sought));
+        self.engine().tell_changes(at);
+    }
+
     fn engine(&mut self) -> &mut Engine {
         self.node.engine_mut()
     }
@@ -393,6 +404,29 @@ fn a_call_that_rings_nobody_is_found() {
     };
     legs.clear();
     bench.is_found("rings nobody");
+}
+
+#[test]
+fn one_who_is_rung_in_nobodys_place_is_found() {
+    let listed = |bench: &mut Bench, other| {
+        let no = bench.call_of("505");
+        let callee = &mut bench.engine().table.call_mut(no).unwrap().callee;
+        let PartyState::Ringing { also, .. } = &mut callee.state else { panic!("it rings") };
+        also.push(other);
+        callee.id
+    };
+    // A call that is another's, or nobody's any more.
+    let mut bench = Bench::busy();
+    let other = bench.call_of("503");
+    listed(&mut bench, other);
+    bench.is_found("rings nobody for");
+
+    // One that nobody waits for.
+    let mut bench = Bench::busy();
+    let other = bench.call_of("505");
+    let id = bench.engine().table.call(other).unwrap().callee.id;
+    bench.seek(id);
+    bench.is_found("rings somebody for nobody");
 }
 
 #[test]

@@ -174,10 +174,13 @@ impl Engine {
         let Some(call) = self.table.call_mut(no) else { return };
         let party = call.party_mut(side);
         party.device = Some(device);
-        let others = party.legs().into_iter().filter(|other| *other != id).collect::<Vec<_>>();
+        let (others, also) = (party.legs(), party.also());
         party.state = PartyState::Up { leg: id, hold: Hold { by_phone, by_client: false } };
-        for other in others {
+        for other in others.into_iter().filter(|other| *other != id) {
             self.leave(at, other, Failure::new(Cause::AnsweredElsewhere), None);
+        }
+        for other in also {
+            self.end_call(at, other, Failure::new(Cause::AnsweredElsewhere), None);
         }
         self.touch(no, None);
         match side {
@@ -231,24 +234,27 @@ impl Engine {
         }
     }
 
-    /// A leg is no longer among those that are rung: how many still are; `None` where none was.
+    /// A leg is no longer among those that are rung: how many still are, with the calls that ring others; `None` where none was.
     pub(crate) fn unring(&mut self, no: CallNo, id: LegId) -> Option<usize> {
         // It may have been the one that is heard.
         self.touch(no, None);
         let call = self.table.call_mut(no)?;
         [Side::Caller, Side::Callee].into_iter().find_map(|side| {
-            let PartyState::Ringing { legs, heard, .. } = &mut call.party_mut(side).state else { return None };
+            let PartyState::Ringing { legs, also, heard, .. } = &mut call.party_mut(side).state else { return None };
             legs.retain(|other| *other != id);
             if *heard == Some(id) {
                 *heard = None;
             }
-            Some(legs.len())
+            Some(legs.len() + also.len())
         })
     }
 
     /// The callee is there: the caller is answered, and the two hear each other.
     pub(crate) fn connect(&mut self, at: At<'_>, no: CallNo) {
         let Some(call) = self.table.call(no) else { return };
+        if let Some(sought) = call.sought() {
+            return self.found(at, no, sought);
+        }
         if let PartyState::Service(Service::Recall(slot)) = call.caller.state
             && let Err(failure) = self.fetch_parked(at, no, Side::Caller, slot)
         {

@@ -31,8 +31,10 @@ impl Engine {
             outgoing.note_talk(response);
         }
         let Some(call) = self.table.call_mut(no) else { return };
+        let sought = call.sought();
         let PartyState::Ringing { rung, heard, .. } = &mut call.party_mut(side).state else { return };
-        let is_heard = speaks && side == Side::Callee && heard.is_none();
+        // Who is rung in another's place is not heard beside that one's own phones.
+        let is_heard = speaks && side == Side::Callee && heard.is_none() && sought.is_none();
         if is_heard {
             *heard = Some(id);
         }
@@ -44,6 +46,9 @@ impl Engine {
         if let (Side::Callee, PartyState::Calling(caller)) = (side, &call.caller.state) {
             let caller = *caller;
             self.tell_caller(at, caller, Status(if rings { 180 } else { 183 }));
+        }
+        if let Some(sought) = sought {
+            self.rings_elsewhere(at, sought);
         }
         self.join(no);
         self.touch(no, None);

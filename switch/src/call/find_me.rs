@@ -45,7 +45,7 @@ impl Engine {
             return Vec::new();
         }
         let (_, rules) = at.site.handling(user, at.now.wall);
-        match rules.dnd || rules.always.is_some() {
+        match rules.dnd || rules.always.is_some() || self.is_busy(at.site, user) {
             true => Vec::new(),
             false => self.contacts(at.site, user),
         }
@@ -73,6 +73,7 @@ impl Engine {
             return false;
         }
         self.set_ringing(other, Side::Callee, legs);
+        self.note_caller(at, other, user);
         if let Some(PartyState::Ringing { also, .. }) = self.table.call_mut(no).map(|call| &mut call.callee.state) {
             also.push(other);
         }

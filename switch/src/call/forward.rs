@@ -53,9 +53,11 @@ impl Engine {
         if call.trail.has(user) {
             return self.give_up(at, no, Failure::new(Cause::Loop));
         }
+        self.note_caller(at, no, user);
+        let Some(call) = self.table.call_mut(no) else { return };
         let is_own = call.caller.identity.user == Some(user);
         let is_asked = !is_own && call.sought().is_none() && call.manner != Manner::Intercom;
-        call.callee.is_wanted = true;
+        call.callee.is_wanted = !is_own;
         let (_, rules) = at.site.handling(user, at.now.wall);
         if is_asked {
             call.course = Course::Own;
@@ -68,7 +70,7 @@ impl Engine {
                 }
             }
         }
-        if rules.dnd && !is_own {
+        if rules.dnd && !is_own || self.is_busy(at.site, user) {
             return self.unreached(at, no, Failure::new(Cause::Busy));
         }
         self.ring_user(at, no, user, is_asked.then_some(rules));
@@ -110,6 +112,9 @@ impl Engine {
 
     /// Nobody has answered in time.
     pub(crate) fn no_answer(&mut self, at: At<'_>, no: CallNo) {
+        if let Some(failure) = self.tells(no) {
+            return self.end_call(at, no, failure, None);
+        }
         let failure = self.outcome(no);
         self.unreached(at, no, failure);
     }

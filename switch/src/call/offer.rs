@@ -5,7 +5,7 @@ use cas::control::Cause;
 use media::{Codec, PayloadMap};
 
 use super::leg::{Leg, LegId, LegState, Reoffer, Terms};
-use super::party::{PartyState, Side};
+use super::party::{Party, PartyState, Side};
 use super::{CallNo, cause};
 use crate::engine::{At, Engine};
 use crate::ports::Place;
@@ -146,18 +146,27 @@ impl Engine {
         leg.audio.as_ref().is_none_or(|audio| has_sound(&agreed(audio, &offer.payloads)))
     }
 
+    /// A party, or the one a service of the switch speaks for in its place: who is parked, waits, or has
+    /// his call brought to somebody else.
+    pub(crate) fn voice(&self, no: CallNo, side: Side) -> Option<&Party> {
+        let party = self.table.call(no)?.party(side);
+        match party.state {
+            PartyState::Service(Service::Recall(slot)) => Some(&self.table.call(self.parks.get(slot)?.call)?.caller),
+            PartyState::Service(Service::Seek(end) | Service::Reminder(end)) => {
+                let (no, side) = self.table.end(end)?;
+                Some(self.table.call(no)?.party(side.other()))
+            }
+            _ => Some(party),
+        }
+    }
+
     /// What a party's phone can: what its answered or waiting leg, or the one that is heard already, last said.
     pub(crate) fn offer_of(&self, no: CallNo, side: Side) -> Offer {
-        let leg = self.table.call(no).and_then(|call| match call.party(side).state {
-            // It speaks for the one who is parked.
-            PartyState::Service(Service::Recall(slot)) => self.table.call(self.parks.get(slot)?.call)?.caller.speaker(),
-            PartyState::Service(Service::Reminder(id)) => {
-                let (held, holder) = self.table.end(id)?;
-                self.table.call(held)?.party(holder.other()).speaker()
-            }
-            _ => call.party(side).speaker(),
-        });
-        let audio = leg.and_then(|leg| self.table.leg(leg)).and_then(|leg| leg.audio.as_ref());
+        let audio = self
+            .voice(no, side)
+            .and_then(Party::speaker)
+            .and_then(|leg| self.table.leg(leg))
+            .and_then(|leg| leg.audio.as_ref());
         audio.map_or_else(Offer::everything, Offer::from_audio)
     }
 

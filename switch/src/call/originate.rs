@@ -7,6 +7,7 @@ use cas::control::{Accepted, CallId, Cause, Direction as CallDirection, Principa
 use cas::site::DeviceId;
 
 use super::cause::{Failure, Whose};
+use super::forward::Course;
 use super::leg::{Incoming, Leg, LegId, LegState, Terms};
 use super::offer::{Offer, read_offer, refused};
 use super::party::{Identity, Party, PartyState, Side};
@@ -121,9 +122,12 @@ impl Engine {
         self.may_begin()?;
         let number = dialled(dest);
         let destination = self.may_dial(at, &number)?;
-        if let Destination::User(user) | Destination::Intercom(user) = destination
-            && self.contacts(at.site, user).is_empty()
-        {
+        let is_there = match destination {
+            Destination::User(user) => self.is_within_reach(at, who.user, user),
+            Destination::Intercom(user) => !self.contacts(at.site, user).is_empty(),
+            _ => true,
+        };
+        if !is_there {
             return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Far));
         }
         if !self.is_worth_it(at.site, who, &destination) {
@@ -201,6 +205,7 @@ impl Engine {
             transferor: None,
             trail: Trail::default(),
             manner: Manner::Plain,
+            course: Course::default(),
             source,
         };
         self.table.insert(no, call);
@@ -233,6 +238,9 @@ impl Engine {
                     self.note_caller(at, no, user);
                 }
                 if user.is_some_and(|user| self.is_busy(at.site, user)) {
+                    if let Some(call) = self.table.call_mut(no) {
+                        call.callee.is_wanted = call.caller.identity.user != user;
+                    }
                     return self.unreached(at, no, Failure::new(Cause::Busy));
                 }
                 let offer = self.offer_of(no, Side::Caller);
@@ -241,29 +249,7 @@ impl Engine {
                     None => self.unreached(at, no, Failure::new(Cause::NotRegistered)),
                 }
             }
-            Destination::User(user) => {
-                let Some(call) = self.table.call(no) else { return };
-                // Somebody brings back to him what he has sent away.
-                if call.trail.has(*user) {
-                    return self.unreached(at, no, Failure::new(Cause::Loop));
-                }
-                self.note_caller(at, no, *user);
-                if self.is_busy(at.site, *user) {
-                    return self.unreached(at, no, Failure::new(Cause::Busy));
-                }
-                let Some(call) = self.table.call(no) else { return };
-                let (own, offer) = (call.caller.device, self.offer_of(no, Side::Caller));
-                let mut contacts = self.contacts(at.site, *user);
-                if contacts.is_empty() {
-                    return self.unreached(at, no, Failure::new(Cause::NotRegistered));
-                }
-                contacts.retain(|contact| Some(contact.device) != own);
-                if contacts.is_empty() {
-                    // He has called himself from his only phone.
-                    return self.unreached(at, no, Failure::new(Cause::Busy));
-                }
-                self.ring(at, no, Side::Callee, contacts, &offer);
-            }
+            Destination::User(user) => self.reach_user(at, no, *user),
         }
     }
 

@@ -6,6 +6,7 @@ use cas::control::{Actions, CallId, CallInfo, CallState, Direction};
 use cas::site::{DeviceId, UserId};
 use cas::time::Now;
 
+use super::CallNo;
 use super::leg::LegId;
 use crate::service::Service;
 
@@ -51,6 +52,8 @@ pub(crate) struct Party {
     /// Whom it called, or who called it: what its record is about, whoever it talks to later.
     pub(crate) met: Identity,
     pub(crate) started: Now,
+    /// Somebody was to be reached here: what nobody answered was missed, whether or not a phone rang.
+    pub(crate) is_wanted: bool,
     /// Since when it talks to anybody.
     pub(crate) answered: Option<Instant>,
     pub(crate) state: PartyState,
@@ -68,7 +71,9 @@ pub(crate) enum PartyState {
     /// Its phones are being rung.
     Ringing {
         legs: Vec<LegId>,
-        /// At least one of them said so.
+        /// Calls that ring others in its place.
+        also: Vec<CallNo>,
+        /// At least one of all of them said so.
         rung: bool,
         /// The one whose sound the other party hears already (early media).
         heard: Option<LegId>,
@@ -91,7 +96,7 @@ pub(crate) struct Hold {
 impl Party {
     pub(crate) fn new(id: CallId, identity: Identity, direction: Direction, met: Identity, now: Now) -> Party {
         let (device, answered, state, told) = (None, None, PartyState::Idle, None);
-        Party { id, identity, device, direction, met, started: now, answered, state, told }
+        Party { id, identity, device, direction, met, started: now, is_wanted: false, answered, state, told }
     }
 
     /// How long it has been talking; 0 where nobody has answered.
@@ -128,6 +133,14 @@ impl Party {
     /// A phone of its user's rings for it, has called or has answered.
     pub(crate) fn is_engaged(&self) -> bool {
         matches!(self.state, PartyState::Ringing { .. } | PartyState::Calling(_) | PartyState::Up { .. })
+    }
+
+    /// The calls that ring others in its place.
+    pub(crate) fn also(&self) -> Vec<CallNo> {
+        match &self.state {
+            PartyState::Ringing { also, .. } => also.clone(),
+            _ => Vec::new(),
+        }
     }
 
     /// How the other party sees it.

@@ -84,7 +84,7 @@ impl Engine {
     fn may_be_picked_up(&self, who: UserId, no: CallNo) -> bool {
         self.table.call(no).is_some_and(|call| {
             matches!((&call.stage, &call.callee.state), (Stage::Ringing { .. }, PartyState::Ringing { .. }))
-                && call.caller.identity.user != Some(who)
+                && self.voice(no, Side::Caller).is_none_or(|caller| caller.identity.user != Some(who))
                 && call.reminds().is_none()
         })
     }
@@ -203,6 +203,9 @@ impl Engine {
         let mut record = super::record::history(party, cause, talked, unanswered);
         for leg in party.legs() {
             self.leave(at, leg, Failure::new(cause), record.take());
+        }
+        for other in party.also() {
+            self.end_call(at, other, Failure::new(cause), None);
         }
         if let Some(record) = record {
             self.write_history(at, record);

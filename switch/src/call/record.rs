@@ -19,9 +19,8 @@ pub(crate) fn history(
     talked_msec: u64,
     unanswered: Option<HistoryKind>,
 ) -> Option<HistoryRecord> {
-    // A destination that was never tried has missed nothing; whoever had too many calls already has.
-    let was_busy = cause == Cause::Busy && party.identity.user != party.met.user;
-    let reached = party.direction == Direction::Out || party.told.is_some() || was_busy;
+    // Whom the call never came to has missed nothing.
+    let reached = party.direction == Direction::Out || party.told.is_some() || party.is_wanted;
     let kind = match party.direction {
         Direction::Out => HistoryKind::Placed,
         Direction::In if party.answered.is_some() => HistoryKind::Received,

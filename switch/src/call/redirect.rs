@@ -7,6 +7,7 @@ use cas::control::{CallId, Cause, Direction, Principal, Refusal, RefusalCode};
 use cas::store::HistoryKind;
 
 use super::cause::Failure;
+use super::forward::Course;
 use super::leg::{LegId, LegState};
 use super::party::{Party, PartyState, Side};
 use super::route::{self, Destination};
@@ -52,7 +53,7 @@ impl Engine {
     }
 
     /// Not in circles, and not without end.
-    fn may_send_on(&self, no: CallNo, destination: &Destination) -> bool {
+    pub(crate) fn may_send_on(&self, no: CallNo, destination: &Destination) -> bool {
         let Some(call) = self.table.call(no) else { return false };
         // What is not answered yet can neither be parked nor get what is.
         match destination {
@@ -123,6 +124,7 @@ impl Engine {
         if let Some(call) = self.table.call_mut(no) {
             call.trail.push(stop);
             call.manner = Manner::Plain;
+            call.course = Course::default();
         }
         let identity = route::identity(at.site, number);
         let Some(call) = self.table.call(no) else { return };

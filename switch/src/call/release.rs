@@ -45,14 +45,6 @@ impl Engine {
         ticket
     }
 
-    /// Nobody answered in time.
-    pub(crate) fn no_answer(&mut self, at: At<'_>, no: CallNo) {
-        if let Some(failure) = self.tells(no) {
-            return self.end_call(at, no, failure, None);
-        }
-        self.unreached(at, no, Failure::new(Cause::NoAnswer));
-    }
-
     /// Ends a call: every phone hears why, every record is written, every waiting command completes. `gone` is the leg whose phone hung up itself.
     pub(crate) fn end_call(&mut self, at: At<'_>, no: CallNo, failure: Failure, gone: Option<LegId>) {
         let Some(mut call) = self.table.remove(no) else { return };
@@ -78,6 +70,9 @@ impl Engine {
             talked_msec = talked,
             "a call has ended"
         );
+        for other in call.caller.also().into_iter().chain(call.callee.also()) {
+            self.end_call(at, other, failure, None);
+        }
         for side in [Side::Caller, Side::Callee] {
             let party = call.party(side);
             let talked = party.talked_msec(at.now.mono);
@@ -108,6 +103,9 @@ impl Engine {
         self.end_transfers(at, no, &mut call);
         self.end_reminders(at, no, &call);
         self.end_parking(at, no, &call, failure);
+        if let Some(sought) = call.sought() {
+            self.not_found(at, no, sought);
+        }
     }
 
     /// A leg leaves its call; its phone is told in the way its state asks for.

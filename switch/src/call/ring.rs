@@ -23,8 +23,32 @@ const CALL_WAITING: &str = "<urn:alert:service:call-waiting>";
 impl Engine {
     /// Rings all these phones for a party; the first to answer has the call.
     pub(crate) fn ring(&mut self, at: At<'_>, no: CallNo, side: Side, contacts: Vec<Contact>, offer: &Offer) {
+        let legs = self.ring_each(at, no, side, contacts, offer);
+        match legs.is_empty() {
+            true => self.unreached(at, no, Failure::new(Cause::Overloaded)),
+            false => self.set_ringing(no, side, legs),
+        }
+    }
+
+    /// These legs ring for a party.
+    pub(crate) fn set_ringing(&mut self, no: CallNo, side: Side, legs: Vec<LegId>) {
+        if let Some(call) = self.table.call_mut(no) {
+            call.party_mut(side).state = PartyState::Ringing { legs, also: Vec::new(), rung: false, heard: None };
+        }
+        self.touch(no, None);
+    }
+
+    /// Sends each of these phones its INVITE, as far as there is room; one that wants to be left alone gets none.
+    pub(crate) fn ring_each(
+        &mut self,
+        at: At<'_>,
+        no: CallNo,
+        side: Side,
+        contacts: Vec<Contact>,
+        offer: &Offer,
+    ) -> Vec<LegId> {
         let mut legs = Vec::new();
-        let beside = self.table.call(no).and_then(|call| call.party(side.other()).legs().first().copied());
+        let beside = self.voice(no, side.other()).and_then(|party| party.legs().first().copied());
         let beside = beside.and_then(|leg| self.seats.thread(leg));
         let asked = contacts
             .into_iter()
@@ -37,13 +61,7 @@ impl Engine {
             let Some(place) = place else { break };
             legs.push(self.ring_one(at, no, side, contact, offer, place));
         }
-        if legs.is_empty() {
-            return self.unreached(at, no, Failure::new(Cause::Overloaded));
-        }
-        if let Some(call) = self.table.call_mut(no) {
-            call.party_mut(side).state = PartyState::Ringing { legs, rung: false, heard: None };
-        }
-        self.touch(no, None);
+        legs
     }
 
     fn ring_one(&mut self, at: At<'_>, no: CallNo, side: Side, contact: Contact, offer: &Offer, place: Place) -> LegId {

@@ -7,6 +7,7 @@ use cas::control::{CallId, Cause, Principal, Refusal, RefusalCode, Ticket};
 use cas::site::{Access, Role};
 
 use super::cause::{Failure, Whose};
+use super::forward::Course;
 use super::leg::{LegId, LegState};
 use super::offer::{has_sound, refused};
 use super::party::{Identity, Party, PartyState, Side};
@@ -263,6 +264,7 @@ impl Engine {
             let stage = Stage::Ringing { ticket: None, failure: None };
             self.begin_transferred(at, (no, first.call), [caller, callee], stage, Some(transferor));
             self.settle_consultation(second);
+            self.goes_on_as(second.call, no);
             self.end_call(at, second.call, transferred, None);
             self.join(no);
         } else {
@@ -328,20 +330,20 @@ impl Engine {
         if !matches!(stage, Stage::Talking) {
             self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
         }
-        let (max_forwards, trail, manner) = (70, Trail::default(), Manner::Plain);
+        let (max_forwards, trail, manner, course) = (70, Trail::default(), Manner::Plain, Course::default());
         self.journal.begin(no, at.now);
         for (side, party) in [(Side::Caller, &caller), (Side::Callee, &callee)] {
             for leg in party.legs() {
                 self.journal.hand_over(leg, no, side);
             }
         }
-        self.table.insert(no, Call { stage, caller, callee, max_forwards, transferor, trail, manner, source });
+        self.table.insert(no, Call { stage, caller, callee, max_forwards, transferor, trail, manner, course, source });
         self.counts.calls += 1;
         self.touch(no, None);
     }
 
-    /// The one whom a call is for cannot be reached: who was sent to him comes back to the one who sent him, if that one is still there.
-    pub(crate) fn unreached(&mut self, at: At<'_>, no: CallNo, failure: Failure) {
+    /// Nothing is left to be tried for a call: who was sent on comes back to the one who sent him, if that one is still there.
+    pub(crate) fn give_up(&mut self, at: At<'_>, no: CallNo, failure: Failure) {
         let transferor = self.table.call_mut(no).and_then(|call| call.transferor.take());
         let Some(transferor) = transferor else { return self.turn_down(at, no, failure) };
         self.give_back(at, no, transferor.call);

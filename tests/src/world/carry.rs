@@ -101,6 +101,9 @@ impl World {
         if let Err(breach) = self.wire.leaves(self.now.mono, stream_of(flow), &bytes) {
             self.fail(&breach);
         }
+        if let Some(phone) = phone {
+            self.check_orders(phone, &bytes);
+        }
         match (phone, flow.channel) {
             (None, _) => self.strangers.entry(flow.peer).or_default().push(bytes),
             (Some(phone), Channel::Udp) => {

@@ -68,6 +68,8 @@ pub enum Fault {
     SourceChanged,
     /// The timestamps of the stream to a telephone stand still.
     TimestampStands,
+    /// What users have ordered for their calls does not outlive a restart.
+    OrdersForgotten,
     /// A client is not told of a change.
     EventLost,
     /// A client is not told of an end.
@@ -104,7 +106,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 41] = [
+    pub const ALL: [Fault; 42] = [
         Fault::AckNotSent,
         Fault::ByeNotSent,
         Fault::CancelNotSent,
@@ -130,6 +132,7 @@ impl Fault {
         Fault::SoundLost,
         Fault::SourceChanged,
         Fault::TimestampStands,
+        Fault::OrdersForgotten,
         Fault::EventLost,
         Fault::EndLost,
         Fault::ReplyLost,

@@ -14,7 +14,7 @@ use switch::demo::phone::{
 use super::client::{ClientId, rows};
 use super::disk::Disk;
 use super::network::{Weather, below};
-use super::{Handset, PhoneId, World, ports, site};
+use super::{Handset, PhoneId, World, orders, ports, site};
 
 /// What may be dialled: users, one who is not there, nobody's number, the echo, an orbit.
 const NUMBERS: [&str; 8] = ["501", "502", "503", "504", "502", "999", "*43", "700"];
@@ -78,11 +78,15 @@ impl World {
     pub fn random(seed: u64) -> World {
         // One media worker, two, or so many that most legs that talk have to be brought together.
         let workers = [1, 2, 12, 24][seed as usize % 4];
-        let mut world = World::with(seed, |settings| {
-            settings.ports = ports(workers);
-            settings.hold_reminder = Some(Duration::from_secs(5));
-            settings.announcements = [Audience::Everybody, Audience::Connected][seed as usize / 4 % 2];
-        });
+        let mut world = World::furnished(
+            seed,
+            |settings| {
+                settings.ports = ports(workers);
+                settings.hold_reminder = Some(Duration::from_secs(5));
+                settings.announcements = [Audience::Everybody, Audience::Connected][seed as usize / 4 % 2];
+            },
+            &orders::random(seed),
+        );
         for at in 0..MOST_PHONES.min(4 + below(&mut world.random, 5) as usize) {
             let handset = world.handset(site::USERS[at % site::USERS.len()]);
             let phone = world.add_phone(handset);
