@@ -358,6 +358,38 @@ fn a_client_sends_a_call_on_that_rings() {
 }
 
 #[test]
+fn where_nobody_can_be_reached_a_call_is_not_sent_on_and_goes_on_as_it_was() {
+    let (mut world, mut a, mut b, mut c) = two_talk();
+    let client = world.log_in("502");
+    let call = world.calls(client)[0]["call-id"].clone();
+    let reply = tel(&mut world, client, "blind-transfer", &json!({"call-id": call, "dest": "504"}));
+    assert_eq!(reply["error"], 22, "504 has no telephone: {reply}");
+    assert_eq!(b.refer(&mut world, &format!("sip:504@{DOMAIN}")).status(), 480);
+    assert_eq!(world.calls(client)[0]["state"], "connected");
+    // A second call rings at 502.
+    let body = c.sdp();
+    let waiting = c.call(&mut world, "502", &body);
+    let rung = b.template.wait_request(&mut world, "INVITE");
+    b.template.respond(&mut world, &rung, 180, "two", "");
+    c.wait_status(&mut world, "INVITE", 180);
+    let rings = world.calls(client)[1]["call-id"].clone();
+    for (dest, error) in [("504", 22), ("503", 5), ("502", 5), ("999", 21)] {
+        let reply = tel(&mut world, client, "redirect", &json!({"call-id": rings, "dest": dest}));
+        assert_eq!(reply["error"], error, "{dest}: {reply}");
+    }
+    assert_eq!(world.calls(client)[1]["state"], "offering", "it rings on");
+    c.cancel(&mut world, &waiting);
+    let refused = c.wait_status(&mut world, "INVITE", 487);
+    c.acknowledge_refusal(&mut world, &waiting, &refused);
+    let cancel = b.template.wait_request(&mut world, "CANCEL");
+    b.template.respond(&mut world, &cancel, 200, "two", "");
+    b.template.respond(&mut world, &rung, 487, "two", "");
+    b.hangs_up(&mut world);
+    a.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+#[test]
 fn who_was_sent_on_may_be_joined_with_others_once_nobody_waits_for_him() {
     let mut world = World::new(1);
     let [a, b, mut c, mut d] = registered(&mut world, ["501", "502", "503", "504"]);

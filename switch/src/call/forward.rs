@@ -10,11 +10,11 @@
 //!   up; nor for one phone that is called by its GRUU. Of an intercom, and of who is rung in another's place, only `dnd` is asked: a closed door stays closed.
 //! - To the mailbox: there is none yet, which is 480.
 
-use cas::control::Cause;
+use cas::control::{Cause, Refusal};
 use cas::site::UserId;
 use cas::site::handling::{Forward, Rules};
 
-use super::cause::Failure;
+use super::cause::{Failure, Whose};
 use super::originate::NO_ANSWER;
 use super::party::{PartyState, Side};
 use super::route::{self, Destination};
@@ -197,14 +197,23 @@ impl Engine {
         }
     }
 
-    /// Whether somebody or something may answer a call to a user.
-    pub(crate) fn is_within_reach(&self, at: At<'_>, who: UserId, user: UserId) -> bool {
+    /// Whether a call of this user, or of nobody here, may be answered there at all, by somebody or something.
+    pub(crate) fn may_reach(&self, at: At<'_>, who: Option<UserId>, destination: &Destination) -> Result<(), Refusal> {
+        let is_there = match destination {
+            Destination::User(user) => self.is_within_reach(at, who, *user),
+            Destination::Intercom(user) => !self.contacts(at.site, *user).is_empty(),
+            _ => true,
+        };
+        if is_there { Ok(()) } else { Err(Failure::new(Cause::NotRegistered).refusal(Whose::Far)) }
+    }
+
+    fn is_within_reach(&self, at: At<'_>, who: Option<UserId>, user: UserId) -> bool {
         let (_, rules) = at.site.handling(user, at.now.wall);
         let elsewhere = rules.always.is_some()
             || rules.not_registered.is_some()
             || !rules.find_me.is_empty()
             || !rules.ring_also.is_empty();
-        (who != user && elsewhere) || !self.contacts(at.site, user).is_empty()
+        (who != Some(user) && elsewhere) || !self.contacts(at.site, user).is_empty()
     }
 
     /// The callee of one call is that of another now, with all that was begun for him.

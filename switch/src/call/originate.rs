@@ -122,14 +122,7 @@ impl Engine {
         self.may_begin()?;
         let number = dialled(dest);
         let destination = self.may_dial(at, &number)?;
-        let is_there = match destination {
-            Destination::User(user) => self.is_within_reach(at, who.user, user),
-            Destination::Intercom(user) => !self.contacts(at.site, user).is_empty(),
-            _ => true,
-        };
-        if !is_there {
-            return Err(Failure::new(Cause::NotRegistered).refusal(Whose::Far));
-        }
+        self.may_reach(at, Some(who.user), &destination)?;
         if !self.is_worth_it(at.site, who, &destination) {
             let text = "Nothing is there to be got".to_owned();
             return Err(Refusal { code: RefusalCode::NoRoute, text: text.into() });

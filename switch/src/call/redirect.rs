@@ -69,7 +69,10 @@ impl Engine {
             }
         }
         let is_circle = match destination {
-            Destination::User(user) => call.trail.has(*user) || call.callee.identity.user == Some(*user),
+            Destination::User(user) => {
+                let parties = [&call.caller, &call.callee];
+                call.trail.has(*user) || parties.iter().any(|party| party.identity.user == Some(*user))
+            }
             _ => false,
         };
         !is_circle && call.trail.has_room()
@@ -85,13 +88,14 @@ impl Engine {
     ) -> Result<(CallNo, Destination), Refusal> {
         let no = self.may_send_on_at_all(who, id)?;
         let destination = self.may_dial(at, number)?;
-        match self.may_send_on(no, &destination) {
-            true => Ok((no, destination)),
-            false => Err(Refusal {
-                code: RefusalCode::BadValue,
-                text: "The call has been there already, or cannot be sent there before it is answered".into(),
-            }),
+        if !self.may_send_on(no, &destination) {
+            let text =
+                "The call comes from there, has been there already, or cannot be sent there before it is answered";
+            return Err(Refusal { code: RefusalCode::BadValue, text: text.into() });
         }
+        let caller = self.table.call(no).and_then(|call| call.caller.identity.user);
+        self.may_reach(at, caller, &destination)?;
+        Ok((no, destination))
     }
 
     pub(crate) fn may_send_on_at_all(&self, who: &Principal, id: CallId) -> Result<CallNo, Refusal> {

@@ -164,7 +164,10 @@ impl Engine {
             Destination::User(user) if Some(user) == other || user == who.user => {
                 Err(Refusal { code: RefusalCode::BadValue, text: "That is one of the two who are in the call".into() })
             }
-            destination => Ok((end, destination)),
+            destination => {
+                self.may_reach(at, other, &destination)?;
+                Ok((end, destination))
+            }
         }
     }
 
