@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::site::DeviceId;
+use crate::site::{DeviceId, UserId};
 use crate::store;
 use crate::time::Now;
 use crate::wire::{Failure, Fields, json};
@@ -234,6 +234,8 @@ pub enum Output {
     Help(Job),
     /// These devices came, changed or went: the engine ends what hangs on those that are gone.
     SiteChanged(BTreeSet<DeviceId>),
+    /// Another call handling mode is in force for these users, or does something else: who watches them is told.
+    HandlingChanged(Vec<UserId>),
 }
 
 /// What the configuration says of the CAS, and its limits.

@@ -27,7 +27,7 @@ use crate::site::{DeviceId, MachineKey, Site, UserId};
 use crate::store;
 use crate::subscription;
 use crate::time::Now;
-use crate::topic::{parking, telephony};
+use crate::topic::{handling, parking, telephony};
 use crate::wire::Failure;
 
 /// The longest a `GetEvents` waits.
@@ -78,6 +78,7 @@ impl Cas {
         let mut env = Environment { now, site, control };
         self.core.kept.start(now);
         self.expire(now);
+        self.keep_time(now, env.site);
         match input {
             Input::Request(id, request) => self.request(&mut env, id, &request),
             Input::Gone(id) => self.gone(now, id),
@@ -86,6 +87,7 @@ impl Cas {
             Input::Timeout => {}
         }
         self.run(&mut env);
+        self.core.modes.arm(now);
     }
 
     /// Something happened to a call or a device: tells every session concerned.
@@ -118,8 +120,9 @@ impl Cas {
 
     /// When [`Input::Timeout`] is wanted.
     pub fn next_timeout(&self) -> Option<Instant> {
-        let timers = [self.core.sessions.next_timeout(), self.logins.next_timeout(), self.core.kept.next_timeout()];
-        timers.into_iter().flatten().min()
+        let core = &self.core;
+        let timers = [core.sessions.next_timeout(), core.kept.next_timeout(), core.modes.next_timeout()];
+        timers.into_iter().chain([self.logins.next_timeout()]).flatten().min()
     }
 
     /// What the metrics count.
@@ -208,6 +211,18 @@ impl Cas {
         self.release_held_logins(now);
         let unclaimed = self.core.kept.expire(now);
         self.core.write(unclaimed);
+    }
+
+    /// Call handling modes that the clock has changed.
+    fn keep_time(&mut self, now: Now, site: &Site) {
+        let changed = self.core.modes.changed(site, now);
+        if changed.is_empty() {
+            return;
+        }
+        for user in &changed {
+            handling::tell_mode(now, site, &mut self.core, *user);
+        }
+        self.core.outputs.push_back(Output::HandlingChanged(changed));
     }
 
     /// Parked calls are everybody's to see.

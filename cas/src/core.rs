@@ -7,6 +7,7 @@ use crate::control::Principal;
 use crate::entropy::Entropy;
 use crate::event::Event;
 use crate::gone::Gone;
+use crate::modes::Modes;
 use crate::session::{SessionKey, Sessions};
 use crate::site::{MachineKey, Site, UserId};
 use crate::store::{self, Change};
@@ -22,6 +23,7 @@ pub(crate) struct Core {
     pub(crate) sessions: Sessions,
     pub(crate) kept: Kept,
     pub(crate) gone: Gone,
+    pub(crate) modes: Modes,
     pub(crate) outputs: VecDeque<Output>,
     pub(crate) messages: u64,
     pub(crate) overloads: u64,
@@ -45,6 +47,7 @@ impl Core {
             entropy,
             kept: Kept::new(&snapshot.subscriptions),
             gone: Gone::default(),
+            modes: Modes::default(),
             outputs: VecDeque::new(),
             messages: 0,
             overloads: 0,

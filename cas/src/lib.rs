@@ -16,6 +16,7 @@ pub mod entropy;
 mod event;
 mod gone;
 pub mod http;
+mod modes;
 mod password;
 mod permission;
 mod repeat;

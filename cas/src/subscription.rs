@@ -66,9 +66,11 @@ impl Row {
                 Err(Failure::bad(field, "tel device is one's own calls and devices: it takes no arguments"))
             }
             ("tel", "park", false) => Err(Failure::bad(field, "tel park is all parked calls: it takes no arguments")),
+            // Who may name whom is for the topic to say.
+            ("config", "", _) => Ok(()),
             (topic, kind, _) => Err(Failure::bad(
                 field,
-                format!("there are no events of topic {topic:?}, kind {kind:?}: tel device, tel park"),
+                format!("there are no events of topic {topic:?}, kind {kind:?}: tel device, tel park, config"),
             )),
         }
     }
@@ -86,6 +88,15 @@ pub(crate) fn sees_own_device(session: &Session) -> bool {
 /// Whether a session is told of parked calls.
 pub(crate) fn sees_parked(session: &Session) -> bool {
     session.subscriptions.values().any(|record| record.topic == "tel" && record.kind == "park")
+}
+
+/// Whether a session is told of the configuration: of this user, or of anybody. An administrator's names users; everybody's own names nobody.
+pub(crate) fn sees_configuration(session: &Session, of: Option<(UserId, &str)>) -> bool {
+    session.subscriptions.values().filter(|record| record.topic == "config").any(|record| match of {
+        None => true,
+        Some((user, _)) if record.args.is_empty() => user == session.client.user,
+        Some((_, login)) => record.args.iter().any(|arg| arg == login),
+    })
 }
 
 row! {

@@ -12,8 +12,10 @@ mod calls;
 mod configuration;
 mod declaration;
 mod directory;
+pub(crate) mod handling;
 mod history;
 pub(crate) mod parking;
+mod schedules;
 mod session;
 pub(crate) mod subscription;
 mod system;
@@ -94,6 +96,7 @@ pub(crate) enum Waiting {
     },
     NewPassword,
     Site(Box<configuration::SiteWrite>),
+    Handling(Box<handling::HandlingWrite>),
     /// What was done already, and is told once the store has it.
     Done(Fields),
 }
@@ -160,6 +163,10 @@ pub(crate) static MESSAGES: &[Spec] = messages! {
     "subscribe" "subscribe-events" Write USERS subscription::subscribe_events;
     "subscribe" "unsubscribe"      Write USERS subscription::unsubscribe;
     "subscribe" "list"             Read  USERS subscription::list;
+    "config" "get-call-handling" Read EVERYBODY handling::get_call_handling;
+    "config" "set-call-handling" Site EVERYBODY handling::set_call_handling;
+    "config" "get-schedules"     Read EVERYBODY schedules::get_schedules;
+    "config" "set-schedule"      Site EVERYBODY schedules::set_schedule;
     "config" "get-users"      Read ADMINISTRATORS configuration::get_users;
     "config" "add-user"       Site ADMINISTRATORS configuration::add_user;
     "config" "modify-user"    Site ADMINISTRATORS configuration::modify_user;
@@ -210,6 +217,7 @@ pub(crate) fn resume(cx: &mut Context<'_>, waiting: Waiting, arrival: Arrival) -
         }
         (Waiting::NewPassword, Arrival::Helped(Finding::Hashed(hashes))) => session::hashed(cx, hashes),
         (Waiting::Done(reply), Arrival::Stored(Ok(store::Reply::Written))) => Ok(Progress::Done(reply)),
+        (Waiting::Handling(write), Arrival::Stored(Ok(store::Reply::Written))) => handling::written(cx, *write),
         (Waiting::Site(write), Arrival::Stored(Ok(store::Reply::Written))) => Ok(configuration::written(cx, *write)),
         (_, Arrival::Stored(Ok(_)) | Arrival::Helped(_)) => Err(cx.core.fault("the answer is not one to the question")),
     }

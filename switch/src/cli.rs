@@ -106,6 +106,14 @@ pub enum AdminCommand {
     /// Add, show, change or remove users
     #[command(subcommand)]
     User(UserCommand),
+    /// Show what becomes of calls to a user, or put another mode into force
+    Handling {
+        /// The extension
+        ext: String,
+        /// The mode, or `schedule`: whatever the user's schedules say [default: only show it]
+        #[arg(value_parser = ["standard", "in-a-meeting", "out-of-office", "extended-absence", "custom", "schedule"])]
+        mode: Option<String>,
+    },
 }
 
 /// `switch registration …`

@@ -185,6 +185,8 @@ impl Node {
         let engine = Engine::new(now, settings, &site, snapshot, entropy());
         let cas = Cas::new(settings.cas.clone(), snapshot, key, entropy());
         let mut node = Node { site, engine, cas, outputs: VecDeque::new() };
+        // Who follows a schedule is known from the start.
+        node.ask_cas(now, cas::cas::Input::Timeout);
         node.settle(now);
         node
     }
@@ -240,6 +242,9 @@ impl Node {
                     cas::cas::Output::Help(job) => self.outputs.push_back(Output::Help(job)),
                     cas::cas::Output::SiteChanged(devices) => {
                         self.engine.site_changed(At { now, site: &self.site }, &devices);
+                    }
+                    cas::cas::Output::HandlingChanged(users) => {
+                        self.engine.handling_changed(At { now, site: &self.site }, &users);
                     }
                 }
             } else {

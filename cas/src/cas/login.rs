@@ -2,7 +2,7 @@
 //!
 //! A wrong password is answered 401, and late where many were wrong ([`attempts`](crate::attempts)).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ use crate::session::{Client, SessionKey};
 use crate::site::{Role, UserId};
 use crate::subscription::{self, Subscribed};
 use crate::time::Now;
-use crate::topic::subscription::snapshot;
+use crate::topic::subscription::snapshots;
 use crate::topic::telephony::{self, DeviceRow};
 use crate::topic::{self, Grade};
 use crate::wire::rows::Table;
@@ -232,9 +232,10 @@ impl Cas {
     /// The first events of subscriptions taken up.
     fn snapshot(&mut self, env: &mut Environment<'_>, key: SessionKey) {
         let Some(who) = self.core.principal(env.site, key) else { return };
-        let subscriptions = self.core.sessions.get(key).into_iter().flat_map(|session| session.subscriptions.values());
-        let kinds: BTreeSet<String> = subscriptions.map(|record| record.kind.clone()).collect();
-        for event in kinds.iter().filter_map(|kind| snapshot(env.now, env.site, env.control, &who, kind)) {
+        let Some(session) = self.core.sessions.get(key) else { return };
+        let subscriptions = session.subscriptions.values();
+        let kinds = subscriptions.map(|record| (record.topic.clone(), record.kind.clone())).collect();
+        for event in snapshots(env.now, env.site, env.control, &who, session, &kinds) {
             self.core.sessions.push(env.now, key, event);
         }
     }

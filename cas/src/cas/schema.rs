@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::login;
 use crate::event::{Completion, Resync, Tells};
+use crate::topic::handling::{ConfigChanged, ConfigSnapshot, HandlingRow};
 use crate::topic::parking::{ParkSnapshot, ParkedRow};
 use crate::topic::telephony::{CallChanged, CallEnded, DeviceRow, DeviceSnapshot};
 use crate::topic::{MESSAGES, Mode, Spec, merge, merge_required, schema_of};
@@ -32,6 +33,9 @@ static EVENTS: &[Told] = &[
     told::<ParkedRow>(),
     told::<DeviceSnapshot>(),
     told::<ParkSnapshot>(),
+    told::<HandlingRow>(),
+    told::<ConfigChanged>(),
+    told::<ConfigSnapshot>(),
     Told { topic: "tel", name: "tel-completion-evt", members: schema_of::<Completion> },
 ];
 

@@ -7,6 +7,7 @@ mod directory;
 mod encodings;
 mod events;
 mod fuzz;
+mod handling;
 mod login;
 mod messages;
 mod schema;
@@ -142,6 +143,7 @@ struct Bench {
     /// What was asked, as long as it is not answered.
     asked: BTreeMap<RequestId, Value>,
     site_changes: usize,
+    handling_changes: Vec<UserId>,
     next: u64,
 }
 
@@ -203,6 +205,7 @@ impl Bench {
             replies: BTreeMap::new(),
             asked: BTreeMap::new(),
             site_changes: 0,
+            handling_changes: Vec::new(),
             next: 0,
         }
     }
@@ -232,6 +235,7 @@ impl Bench {
                 Output::Store(id, request) => self.stored.push((id, request)),
                 Output::Help(job) => self.jobs.push(job),
                 Output::SiteChanged(_) => self.site_changes += 1,
+                Output::HandlingChanged(users) => self.handling_changes.extend(users),
             }
         }
         let waits = !self.stored.is_empty() || !self.jobs.is_empty();

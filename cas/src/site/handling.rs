@@ -180,6 +180,11 @@ impl Site {
         self.handlings.get(&user).cloned().unwrap_or_default()
     }
 
+    /// Users who have chosen or set anything, by id.
+    pub fn handled(&self) -> impl Iterator<Item = UserId> {
+        self.handlings.keys().copied()
+    }
+
     /// Users who follow schedules, by id.
     pub fn followers(&self) -> impl Iterator<Item = UserId> {
         self.handlings.iter().filter(|(_, handling)| handling.follows).map(|(user, _)| *user)

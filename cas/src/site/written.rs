@@ -123,7 +123,7 @@ pub(crate) fn read_rules_by_mode(text: &str) -> Option<std::collections::BTreeMa
 }
 
 /// The entries of one kind; `None` where they are not set.
-pub(crate) fn entries(kind: Kind, schedules: &Schedules) -> Option<Vec<Object>> {
+fn entries(kind: Kind, schedules: &Schedules) -> Option<Vec<Object>> {
     match kind {
         Kind::Custom => schedules.custom.as_deref().map(custom),
         Kind::Holiday => schedules.holiday.as_deref().map(holiday),
@@ -131,15 +131,15 @@ pub(crate) fn entries(kind: Kind, schedules: &Schedules) -> Option<Vec<Object>> 
     }
 }
 
-pub(crate) fn custom(entries: &[Entry<Span>]) -> Vec<Object> {
+fn custom(entries: &[Entry<Span>]) -> Vec<Object> {
     written(entries, |span| vec![("from", span.from().into()), ("to", span.to().into())])
 }
 
-pub(crate) fn holiday(entries: &[Entry<Day>]) -> Vec<Object> {
+fn holiday(entries: &[Entry<Day>]) -> Vec<Object> {
     written(entries, |day| vec![("date", day.to_string().into())])
 }
 
-pub(crate) fn on_hours(entries: &[Entry<Hours>]) -> Vec<Object> {
+fn on_hours(entries: &[Entry<Hours>]) -> Vec<Object> {
     written(entries, |hours| {
         let days = hours.days().map(Value::from).collect();
         vec![("days", days), ("from", hours.from().to_string().into()), ("to", hours.to().to_string().into())]

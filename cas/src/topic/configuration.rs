@@ -1,4 +1,4 @@
-//! Topic `config`, for administrators and the control socket: users with their first device and number.
+//! Topic `config`, as far as it is for administrators and the control socket: users with their first device and number.
 //!
 //! A change is checked, stored, and then made in memory, in this order; the reply follows. Messages of this kind are done one after the other.
 
@@ -133,7 +133,11 @@ pub(super) struct ModifyUser {
 }
 
 /// A member that is there, null or not.
-fn present<'de, D: serde::Deserializer<'de>>(value: D) -> Result<Option<Option<String>>, D::Error> {
+pub(super) fn present<'de, D, T>(value: D) -> Result<Option<Option<T>>, D::Error>
+where
+    D: serde::Deserializer<'de>,
+    T: Deserialize<'de>,
+{
     Option::deserialize(value).map(Some)
 }
 

@@ -1,12 +1,15 @@
 //! Topic `subscribe`: what the session is told of (S49-S56). A write is answered once the store has it.
 
+use std::collections::BTreeSet;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Context, Nothing, Outcome, Progress, Waiting, parking, telephony};
+use super::{Context, Nothing, Outcome, Progress, Waiting, handling, parking, telephony};
 use crate::control::{CallControl, Principal};
 use crate::event::Event;
+use crate::session::Session;
 use crate::site::Site;
 use crate::store::{Change, Request, SubscriptionRecord};
 use crate::subscription::{self, Row, Subscribed, check_room, rows_asked};
@@ -18,8 +21,8 @@ use crate::wire::{Code, Failure};
 pub(crate) struct Addition {
     /// What the store was given.
     records: Vec<SubscriptionRecord>,
-    /// The kinds that were asked for: each has its snapshot, also where it was subscribed to before.
-    kinds: Vec<String>,
+    /// The topics and kinds that were asked for: each has its snapshot, also where it was subscribed to before.
+    kinds: BTreeSet<(String, String)>,
 }
 
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -53,11 +56,12 @@ pub(super) fn subscribe_events(cx: &mut Context<'_>, request: SubscribeEvents) -
         return Ok(Progress::Done(current(cx)?));
     }
     rows.iter().try_for_each(|row| row.check("subscribe"))?;
+    for ext in rows.iter().filter(|row| row.topic == "config").flat_map(|row| &row.args) {
+        handling::whose(cx, "subscribe", Some(ext))?;
+    }
     let key = cx.session()?;
     let Some(session) = cx.core.sessions.get(key) else { return Err(Failure::ended()) };
-    let mut kinds: Vec<String> = rows.iter().map(|row| row.kind.clone()).collect();
-    kinds.sort_unstable();
-    kinds.dedup();
+    let kinds = rows.iter().map(|row| (row.topic.clone(), row.kind.clone())).collect();
     let mut new: Vec<Row> = Vec::new();
     for row in rows {
         if !session.subscriptions.values().any(|record| row.is(record)) && !new.contains(&row) {
@@ -88,8 +92,8 @@ pub(super) fn subscribe_events(cx: &mut Context<'_>, request: SubscribeEvents) -
 /// The store has it: from this instant on the session is told, and the snapshot is cut at the same.
 pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Result<Subscriptions, Failure> {
     let surplus: Vec<Change> = addition.records.iter().map(|record| Change::RemoveSubscription(record.id)).collect();
-    let session = match cx.session() {
-        Ok(session) => session,
+    let key = match cx.session() {
+        Ok(key) => key,
         Err(failure) => {
             // The session ended meanwhile, and its subscriptions with it.
             cx.core.write(surplus);
@@ -97,24 +101,31 @@ pub(super) fn subscribed(cx: &mut Context<'_>, addition: Addition) -> Result<Sub
         }
     };
     let who = cx.principal()?;
-    let kinds = addition.kinds.iter();
-    let snapshots: Vec<Event> = kinds.filter_map(|kind| snapshot(cx.now, cx.site, cx.control, &who, kind)).collect();
-    if let Some(session) = cx.core.sessions.get_mut(session) {
-        session.subscriptions.extend(addition.records.into_iter().map(|record| (record.id, record)));
-    }
+    let Some(session) = cx.core.sessions.get_mut(key) else { return Err(Failure::ended()) };
+    session.subscriptions.extend(addition.records.into_iter().map(|record| (record.id, record)));
+    let snapshots = snapshots(cx.now, cx.site, cx.control, &who, session, &addition.kinds);
     for snapshot in snapshots {
-        cx.core.sessions.push(cx.now, session, snapshot);
+        cx.core.sessions.push(cx.now, key, snapshot);
     }
     current(cx)
 }
 
-/// What is so at the instant a subscription begins.
-pub(crate) fn snapshot(now: Now, site: &Site, control: &dyn CallControl, who: &Principal, kind: &str) -> Option<Event> {
-    match kind {
-        "device" => Some(telephony::snapshot_event(now, site, control, who)),
-        "park" => Some(parking::snapshot_event(now, site, control, who)),
+/// What is so at the instant subscriptions of these topics and kinds begin.
+pub(crate) fn snapshots(
+    now: Now,
+    site: &Site,
+    control: &dyn CallControl,
+    who: &Principal,
+    session: &Session,
+    kinds: &BTreeSet<(String, String)>,
+) -> Vec<Event> {
+    let snapshot = |(topic, kind): &(String, String)| match (topic.as_str(), kind.as_str()) {
+        ("config", _) => Some(handling::snapshot_event(now, site, who, session)),
+        ("tel", "device") => Some(telephony::snapshot_event(now, site, control, who)),
+        ("tel", "park") => Some(parking::snapshot_event(now, site, control, who)),
         _ => None,
-    }
+    };
+    kinds.iter().filter_map(snapshot).collect()
 }
 
 pub(super) fn unsubscribe(cx: &mut Context<'_>, request: Unsubscribe) -> Outcome<Subscriptions> {

@@ -135,6 +135,22 @@ impl From<Rows> for Value {
     }
 }
 
+/// A list as objects, whichever way it was written: rows under the names of their columns, or objects. `None` where a row does not fit its columns.
+pub(crate) fn as_objects(list: Value) -> Option<Value> {
+    let columns: Vec<String> = match list.get(0).and_then(Value::as_array) {
+        Some(columns) => columns.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<_>>()?,
+        None => return Some(list),
+    };
+    let Value::Array(rows) = list else { return Some(list) };
+    let object = |row: Value| match row {
+        Value::Array(values) if values.len() == columns.len() => {
+            Some(Value::Object(columns.iter().cloned().zip(values).collect()))
+        }
+        _ => None,
+    };
+    rows.into_iter().skip(1).map(object).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -176,6 +192,17 @@ mod tests {
         rows.push(vec!["2".into(), Value::Null]);
         rows.push(vec!["3".into(), "".into()]);
         assert_eq!(Value::from(rows), json!([["id", "mid"], ["2", null], ["3", ""]]));
+    }
+
+    #[test]
+    fn rows_and_objects_are_the_same_list() {
+        let objects = json!([{"id": "2", "mid": null}, {"id": "3", "mid": ""}]);
+        assert_eq!(as_objects(json!([["id", "mid"], ["2", null], ["3", ""]])), Some(objects.clone()));
+        assert_eq!(as_objects(objects.clone()), Some(objects));
+        assert_eq!((as_objects(json!([["id"]])), as_objects(json!([]))), (Some(json!([])), Some(json!([]))));
+        for wrong in [json!([["id"], []]), json!([["id"], {"id": 1}]), json!([[7], [7]])] {
+            assert_eq!(as_objects(wrong), None);
+        }
     }
 
     #[test]

@@ -55,6 +55,7 @@ fn run(command: &AdminCommand, config: &Config) -> Result<Shown, AskError> {
         AdminCommand::Session(SessionCommand::End { id }) => format!("Session {id} has ended.\n"),
         AdminCommand::Calls { ended } => calls(reply, *ended, clock::now().wall.0),
         AdminCommand::Call { .. } => ladder::call(reply),
+        AdminCommand::Handling { .. } => handling(reply),
         AdminCommand::User(UserCommand::Add(user)) => {
             format!("{} is added: {}.\n{}", user.ext, user.name, secrets(reply))
         }
@@ -95,6 +96,15 @@ fn message(command: &AdminCommand) -> (Value, Effect) {
             (json!({"topic": "system", "message": "get-calls", "ended": ended}), Effect::Runs)
         }
         AdminCommand::Call { id } => (json!({"topic": "system", "message": "get-call", "call-id": id}), Effect::Runs),
+        AdminCommand::Handling { ext, mode: None } => {
+            (json!({"topic": "config", "message": "get-call-handling", "user": ext}), Effect::Reads)
+        }
+        AdminCommand::Handling { ext, mode: Some(mode) } => {
+            let (member, value) =
+                if mode == "schedule" { ("follow-schedule", json!(true)) } else { ("mode", json!(mode)) };
+            let message = json!({"topic": "config", "message": "set-call-handling", "user": ext, member: value});
+            (message, Effect::Writes)
+        }
         AdminCommand::User(UserCommand::Add(user)) => (add_user(user), Effect::Writes),
         AdminCommand::User(UserCommand::List) => (json!({"topic": "config", "message": "get-users"}), Effect::Reads),
         AdminCommand::User(UserCommand::Remove { ext }) => {
@@ -219,6 +229,34 @@ fn calls(reply: &Message, ended: bool, now: u64) -> String {
     let (shown, total) = (rows.len() as u64 - 1, number(reply.get("total")));
     let more = if total > shown { format!("The last {shown} of {total}.\n") } else { String::new() };
     table(&rows) + &more
+}
+
+/// The mode in force, why, and what it does.
+fn handling(reply: &Message) -> String {
+    let source = match text(reply.get("source")).as_str() {
+        "hand" => "chosen by hand".to_owned(),
+        source => format!("by the schedule: {source}"),
+    };
+    let until = match number(reply.get("until")) {
+        0 => String::new(),
+        until => format!(", until {}", moment(until)),
+    };
+    let mut rows = vec![vec![text(reply.get("user")), format!("{} ({source}{until})", text(reply.get("name")))]];
+    for (rule, value) in reply.get("rules").and_then(Value::as_object).into_iter().flatten() {
+        let does = match value {
+            Value::Null | Value::Bool(false) => continue,
+            Value::Bool(true) => "yes".to_owned(),
+            Value::Array(numbers) if numbers.is_empty() => continue,
+            Value::Array(numbers) => numbers.iter().map(|number| text(Some(number))).collect::<Vec<_>>().join(", "),
+            Value::Object(after) => format!("after {} rings: {}", number(after.get("rings")), text(after.get("to"))),
+            other => text(Some(other)),
+        };
+        rows.push(vec![format!("  {rule}"), does]);
+    }
+    if rows.len() == 1 {
+        rows.push(vec![String::new(), "the phones ring, and nothing else happens".to_owned()]);
+    }
+    table(&rows)
 }
 
 /// A duration in milliseconds, in seconds.

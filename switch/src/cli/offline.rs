@@ -60,7 +60,7 @@ impl Offline {
                     self.handle(Input::Stored(id, reply));
                 }
                 Output::Help(job) => self.handle(Input::Helped(job.id, job.work.run())),
-                Output::SiteChanged(_) => {}
+                Output::SiteChanged(_) | Output::HandlingChanged(_) => {}
             }
         }
         None

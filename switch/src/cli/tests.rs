@@ -43,6 +43,8 @@ fn what_cannot_be_is_a_usage_error() {
         "switch user group 501",
         "switch user group 501 sales --none",
         "switch config check",
+        "switch handling",
+        "switch handling 501 asleep",
     ];
     for line in lines {
         let error = Cli::try_parse_from(line.split_whitespace()).err().unwrap_or_else(|| panic!("{line}"));

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use cas::site::{DeviceId, UserId};
 
 use super::lost::Lost;
+use super::presence::Handled;
 use super::publish::{PubId, Publications};
 use super::watch::{State, Subject};
 use super::{Package, SubId, Subscription};
@@ -19,7 +20,9 @@ pub(crate) struct Subscriptions {
     tags: BTreeMap<String, SubId>,
     devices: BTreeMap<DeviceId, BTreeSet<SubId>>,
     watched: BTreeMap<(Package, Subject), Watched>,
-    /// Users whose phones or publications have changed in this step.
+    /// How those handle their calls who have chosen it.
+    pub(super) handled: BTreeMap<UserId, Handled>,
+    /// Users whose phones, publications or call handling have changed in this step.
     pub(super) touched: BTreeSet<UserId>,
     pub(super) lost: Lost,
     pub(super) publications: Publications,

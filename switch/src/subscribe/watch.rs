@@ -15,7 +15,7 @@ use crate::call::party::{Hold, Identity, PartyState};
 use crate::call::{Call, Side};
 use crate::engine::{At, Engine};
 use crate::service::orbit::Slot;
-use crate::subscribe::presence::Presence;
+use crate::subscribe::presence::{Handled, Presence};
 
 /// What is behind a number that can be watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -203,8 +203,19 @@ impl Engine {
         }
     }
 
+    /// Another call handling mode is in force for these users.
+    pub(crate) fn handling_changed(&mut self, at: At<'_>, users: &[UserId]) {
+        for user in users {
+            let handled = Handled::of(at.site, *user, at.now.wall);
+            self.subscriptions.handled.insert(*user, handled);
+        }
+        self.subscriptions.touched.extend(users);
+        self.light_lamps(at);
+    }
+
     /// The site has changed: numbers may lead elsewhere, or nowhere; users may be called otherwise or have other devices.
     pub(crate) fn look_at_all(&mut self, at: At<'_>) {
+        self.subscriptions.handled.retain(|user, _| at.site.user(*user).is_some());
         for id in self.subscriptions.ids() {
             self.look_at_subscription(at, id);
         }

@@ -14,7 +14,8 @@ fn s42_a_login_yields_session_identity_and_permissions() {
     assert_eq!((&reply["user-id"], &reply["user-role"], &reply["error"]), (&json!("2"), &json!("user"), &json!(0)));
     assert_eq!(reply["home-cas"], REALM);
     assert!(reply["permissions"]["tel"].as_array().unwrap().contains(&json!("make-call")));
-    assert!(reply["permissions"]["config"].is_null());
+    let own = json!(["get-call-handling", "set-call-handling", "get-schedules", "set-schedule"]);
+    assert_eq!(reply["permissions"]["config"], own);
     let admin = bench.try_login("admin", "secret-admin").1;
     assert!(admin["permissions"]["config"].as_array().unwrap().contains(&json!("add-user")));
 }

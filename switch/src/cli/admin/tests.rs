@@ -177,6 +177,48 @@ fn without_a_switch_users_are_added_in_the_store() {
 }
 
 #[test]
+fn s90_s91_call_handling_is_shown_and_set_and_every_mode_can_be_named() {
+    let data = tempfile::tempdir().unwrap();
+    let data = &data.path().join("data");
+    shown(data, "user add 501 --name V --password x --sip-secret x").unwrap();
+    assert_eq!(
+        shown(data, "handling 501").unwrap(),
+        "501  Standard (chosen by hand)\n     the phones ring, and nothing else happens\n"
+    );
+    assert_eq!(
+        shown(data, "handling 501 out-of-office").unwrap(),
+        "501       Out of Office (chosen by hand)\n  always  voicemail\n"
+    );
+    for mode in cas::site::handling::Mode::ALL {
+        let text = shown(data, &format!("handling 501 {}", mode.name())).unwrap();
+        assert!(text.contains(mode.title()), "{text}");
+    }
+    assert_eq!(
+        shown(data, "handling 501 schedule").unwrap().lines().next(),
+        Some("501  Custom (by the schedule: off-hours)")
+    );
+    let (snapshot, _) = stored(data);
+    assert!(snapshot.handlings[0].1.follows);
+    assert_eq!(shown(data, "handling 509").unwrap_err(), "there is no user 509");
+}
+
+#[test]
+fn all_rules_of_a_mode_are_told() {
+    let reply = json!({"user": "501", "name": "Custom", "source": "custom", "until": 1_795_779_268_999_u64, "rules": {
+        "dnd": true, "always": null, "busy": "502", "no-answer": {"rings": 3, "to": "voicemail"},
+        "not-registered": "0171", "find-me": ["1", "2"], "ring-also": []}});
+    assert_eq!(
+        handling(reply.as_object().unwrap()),
+        "501               Custom (by the schedule: custom, until 2026-11-27 11:34:28 UTC)\n\
+         \u{20} dnd             yes\n\
+         \u{20} busy            502\n\
+         \u{20} no-answer       after 3 rings: voicemail\n\
+         \u{20} not-registered  0171\n\
+         \u{20} find-me         1, 2\n"
+    );
+}
+
+#[test]
 fn asking_makes_no_store() {
     let parent = tempfile::tempdir().unwrap();
     let data = parent.path().join("data");
