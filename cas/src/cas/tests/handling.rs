@@ -570,9 +570,11 @@ fn s22_a_client_that_writes_xml_without_types_sets_rules_and_schedules() {
         "not-registered": null, "find-me": ["1"], "ring-also": []});
     assert_eq!((&reply["mode"], &reply["rules"]), (&json!("custom"), &expected), "{reply}");
     let entry = "<days><item>mon</item></days><from>09:00</from><to>17:00</to><mode>standard</mode>";
-    let row = "<item><item>mon</item></item><item>09:00</item><item>17:00</item><item>standard</item>";
-    let columns = "<item><item>days</item><item>from</item><item>to</item><item>mode</item></item>";
-    for entries in [format!("<item>{entry}</item>"), format!("{columns}<item>{row}</item>")] {
+    let row = "<item type=\"array\"><item>mon</item></item><item>09:00</item><item>17:00</item><item>standard</item>";
+    let columns = "<item>days</item><item>from</item><item>to</item><item>mode</item>";
+    // An entry without a type is an object: rows say that they are arrays.
+    let rows = format!("<item type=\"array\">{columns}</item><item type=\"array\">{row}</item>");
+    for entries in [format!("<item>{entry}</item>"), rows] {
         let reply = ask(&format!("<message>set-schedule</message><kind>on-hours</kind><entries>{entries}</entries>"));
         assert_eq!(reply["on-hours"][1], json!([["mon"], "09:00", "17:00", "standard", ""]), "{reply}");
     }
@@ -585,12 +587,12 @@ fn a_whole_site_that_changes_at_once_is_told_within_the_instant() {
     let entries = json!([{"from": "2026-07-01T08:00", "to": "2026-07-01T09:00", "mode": "in-a-meeting"}]);
     bench.console(schedule(json!({"site": true, "kind": "custom", "entries": entries})));
     for n in 0..150 {
-        let ext = (600 + n).to_string();
+        let ext = (800 + n).to_string();
         let asked = json!({"ext": ext, "name": "N", "password": "p", "sip-secret": "s"});
         assert_eq!(bench.console(message("config", "add-user", asked))["error"], 0);
         bench.console(set(json!({"user": ext, "follow-schedule": true})));
     }
-    let last = bench.site.user_by_login("749").unwrap().id.0;
+    let last = bench.site.user_by_login("949").unwrap().id.0;
     bench.handling_changes.clear();
     bench.now = Now { wall: at("07-01T09:00:00"), ..bench.now.plus(Duration::from_secs(3600)) };
     let mut steps = 0;
