@@ -564,7 +564,8 @@ fn s22_a_client_that_writes_xml_without_types_sets_rules_and_schedules() {
         let id = bench.post_as(Format::Xml, Endpoint::Execute, Some(&session), NETWORK, body.as_bytes());
         bench.reply(id).1
     };
-    let reply = ask("<message>set_call_handling</message><mode>custom</mode><rules><dnd>true</dnd><always>0171</always>\
+    let reply =
+        ask("<message>set_call_handling</message><mode>custom</mode><rules><dnd>true</dnd><always>0171</always>\
         <no_answer><rings>3</rings><to>502</to></no_answer><find-me><item>1</item></find-me></rules>");
     let expected = json!({"dnd": true, "always": "0171", "busy": null, "no-answer": {"rings": 3, "to": "502"},
         "not-registered": null, "find-me": ["1"], "ring-also": []});
