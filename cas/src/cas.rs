@@ -99,6 +99,7 @@ impl Cas {
                 self.core.tell(now, user, || telephony::call_ended_event(now, call, cause, duration_msec));
             }
             CallEvent::Parked(call) => self.parked_changed(now, site, control, &call),
+            CallEvent::CallBack(info) => self.core.tell(now, info.user, || telephony::call_back_event(now, &info)),
             CallEvent::Completed(ticket, result) => self.completed(now, site, ticket, result),
             CallEvent::Device { device, registered } => {
                 if let Some((device, user)) = site.device(device).and_then(|device| Some((device, device.user?))) {

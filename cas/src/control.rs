@@ -466,6 +466,47 @@ named!(ParkedState {
     Ended = "ended",
 });
 
+/// A call-back of a user's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CallBackInfo {
+    /// Who has booked it.
+    pub user: UserId,
+    /// Whom he wants to reach: his number.
+    pub addr: String,
+    /// His name; may be empty.
+    pub name: String,
+    /// Where it stands.
+    pub state: CallBackState,
+    /// Until when it may wait.
+    pub until: Wall,
+}
+
+/// Where a call-back stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallBackState {
+    /// It waits for both to be free.
+    Booked,
+    /// The booker's phones ring.
+    Calling,
+    /// The two have talked.
+    Reached,
+    /// The booker did not answer, or the other not, when it was his turn.
+    Unreached,
+    /// It has waited for long enough.
+    Expired,
+    /// It was taken back, or one of the two is no user any more.
+    Cancelled,
+}
+
+named!(CallBackState {
+    Booked = "booked",
+    Calling = "calling",
+    Reached = "reached",
+    Unreached = "unreached",
+    Expired = "expired",
+    Cancelled = "cancelled",
+});
+
 /// The counts `switch status` shows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct EngineStatus {
@@ -501,6 +542,8 @@ pub enum CallEvent {
     Completed(Ticket, Result<Yield, Refusal>),
     /// A parked call began, changed or is parked no more.
     Parked(ParkedInfo),
+    /// A user's call-back was booked, is on its way or is over.
+    CallBack(CallBackInfo),
     /// A device became reachable or ceased to be (S131).
     Device {
         /// The device.

@@ -7,6 +7,7 @@ use cas::control::CallId;
 use cas::site::Site;
 use media::LegId;
 
+use crate::call::bookings::{Booking, BookingState};
 use crate::call::leg::{Exchange, Leg, LegState, Said, Session};
 use crate::call::party::{Party, PartyState};
 use crate::call::remind::Reminder;
@@ -29,6 +30,7 @@ impl Engine {
         self.audit_transfers()?;
         self.audit_parks()?;
         self.audit_reminders()?;
+        self.audit_bookings()?;
         self.audit_media()?;
         match self.touched.is_empty() && self.completions.is_empty() {
             true => Ok(()),
@@ -139,9 +141,9 @@ impl Engine {
         Ok(())
     }
 
-    /// With nobody in a call, nobody registered and nothing asked: only streams that are up may have their timer.
+    /// With nobody in a call, nobody registered and nothing asked: only streams that are up may have their timer, and call-backs of those who may come again.
     pub fn is_at_rest(&self) -> Result<(), String> {
-        let timer = self.endpoint.timers.armed().find(|timer| !matches!(timer, Timer::Idle(_)));
+        let timer = self.endpoint.timers.armed().find(|timer| !matches!(timer, Timer::Idle(_) | Timer::CallBack(_)));
         timer.map_or(Ok(()), |timer| Err(format!("with nobody there, {timer:?} is armed")))
     }
 
@@ -206,6 +208,9 @@ impl Engine {
         let bound = self.registrar.devices().filter(|device| self.registrar.next_end(*device).is_some());
         let behind_nat = self.registrar.devices().filter(|device| self.registrar.behind_nat(*device).next().is_some());
         let recalls = self.parks.iter().filter(|(_, parked)| parked.recall == Recall::Waiting);
+        let noticing = self.table.calls().map(|(no, _)| no).filter(|no| self.is_notice(*no));
+        let waits = |booking: &Booking| matches!(booking.state, BookingState::Waits(_));
+        let booked = self.bookings.iter().filter(move |(_, booking)| waits(booking));
         let showing = self.table.calls().map(|(no, _)| no).filter(|no| self.shows_where_parked(*no));
         ringing
             .map(|(no, _)| Timer::NoAnswer(no))
@@ -214,6 +219,8 @@ impl Engine {
             )
             .chain(recalls.map(|(_, parked)| Timer::Recall(parked.call)))
             .chain(showing.map(Timer::Parked))
+            .chain(noticing.map(Timer::Notice))
+            .chain(booked.map(|(id, _)| Timer::CallBack(id)))
             .chain(self.endpoint.transactions.wanted().map(Timer::Transaction))
             .chain(bound.map(Timer::Binding))
             .chain(limited.map(Timer::Session))
@@ -348,6 +355,31 @@ impl Engine {
             }
         }
         Ok(())
+    }
+
+    /// Who is rung to call somebody back is so by a call, one for each who is wanted.
+    fn audit_bookings(&self) -> Result<(), String> {
+        let mut called = BTreeSet::new();
+        for (id, booking) in self.bookings.iter() {
+            let BookingState::Calls(no) = booking.state else { continue };
+            let is_its = |call: &Call| call.caller.identity.user == Some(booking.booker);
+            if !self.table.call(no).is_some_and(is_its) {
+                return Err(format!("{id:?} has no call: {booking:?}"));
+            }
+            if !called.insert(booking.wanted) {
+                return Err(format!("two are called back for the same user: {booking:?}"));
+            }
+        }
+        match self.bookings.is_empty() || self.table.are_watched {
+            true => Ok(()),
+            false => Err("nobody sees when those are free who are waited for".to_owned()),
+        }
+    }
+
+    /// No call-back waits whose turn it is.
+    pub fn audit_call_backs(&self, site: &Site) -> Result<(), String> {
+        let due = self.bookings.iter().find(|(_, booking)| self.is_due(site, booking));
+        due.map_or(Ok(()), |(id, booking)| Err(format!("both are free, and {id:?} waits: {booking:?}")))
     }
 
     fn audit_legs(&self) -> Result<(), String> {

@@ -7,6 +7,8 @@
 //! ([`Engine::tell_changes`](crate::engine::Engine)), by comparing with what was told before.
 
 pub(crate) mod answer;
+pub(crate) mod bookings;
+pub(crate) mod call_back;
 pub(crate) mod cause;
 pub(crate) mod control;
 pub(crate) mod digits;
@@ -20,6 +22,7 @@ pub(crate) mod history;
 pub(crate) mod hold;
 pub(crate) mod last;
 pub(crate) mod leg;
+pub(crate) mod notice;
 pub(crate) mod offer;
 pub(crate) mod originate;
 pub(crate) mod park;
@@ -92,6 +95,8 @@ pub(crate) enum Manner {
     Plain,
     /// They are asked to answer by themselves.
     Intercom,
+    /// The caller's own are rung first, as they would be by the callee: he has booked it.
+    CallBack,
 }
 
 /// How far a call has come.
@@ -99,8 +104,8 @@ pub(crate) enum Manner {
 pub(crate) enum Stage {
     /// make-call: the caller's own phone is rung before the destination is.
     RingingCaller {
-        /// Completed when the far end answers or fails.
-        ticket: Ticket,
+        /// Completed when the far end answers or fails; a call-back has none.
+        ticket: Option<Ticket>,
         /// Where to, then.
         destination: Destination,
         /// What is to be got there: another may be first.

@@ -127,6 +127,10 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Those of one phone.
     pub subscriptions_per_device: usize,
+    /// Call-backs that are booked.
+    pub call_backs: usize,
+    /// Those of one user.
+    pub call_backs_per_user: usize,
     /// SIP connections over TCP.
     pub tcp: usize,
     /// Those of one source.
@@ -185,6 +189,7 @@ const SETTINGS: &[Setting] = &[
     setting("sound", "zone", r#""eu""#, "whose ringback callers hear: a country, such as us, gb, de"),
     setting("cas", "listen", r#"["127.0.0.1:8080"]"#, "where CAS clients reach it, over HTTP"),
     setting("calls", "waiting", "2", "calls that may come to a user beside the one he has: the next caller hears busy; 0: no call waiting"),
+    setting("calls", "call-back", "30", "minutes that a booked call-back waits for somebody to be free, from 1 to 1440"),
     setting("park", "orbits", r#""700-719""#, "where calls are parked, and retrieved by dialling the number"),
     setting("park", "recall", "60", "seconds until whoever parked a call is rung again, to 3600; 0: never"),
     setting("codes", "park", r#""*68""#, "parks the call on hold: at the first free orbit, or at a number dialled behind it; \"\": nothing does"),
@@ -194,6 +199,8 @@ const SETTINGS: &[Setting] = &[
     setting("codes", "intercom", r#""*80""#, "and an extension behind it: calls it, and its phone answers by itself, where it can"),
     setting("codes", "return", r#""*69""#, "calls whoever called last, answered or not"),
     setting("codes", "redial", r#""*07""#, "calls the number dialled last, at whichever phone"),
+    setting("codes", "call-back", r#""*66""#, "calls back when who was called in vain is free: the last one, or an extension behind it"),
+    setting("codes", "no-call-back", r#""*86""#, "does not: of nobody, or of the extension behind it"),
     setting("limits", "calls", "10000", "calls at a time, where the RTP ports do not end it before"),
     setting("limits", "calls-per-source", "5000", "of them from one source: an IP address, or an IPv6 /64"),
     setting("limits", "transactions", "1000000", "SIP requests remembered; each stays for 32 s after its end"),
@@ -202,6 +209,8 @@ const SETTINGS: &[Setting] = &[
     setting("limits", "registrations-per-source", "20000", "of them registered from one source"),
     setting("limits", "subscriptions", "50000", "lamps, lists of lamps, presence and message counts that phones watch"),
     setting("limits", "subscriptions-per-device", "250", "of them of one phone"),
+    setting("limits", "call-backs", "10000", "call-backs that users have booked"),
+    setting("limits", "call-backs-per-user", "10", "of them of one user"),
     setting("limits", "tcp", "8192", "SIP connections over TCP"),
     setting("limits", "tcp-per-source", "512", "of them from one source without gateway or registered phone"),
     setting("limits", "sessions", "10000", "CAS sessions"),
@@ -216,11 +225,12 @@ const SETTINGS: &[Setting] = &[
 ];
 
 /// Limits that are parts of others.
-const PARTS: [(&str, &str); 8] = [
+const PARTS: [(&str, &str); 9] = [
     ("calls-per-source", "calls"),
     ("transactions-per-source", "transactions"),
     ("registrations-per-source", "registrations"),
     ("subscriptions-per-device", "subscriptions"),
+    ("call-backs-per-user", "call-backs"),
     ("tcp-per-source", "tcp"),
     ("sessions-per-user", "sessions"),
     ("sessions-per-source", "sessions"),
@@ -287,6 +297,7 @@ impl Config {
                 codes: codes(&file)?,
                 orbits: file.get("park", "orbits", read::orbits)?,
                 waiting: file.get("calls", "waiting", read::waiting)?,
+                call_back: file.get("calls", "call-back", read::minutes)?,
                 recall: file.get("park", "recall", read::delay)?,
             },
             limits: Limits {
@@ -298,6 +309,8 @@ impl Config {
                 registrations_per_source: file.get("limits", "registrations-per-source", read::limit)?,
                 subscriptions: file.get("limits", "subscriptions", read::limit)?,
                 subscriptions_per_device: file.get("limits", "subscriptions-per-device", read::limit)?,
+                call_backs: file.get("limits", "call-backs", read::limit)?,
+                call_backs_per_user: file.get("limits", "call-backs-per-user", read::limit)?,
                 tcp: file.get("limits", "tcp", read::limit)?,
                 tcp_per_source: file.get("limits", "tcp-per-source", read::limit)?,
                 sessions: file.get("limits", "sessions", read::limit)?,

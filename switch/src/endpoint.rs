@@ -13,6 +13,7 @@ use cas::control::CallId;
 use cas::entropy::Entropy;
 use cas::site::DeviceId;
 
+use crate::call::bookings::BookingNo;
 use crate::call::{CallNo, LegId};
 use crate::engine::sources::for_strangers;
 use crate::node::Settings;
@@ -75,6 +76,10 @@ pub enum Timer {
     Parked(CallNo),
     /// Who has somebody on hold is to be reminded.
     Reminder(CallId),
+    /// What was done was shown for long enough.
+    Notice(CallNo),
+    /// A call-back is booked no more.
+    CallBack(BookingNo),
     /// An offer that met the phone's own is made again (RFC 3261 §14.1).
     Reoffer(LegId),
     /// A phone that was to answer for its user has not.

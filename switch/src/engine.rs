@@ -24,6 +24,7 @@ use cas::time::Now;
 use self::behind::Behind;
 use crate::auth::Authenticator;
 use crate::call::CallNo;
+use crate::call::bookings::Bookings;
 use crate::call::cause::Failure;
 use crate::call::history::History;
 use crate::call::last::LastCalls;
@@ -128,6 +129,7 @@ pub struct Engine {
     pub(crate) parks: Parks,
     pub(crate) history: History,
     pub(crate) last_calls: LastCalls,
+    pub(crate) bookings: Bookings,
     pub(crate) behind: Behind,
     pub(crate) ports: Ports,
     pub(crate) seats: Seats,
@@ -187,6 +189,7 @@ impl Engine {
             parks: Parks::default(),
             history: History::default(),
             last_calls: LastCalls::new(&snapshot.last_calls),
+            bookings: Bookings::default(),
             behind: Behind::default(),
             ports: Ports::new(&settings.ports, random),
             seats: Seats::default(),
@@ -353,6 +356,8 @@ impl Engine {
                 Timer::Reminder(id) => self.reminder_due(at, id),
                 Timer::Recall(no) => self.recall_due(at, no),
                 Timer::Parked(no) => self.parked_shown(at, no),
+                Timer::Notice(no) => self.noticed(at, no),
+                Timer::CallBack(booking) => self.call_back_expired(at, booking),
                 Timer::Reoffer(leg) => self.settled(at, leg),
                 Timer::Prompt(leg) => self.prompt_due(at, leg),
                 Timer::Session(leg) => self.session_due(at, leg),
@@ -405,6 +410,7 @@ impl Engine {
         self.keep_publications(|device| at.site.device(device).is_some());
         self.keep_parked(at);
         self.last_calls.keep(at.site);
+        self.keep_bookings(at);
         self.look_at_all(at);
         self.end_step(at);
     }

@@ -75,6 +75,10 @@ pub struct Limits {
     pub subscriptions: usize,
     /// Subscriptions of one device.
     pub subscriptions_per_device: usize,
+    /// Call-backs that are booked.
+    pub call_backs: usize,
+    /// Those of one user.
+    pub call_backs_per_user: usize,
 }
 
 impl Default for Limits {
@@ -86,6 +90,8 @@ impl Default for Limits {
             registrations_per_source: 20_000,
             subscriptions: 50_000,
             subscriptions_per_device: 250,
+            call_backs: 10_000,
+            call_backs_per_user: 10,
         }
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Service {
     Tells(Failure, u8),
     /// Rings somebody in the place of the one at this end of another call, whose caller he is to have.
     Seek(CallId),
+    /// Shows a caller that what he has asked for by a code is done.
+    Notice,
 }
 
 impl Engine {

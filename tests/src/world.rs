@@ -438,6 +438,9 @@ impl World {
         if let Err(breach) = self.node.engine().audit_lamps(self.node.site()) {
             self.fail(&breach);
         }
+        if let Err(breach) = self.node.engine().audit_call_backs(self.node.site()) {
+            self.fail(&breach);
+        }
     }
 
     fn drain(&mut self) {

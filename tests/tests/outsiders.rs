@@ -28,7 +28,7 @@ fn codes_and_orbits_are_not_for_who_is_behind_a_gateway() {
     world.run_for(Duration::from_secs(1));
     let mut phone = Template::new("502", 1);
     phone.register(&mut world);
-    for number in ["700", "*68", "*88502", "**502", "*8", "*80502", "*69", "*07"] {
+    for number in ["700", "*68", "*88502", "**502", "*8", "*80502", "*69", "*07", "*66502", "*66", "*86"] {
         let invite = call(&mut world, &mut gateway, number);
         let refusal = gateway.wait_status(&mut world, "INVITE", 403);
         gateway.acknowledge_refusal(&mut world, &invite, &refusal);

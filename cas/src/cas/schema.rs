@@ -9,7 +9,7 @@ use super::login;
 use crate::event::{Completion, Resync, Tells};
 use crate::topic::handling::{ConfigChanged, ConfigSnapshot, HandlingRow};
 use crate::topic::parking::{ParkSnapshot, ParkedRow};
-use crate::topic::telephony::{CallChanged, CallEnded, DeviceRow, DeviceSnapshot};
+use crate::topic::telephony::{CallBack, CallChanged, CallEnded, DeviceRow, DeviceSnapshot};
 use crate::topic::{MESSAGES, Mode, Spec, merge, merge_required, schema_of};
 use crate::wire::json;
 
@@ -29,6 +29,7 @@ static EVENTS: &[Told] = &[
     told::<Resync>(),
     told::<CallChanged>(),
     told::<CallEnded>(),
+    told::<CallBack>(),
     told::<DeviceRow>(),
     told::<ParkedRow>(),
     told::<DeviceSnapshot>(),

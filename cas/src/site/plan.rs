@@ -22,6 +22,10 @@ pub enum Code {
     Return,
     /// Calls whom one has called last.
     Redial,
+    /// Calls whom one has called in vain, last or at the extension behind it, as soon as he is free.
+    CallBack,
+    /// Does not, of whomever it is, or of the extension behind it.
+    NoCallBack,
 }
 
 named!(Code {
@@ -32,12 +36,23 @@ named!(Code {
     Intercom = "intercom",
     Return = "return",
     Redial = "redial",
+    CallBack = "call-back",
+    NoCallBack = "no-call-back",
 });
 
 impl Code {
     /// All, in the order of the configuration.
-    pub const ALL: [Code; 7] =
-        [Code::Park, Code::Retrieve, Code::Pickup, Code::GroupPickup, Code::Intercom, Code::Return, Code::Redial];
+    pub const ALL: [Code; 9] = [
+        Code::Park,
+        Code::Retrieve,
+        Code::Pickup,
+        Code::GroupPickup,
+        Code::Intercom,
+        Code::Return,
+        Code::Redial,
+        Code::CallBack,
+        Code::NoCallBack,
+    ];
 
     /// What it is if nobody sets another.
     pub fn default_number(self) -> &'static str {
@@ -49,6 +64,8 @@ impl Code {
             Code::Intercom => "*80",
             Code::Return => "*69",
             Code::Redial => "*07",
+            Code::CallBack => "*66",
+            Code::NoCallBack => "*86",
         }
     }
 
@@ -60,7 +77,7 @@ impl Code {
     /// Whether it is dialled with a number behind it.
     fn takes(self) -> Takes {
         match self {
-            Code::Park => Takes::Either,
+            Code::Park | Code::CallBack | Code::NoCallBack => Takes::Either,
             Code::Retrieve | Code::Pickup | Code::Intercom => Takes::Number,
             Code::GroupPickup | Code::Return | Code::Redial => Takes::Nothing,
         }
@@ -134,6 +151,8 @@ pub struct Plan {
     pub orbits: Orbits,
     /// Calls that may come to a user beside the one he has; one more finds him busy.
     pub waiting: usize,
+    /// How long a call-back is booked.
+    pub call_back: Duration,
     /// How long a call is parked before whoever parked it is rung; `None`: he never is.
     pub recall: Option<Duration>,
 }
@@ -142,7 +161,8 @@ impl Default for Plan {
     fn default() -> Plan {
         let codes = Code::ALL.into_iter().map(|code| (code, Extension(code.default_number().to_owned())));
         let orbits = Orbits { first: 700, last: 719, width: 3 };
-        Plan { codes: codes.collect(), orbits, waiting: 2, recall: Some(Duration::from_secs(60)) }
+        let (call_back, recall) = (Duration::from_secs(30 * 60), Some(Duration::from_secs(60)));
+        Plan { codes: codes.collect(), orbits, waiting: 2, call_back, recall }
     }
 }
 

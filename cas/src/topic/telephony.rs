@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Nothing, Outcome, Progress};
 use crate::control::{
-    Accepted, Actions, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState, Cause, Digit, Direction,
-    PartyInfo, Principal,
+    Accepted, Actions, CallBackInfo, CallBackState, CallCommand, CallControl, CallId, CallInfo, CallQuery, CallState,
+    Cause, Digit, Direction, PartyInfo, Principal,
 };
 use crate::event::{Event, Tells};
 use crate::site::{Access, Device, DeviceId, Site, UserId};
@@ -109,6 +109,21 @@ pub(crate) struct CallEnded {
 impl Tells for CallEnded {
     const TOPIC: &'static str = "tel";
     const NAME: &'static str = "call-ended-evt";
+}
+
+/// A call-back of the user's was booked, is on its way or is over.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct CallBack {
+    addr: String,
+    name: String,
+    state: CallBackState,
+    /// When it expires, in milliseconds since 1970.
+    until: u64,
+}
+
+impl Tells for CallBack {
+    const TOPIC: &'static str = "tel";
+    const NAME: &'static str = "call-back-evt";
 }
 
 /// A device became reachable, or ceased to be (S131).
@@ -365,6 +380,12 @@ pub(crate) fn call_event(now: Now, call: &CallInfo, actions: Actions, cause: Opt
 /// A call is over.
 pub(crate) fn call_ended_event(now: Now, call: CallId, cause: Cause, duration_msec: u64) -> Event {
     Event::of(now, &CallEnded { call_id: call.to_string(), cause, duration_msec })
+}
+
+/// A call-back of the user's was booked, is on its way or is over.
+pub(crate) fn call_back_event(now: Now, info: &CallBackInfo) -> Event {
+    let CallBackInfo { addr, name, state, until, .. } = info.clone();
+    Event::of(now, &CallBack { addr, name, state, until: until.0 })
 }
 
 /// All devices of a user.

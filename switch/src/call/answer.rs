@@ -195,7 +195,8 @@ impl Engine {
         let before = std::mem::replace(&mut call.stage, Stage::Ringing { ticket: None, failure: None });
         let caller = call.caller.identity.user;
         if let Stage::RingingCaller { ticket, destination, goal } = before {
-            call.stage = Stage::Ringing { ticket: Some(ticket), failure: None };
+            call.stage = Stage::Ringing { ticket, failure: None };
+            self.called_back(at, no);
             self.endpoint.timers.set(Timer::NoAnswer(no), at.now.mono + super::originate::NO_ANSWER);
             let is_there = |who| self.to_be_got(at.site, who, &destination).is_some();
             match goal.filter(|_| !caller.is_some_and(is_there)) {
@@ -292,6 +293,7 @@ impl Engine {
         if let Some(transferor) = transferor {
             self.settle_transfer(at, &transferor, Ok(()));
         }
+        self.have_met(at, no);
         self.join(no);
         self.agree(at, no, Side::Caller);
         self.agree(at, no, Side::Callee);

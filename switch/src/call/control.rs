@@ -263,6 +263,7 @@ impl Engine {
     /// Tells what has changed since it was told last: once a step, for each end, as it is now.
     pub(crate) fn tell_changes(&mut self, at: At<'_>) {
         self.journal.turn(at.now);
+        self.call_back_the_free(at);
         for no in self.touched.keys().copied().collect::<Vec<_>>() {
             self.touch_others(no);
             self.show(at, no);

@@ -7,13 +7,13 @@
 //! - Who has been transferred hears that music until the third phone rings, and ringback while it does; the transferor hears nothing of it.
 //! - Who is parked hears the music of the site.
 //! - Who has parked a call hears where, and who reaches nobody, why (`tell.rs`).
-//! - Whose own phone answered a make-call hears ringback while the other rings.
+//! - Whose own phone answered a make-call, or was rung to call him back, hears ringback while the other rings.
 
 use media::{Repeat, SoundId};
 
 use super::party::{Hold, Party, PartyState, Side};
 use super::tell::said_by;
-use super::{Call, CallNo, LegId, Stage};
+use super::{Call, CallNo, LegId, Manner, Stage};
 use crate::engine::Engine;
 use crate::service::Service;
 use crate::sounds::{self, MUSIC, RINGBACK};
@@ -58,9 +58,10 @@ impl Engine {
             // What the phone that rings says of itself goes before (early media).
             PartyState::Ringing { heard: Some(_), .. } => None,
             PartyState::Ringing { rung: true, .. } => Some(RINGBACK),
-            // A make-call, which has a ticket, begins with silence.
+            // A make-call, which has a ticket, begins with silence, and so does a call-back.
             PartyState::Idle | PartyState::Ringing { .. } => {
-                matches!(call.stage, Stage::Ringing { ticket: None, .. }).then_some(MUSIC)
+                let was_sent = matches!(call.stage, Stage::Ringing { ticket: None, .. });
+                (was_sent && call.manner != Manner::CallBack).then_some(MUSIC)
             }
             PartyState::Service(Service::Park(_)) => Some(MUSIC),
             PartyState::Calling(_) | PartyState::Service(_) => None,

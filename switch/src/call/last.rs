@@ -103,7 +103,9 @@ fn can_be_dialled_again(destination: Option<&Destination>) -> bool {
             | Destination::Pickup(_)
             | Destination::GroupPickup
             | Destination::Redial
-            | Destination::Return,
+            | Destination::Return
+            | Destination::CallBack(_)
+            | Destination::NoCallBack(_),
         ) => false,
     }
 }

@@ -167,7 +167,8 @@ impl Engine {
         let ticket = self.ticket();
         let caller = route::user_identity(at.site, who.user);
         let goal = self.to_be_got(at.site, who.user, &destination);
-        let no = self.begin(at, caller, callee, Stage::RingingCaller { ticket, destination, goal }, 70, None);
+        let no =
+            self.begin(at, caller, callee, Stage::RingingCaller { ticket: Some(ticket), destination, goal }, 70, None);
         let call = self.table.call(no).map(|call| call.caller.id);
         self.ring(at, no, Side::Caller, own, &Offer::everything());
         Accepted { ticket, call }
@@ -225,6 +226,8 @@ impl Engine {
             }
             Destination::Return => self.return_call(at, no),
             Destination::Redial => self.redial(at, no),
+            Destination::CallBack(wanted) => self.book(at, no, *wanted),
+            Destination::NoCallBack(wanted) => self.unbook(at, no, *wanted),
             Destination::Phone(sip_user, instance) => {
                 let user = at.site.device_by_sip_user(sip_user).and_then(|device| device.user);
                 if let Some(user) = user {

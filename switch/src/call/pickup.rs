@@ -51,7 +51,9 @@ impl Engine {
             | Destination::Park(_)
             | Destination::Intercom(_)
             | Destination::Return
-            | Destination::Redial => None,
+            | Destination::Redial
+            | Destination::CallBack(_)
+            | Destination::NoCallBack(_) => None,
         }
     }
 
@@ -64,6 +66,8 @@ impl Engine {
             // His telephone may put it on hold when it answers.
             Destination::Park(_) => self.table.ends_of(who.user).any(|id| self.may_transfer(who, id).is_ok()),
             Destination::Return | Destination::Redial => self.last_calls.has(who.user, destination),
+            Destination::CallBack(wanted) => self.may_book(site, who.user, *wanted).is_ok(),
+            Destination::NoCallBack(wanted) => self.bookings.any(who.user, *wanted),
             Destination::User(_) | Destination::Phone(..) | Destination::Service(_) | Destination::Intercom(_) => true,
         }
     }

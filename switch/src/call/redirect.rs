@@ -64,7 +64,9 @@ impl Engine {
             | Destination::GroupPickup
             | Destination::Intercom(_)
             | Destination::Return
-            | Destination::Redial => {
+            | Destination::Redial
+            | Destination::CallBack(_)
+            | Destination::NoCallBack(_) => {
                 return false;
             }
         }

@@ -49,6 +49,7 @@ impl Engine {
     pub(crate) fn end_call(&mut self, at: At<'_>, no: CallNo, failure: Failure, gone: Option<LegId>) {
         let Some(mut call) = self.table.remove(no) else { return };
         self.endpoint.timers.cancel(Timer::NoAnswer(no));
+        self.endpoint.timers.cancel(Timer::Notice(no));
         self.touched.remove(&no);
         let talked = call.talked_msec(at.now.mono);
         let end = End {
@@ -93,8 +94,15 @@ impl Engine {
                 self.events.push_back(event);
             }
         }
-        if let Stage::RingingCaller { ticket, .. } | Stage::Ringing { ticket: Some(ticket), .. } = call.stage {
-            let whose = if matches!(call.stage, Stage::RingingCaller { .. }) { Whose::Own } else { Whose::Far };
+        let rang = matches!(call.stage, Stage::RingingCaller { .. });
+        if let Some(vain) = self.in_vain(at, &call.caller, &call.callee, failure) {
+            self.bookings.note_vain(vain);
+        }
+        self.call_back_over(at, no, call.caller.identity.user, rang, failure);
+        if let Stage::RingingCaller { ticket: Some(ticket), .. } | Stage::Ringing { ticket: Some(ticket), .. } =
+            call.stage
+        {
+            let whose = if rang { Whose::Own } else { Whose::Far };
             self.complete(ticket, Err(failure.refusal(whose)));
         }
         for user in [&call.caller, &call.callee].into_iter().filter_map(|party| party.identity.user) {

@@ -159,9 +159,11 @@ impl Engine {
         self.touch(no, None);
     }
 
-    /// Whether a party's phones are to answer by themselves: its user has asked for the call, or his caller for an intercom.
+    /// Whether a party's phones are to answer by themselves: its user has asked for the call now, or his caller for an intercom.
     fn manner_of(&self, no: CallNo, side: Side) -> Manner {
         match self.table.call(no) {
+            // Whom he waited for is free; he may be elsewhere by now.
+            Some(Call { stage: Stage::RingingCaller { .. }, manner: Manner::CallBack, .. }) => Manner::Plain,
             Some(Call { stage: Stage::RingingCaller { .. }, .. }) => Manner::Intercom,
             Some(call) if side == Side::Callee => call.manner,
             Some(_) | None => Manner::Plain,

@@ -36,6 +36,10 @@ pub(crate) enum Destination {
     Return,
     /// What the caller dialled last.
     Redial,
+    /// That the caller is called back when this user is free, or the last one he has called in vain.
+    CallBack(Option<UserId>),
+    /// That he is not.
+    NoCallBack(Option<UserId>),
 }
 
 impl Destination {
@@ -48,7 +52,9 @@ impl Destination {
             | Destination::GroupPickup
             | Destination::Intercom(_)
             | Destination::Return
-            | Destination::Redial => true,
+            | Destination::Redial
+            | Destination::CallBack(_)
+            | Destination::NoCallBack(_) => true,
             Destination::User(_) | Destination::Phone(..) | Destination::Service(_) => false,
         }
     }
@@ -96,11 +102,17 @@ pub(crate) fn destination(site: &Site, number: &str) -> Option<Destination> {
         Dialled::Code(Code::GroupPickup, _) => Destination::GroupPickup,
         Dialled::Code(Code::Return, _) => Destination::Return,
         Dialled::Code(Code::Redial, _) => Destination::Redial,
-        Dialled::Code(code @ (Code::Pickup | Code::Intercom), there) => match site.dialled(there)? {
-            Dialled::User(user) if code == Code::Intercom => Destination::Intercom(user),
-            Dialled::User(user) => Destination::Pickup(user),
-            _ => return None,
-        },
+        Dialled::Code(Code::CallBack, "") => Destination::CallBack(None),
+        Dialled::Code(Code::NoCallBack, "") => Destination::NoCallBack(None),
+        Dialled::Code(code @ (Code::Pickup | Code::Intercom | Code::CallBack | Code::NoCallBack), there) => {
+            let Dialled::User(user) = site.dialled(there)? else { return None };
+            match code {
+                Code::Intercom => Destination::Intercom(user),
+                Code::CallBack => Destination::CallBack(Some(user)),
+                Code::NoCallBack => Destination::NoCallBack(Some(user)),
+                _ => Destination::Pickup(user),
+            }
+        }
     })
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Table {
     closing: BTreeMap<LegId, Closing>,
     /// Legs that have left.
     left: Vec<LegId>,
-    /// Whether anybody watches lamps; and whose calls were touched since they were looked at.
+    /// Whether anybody watches lamps, or waits to call somebody back; and whose calls were touched since they were looked at.
     pub(crate) are_watched: bool,
     touched: BTreeSet<Subject>,
     next: u64,
@@ -148,6 +148,14 @@ impl Table {
     /// Whose calls were touched since this was last asked.
     pub(crate) fn take_touched(&mut self) -> BTreeSet<Subject> {
         std::mem::take(&mut self.touched)
+    }
+
+    /// The users among them, before they are taken.
+    pub(crate) fn touched_users(&self) -> impl Iterator<Item = UserId> {
+        self.touched.iter().filter_map(|subject| match subject {
+            Subject::User(user) => Some(*user),
+            Subject::Orbit(_) => None,
+        })
     }
 
     /// Calls that have come from this source.

@@ -106,6 +106,12 @@ impl Engine {
         let mut teller = self.party(at, to, met);
         teller.state = PartyState::Service(Service::Tells(failure, 0));
         let Some(before) = self.table.replace(no, Side::Callee, teller) else { return };
+        let caller = self.table.call(no).map(|call| &call.caller);
+        let booker = caller.and_then(|caller| caller.identity.user);
+        if let Some(vain) = caller.and_then(|caller| self.in_vain(at, caller, &before, failure)) {
+            self.bookings.note_vain(vain);
+        }
+        self.call_back_over(at, no, booker, false, failure);
         self.dismiss(at, &before, failure.cause, super::record::unanswered(failure.cause));
         let ticket = self.table.call_mut(no).and_then(|call| match &mut call.stage {
             Stage::Ringing { ticket, .. } => ticket.take(),

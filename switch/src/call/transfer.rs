@@ -153,7 +153,9 @@ impl Engine {
             | Destination::GroupPickup
             | Destination::Intercom(_)
             | Destination::Return
-            | Destination::Redial => {
+            | Destination::Redial
+            | Destination::CallBack(_)
+            | Destination::NoCallBack(_) => {
                 return Err(Failure::new(Cause::NoRoute).refusal(Whose::Far));
             }
             destination => destination,

@@ -187,6 +187,15 @@ pub(super) fn limit(value: &Value<'_>) -> Result<usize, Wrong> {
         .map_or_else(|| wrong(value, "a number from 1 to 1000000"), Ok)
 }
 
+pub(super) fn minutes(value: &Value<'_>) -> Result<Duration, Wrong> {
+    let number = integer(value).filter(|number| (1..=24 * 60).contains(number));
+    let minutes = number.and_then(|number| u64::try_from(number).ok());
+    minutes.map_or_else(
+        || wrong(value, "a number of minutes from 1 to 1440"),
+        |minutes| Ok(Duration::from_secs(60 * minutes)),
+    )
+}
+
 pub(super) fn waiting(value: &Value<'_>) -> Result<usize, Wrong> {
     let number = integer(value).filter(|number| (0..=MOST).contains(number));
     number

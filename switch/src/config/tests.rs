@@ -147,6 +147,7 @@ fn codes_and_orbits_are_numbers_and_no_two_codes_alike() {
             "[codes]\npark = \"*6 8\"",
             r##"switch.toml:2: park = "*6 8": expected * or # and then digits, * and #, such as "*68", or "" for none"##,
         ),
+        ("[calls]\ncall-back = 0", "switch.toml:2: call-back = 0: expected a number of minutes from 1 to 1440"),
         ("[calls]\nwaiting = -1", "switch.toml:2: waiting = -1: expected a number from 0 to 1000000"),
         ("[codes]\npark = \"*88\"", r#"switch.toml:2: park = "*88": expected each code once"#),
         (

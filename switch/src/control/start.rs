@@ -151,6 +151,8 @@ fn settings(config: &Config, ports: &[(WorkerId, media::Port)]) -> Settings {
             registrations_per_source: config.limits.registrations_per_source,
             subscriptions: config.limits.subscriptions,
             subscriptions_per_device: config.limits.subscriptions_per_device,
+            call_backs: config.limits.call_backs,
+            call_backs_per_user: config.limits.call_backs_per_user,
         },
         cas: cas::cas::Settings {
             sessions: config.limits.sessions,

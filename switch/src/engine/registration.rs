@@ -112,7 +112,11 @@ impl Engine {
     /// The bindings of a device have changed: when the next one ends, and where its phones are now.
     pub(super) fn watch_binding(&mut self, at: At<'_>, device: DeviceId) {
         self.sources.bound(device, self.registrar.sources(device));
-        self.subscriptions.touch(at.site.device(device).and_then(|device| device.user));
+        let user = at.site.device(device).and_then(|device| device.user);
+        self.subscriptions.touch(user);
+        if let Some(user) = user {
+            self.bookings.touch(user);
+        }
         if let Some(Access::Digest { sip_user, .. }) = at.site.device(device).map(|device| &device.access) {
             let phones = self.registrar.phones(device, |stream| self.endpoint.is_up(stream));
             self.endpoint.set_phones(sip_user, phones);

@@ -185,7 +185,7 @@ impl Engine {
         self.endpoint.timers.cancel(Timer::Subscription(id));
         self.endpoint.timers.cancel(Timer::Notify(id));
         let subscription = self.subscriptions.remove(id);
-        self.table.are_watched = self.subscriptions.is_watching();
+        self.watch_calls();
         subscription
     }
 }

@@ -129,7 +129,7 @@ impl Subscriptions {
         watched.by.iter().copied().collect()
     }
 
-    pub(super) fn is_watching(&self) -> bool {
+    pub(crate) fn is_watching(&self) -> bool {
         !self.watched.is_empty()
     }
 

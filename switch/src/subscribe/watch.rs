@@ -267,7 +267,7 @@ impl Engine {
             };
             self.subscriptions.watch(*package, *subject, id, state);
         }
-        self.table.are_watched = self.subscriptions.is_watching();
+        self.watch_calls();
     }
 }
 

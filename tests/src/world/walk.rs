@@ -18,6 +18,8 @@ use super::{Handset, PhoneId, World, orders, ports, site};
 
 /// What may be dialled: users, one who is not there, nobody's number, the echo, an orbit.
 const NUMBERS: [&str; 8] = ["501", "502", "503", "504", "502", "999", "*43", "700"];
+/// Codes that know who has called whom.
+const CODES: [&str; 7] = ["*66", "*66501", "*66502", "*66503", "*86", "*69", "*07"];
 /// Two for each user.
 const MOST_PHONES: usize = 8;
 /// The telephony actions of a call.
@@ -82,6 +84,8 @@ impl World {
             seed,
             |settings| {
                 settings.ports = ports(workers);
+                // None is left at the end.
+                settings.plan.call_back = Duration::from_secs(100);
                 settings.hold_reminder = Some(Duration::from_secs(5));
                 settings.announcements = [Audience::Everybody, Audience::Connected][seed as usize / 4 % 2];
             },
@@ -259,6 +263,10 @@ impl World {
             }
             (Status::Idle, 14 | 15) => self.unregister(phone),
             (Status::Idle, 16 | 17) => self.ask_something(phone, false),
+            (Status::Idle, 18) => {
+                let code = self.choose(&CODES);
+                self.call(phone, code);
+            }
             (Status::Idle, _) => self.register(phone),
             (Status::Ringing, 0..10) => {
                 self.answer(phone);
