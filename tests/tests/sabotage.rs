@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tests::world::{Fault, World, take_breach};
 
 /// Walks in which a fault must be noticed, and their steps.
-const WALKS: u64 = 24;
+const WALKS: u64 = 60;
 const STEPS: u64 = 200;
 
 #[test]
