@@ -16,6 +16,9 @@ need libopus-dev pkg-config --exists opus
 if [ "${1:-run}" = test ]; then
     need baresip-core command -v baresip
     need sip-tester command -v sipp
+    need linphone-cli command -v linphone-daemon
+    need pulseaudio command -v pulseaudio
+    need pulseaudio-utils command -v parecord
     need tshark command -v tshark
     need curl command -v curl
     need strace command -v strace

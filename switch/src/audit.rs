@@ -8,17 +8,29 @@ use cas::site::Site;
 use media::LegId;
 
 use crate::call::bookings::{Booking, BookingState};
-use crate::call::leg::{Exchange, Leg, LegState, Said, Session};
+use crate::call::leg::{Exchange, Leg, LegState, Said, Session, Up};
 use crate::call::party::{Party, PartyState};
 use crate::call::remind::Reminder;
 use crate::call::transfer::Asked;
 use crate::call::{Call, CallNo, Side, Stage};
-use crate::endpoint::Timer;
+use crate::endpoint::{Owner, Timer};
 use crate::engine::{Engine, Life};
 use crate::service::Service;
 use crate::service::orbit::Recall;
-use crate::subscribe::watch::subject;
+use crate::sip::uri::Text;
+use crate::subscribe::watch::{DialogState, State, subject};
 use crate::subscribe::{Notice, SubId};
+
+/// What a telephone waits for that has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Waits {
+    /// It is parked.
+    Parked,
+    /// It was sent to another that does not ring yet.
+    Sent,
+    /// The one for it rings.
+    Rung,
+}
 
 impl Engine {
     /// `Err`: a timer that nothing waits for, or something that waits without its timer; a leg without its call, or a call without its leg; a
@@ -69,6 +81,60 @@ impl Engine {
     /// Our tag in the dialog of a leg.
     pub fn tag_of(&self, leg: LegId) -> Option<&str> {
         self.table.leg(leg).map(|leg| leg.tag.as_str())
+    }
+
+    /// Whom a telephone has been told that it has, number and name, by our tag in its dialog; `None` where it is about to be told, or is being told.
+    pub fn shown_at(&self, tag: &str) -> Option<(String, String)> {
+        let id = self.table.by_tag(tag)?;
+        let up = self.up_of(id)?;
+        let is_settled = matches!(up.exchange, Exchange::Settled) && up.next.is_none();
+        let told = is_settled && !self.endpoint.transactions.is_asking(Owner::Display(id));
+        let address = self.other_of(id).filter(|_| told).map(|other| self.address(other))?;
+        let text = |text: Option<Text>| text.map(|text| text.to_string()).unwrap_or_default();
+        Some((text(address.uri.user), text(address.display)))
+    }
+
+    /// What a telephone shows as the lamp whose subscription has this tag of ours: name, state, whether whom it is for has begun it, and the other's number, of
+    /// each call; `None` where it is about to be told, or is being told.
+    pub fn lit_at(&self, tag: &str) -> Option<Vec<(String, &'static str, bool, String)>> {
+        let sub = self.subscriptions.get(self.subscriptions.by_tag(tag)?)?;
+        let [lamp] = sub.lamps() else { return None };
+        let (Notice::Told, Some(State::Dialogs(dialogs))) = (&sub.notice, lamp.told.as_deref()) else { return None };
+        let lit = |dialog: &DialogState| {
+            let remote = self.address(&dialog.remote.identity).uri.user.map(|user| user.to_string());
+            (dialog.id.to_string(), dialog.progress.name(), dialog.is_initiator, remote.unwrap_or_default())
+        };
+        Some(dialogs.iter().map(lit).collect())
+    }
+
+    /// The telephones that have answered and have no other at the other end of their calls, by the tags they gave: those that are parked, and those that wait for
+    /// one that is rung, or (`rung`) rings.
+    pub fn waiting(&self) -> Vec<(String, Waits)> {
+        let waits = |call: &Call| match (&call.stage, &call.callee.state) {
+            (Stage::Talking, PartyState::Service(Service::Park(_))) => Some(Waits::Parked),
+            (Stage::Ringing { ticket: None, .. }, PartyState::Ringing { heard: None, rung: false, .. }) => {
+                Some(Waits::Sent)
+            }
+            (Stage::Ringing { .. }, PartyState::Ringing { heard: None, rung: true, .. }) => Some(Waits::Rung),
+            _ => None,
+        };
+        let waiting = self.table.calls().filter_map(|(_, call)| Some((call.caller.leg()?, waits(call)?)));
+        waiting
+            .filter(|(leg, _)| self.has_agreed(*leg))
+            .filter_map(|(leg, waits)| Some((self.far_tag(leg)?, waits)))
+            .collect()
+    }
+
+    /// The tag that a telephone that has answered gave its dialog.
+    fn far_tag(&self, leg: LegId) -> Option<String> {
+        self.up_of(leg).map(|up| up.dialog.remote_tag().to_owned())
+    }
+
+    fn up_of(&self, leg: LegId) -> Option<&Up> {
+        match self.table.leg(leg).map(|leg| &leg.state) {
+            Some(LegState::Up(up)) => Some(up),
+            _ => None,
+        }
     }
 
     /// Whether somebody is to be told what comes of a transfer that was asked for in the dialog with this tag of ours.
@@ -160,31 +226,24 @@ impl Engine {
     /// The dialogs of telephones that talk to each other, or to the echo and so to themselves, and are asked for nothing, by the tags the telephones gave
     /// them.
     pub fn talking(&self) -> Vec<(String, String)> {
-        let tag = |leg| match self.table.leg(leg).map(|leg| &leg.state) {
-            Some(LegState::Up(up)) => Some(up.dialog.remote_tag().to_owned()),
-            _ => None,
-        };
         let echoes = self.echoes().into_iter().map(|leg| (leg, leg));
         let pairs = self.bridges().into_iter().chain(echoes);
         pairs
             .filter(|(a, b)| self.has_agreed(*a) && self.has_agreed(*b))
-            .filter_map(|(a, b)| tag(a).zip(tag(b)))
+            .filter_map(|(a, b)| self.far_tag(a).zip(self.far_tag(b)))
             .collect()
     }
 
     /// Whether no offer of ours waits, for its turn or its answer: until that is there, a phone may speak what its partner does not understand.
     fn has_agreed(&self, leg: LegId) -> bool {
-        match self.table.leg(leg).map(|leg| &leg.state) {
-            Some(LegState::Up(up)) => {
-                let is_answered = match up.exchange {
-                    Exchange::Settled => true,
-                    Exchange::Unacknowledged { said, .. } => said == Said::Answer,
-                    Exchange::Offered { .. } => false,
-                };
-                is_answered && up.next.is_none()
-            }
-            _ => false,
-        }
+        self.up_of(leg).is_some_and(|up| {
+            let is_answered = match up.exchange {
+                Exchange::Settled => true,
+                Exchange::Unacknowledged { said, .. } => said == Said::Answer,
+                Exchange::Offered { .. } => false,
+            };
+            is_answered && up.next.is_none()
+        })
     }
 
     fn audit_timers(&self) -> Result<(), String> {
@@ -252,18 +311,13 @@ impl Engine {
 
     /// Whether an offer of ours waits in this leg; and whether for nothing but its time, since no exchange is under way.
     fn offers_again(&self, leg: LegId) -> Option<bool> {
-        match self.table.leg(leg).map(|leg| &leg.state) {
-            Some(LegState::Up(up)) if up.next.is_some() => Some(matches!(up.exchange, Exchange::Settled)),
-            _ => None,
-        }
+        let up = self.up_of(leg).filter(|up| up.next.is_some());
+        up.map(|up| matches!(up.exchange, Exchange::Settled))
     }
 
     /// Whether the leg's session ends unless it is refreshed.
     fn is_limited(&self, leg: LegId) -> bool {
-        match self.table.leg(leg).map(|leg| &leg.state) {
-            Some(LegState::Up(up)) => matches!(up.session, Session::Limited { .. }),
-            _ => false,
-        }
+        self.up_of(leg).is_some_and(|up| matches!(up.session, Session::Limited { .. }))
     }
 
     /// No phone that could have been told shows another than it has.

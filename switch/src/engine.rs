@@ -22,6 +22,7 @@ use cas::store::{self, Change, Snapshot, StoreError};
 use cas::time::Now;
 
 use self::behind::Behind;
+pub use crate::audit::Waits;
 use crate::auth::Authenticator;
 use crate::call::CallNo;
 use crate::call::bookings::Bookings;

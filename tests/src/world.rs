@@ -9,13 +9,16 @@ mod carry;
 mod cast;
 mod check;
 mod client;
+mod deed;
 mod disk;
+mod errand;
 mod hearing;
 mod mishap;
 mod network;
 mod orders;
 mod plane;
 mod sabotage;
+mod shows;
 mod site;
 mod sounds;
 mod trace;
@@ -42,10 +45,10 @@ use switch::node::{Channel, Flow, Input, Node, Settings, StoreUser, StreamId};
 
 pub use self::cast::{Handset, PhoneId};
 pub use self::client::ClientId;
+pub use self::deed::{Deed, Walked};
 pub use self::network::Weather;
 pub use self::sabotage::Fault;
 pub use self::site::{bare, ports};
-pub use self::walk::Walked;
 pub use switch::demo::phone::{
     Answers, Ask, Behaviour, Codec, Deaf, Digits, End, Event, Hold, Manners, Reliable, SessionTimer, Status, Talk,
 };
@@ -104,12 +107,10 @@ pub struct World {
     /// What users have ordered for their calls.
     orders: Vec<(&'static str, Rules)>,
     hearing: Hearing,
-    /// Telephones that were found to hear whom they should.
-    listened: usize,
-    /// Transfers that were accepted.
-    transfers: usize,
-    /// And those of which somebody was told that they have reached who was meant.
-    reached: usize,
+    /// What was done in it.
+    walked: Walked,
+    /// What clients were told of parked calls, so that it counts once: orbit, since when, and how they stood.
+    parks_told: BTreeSet<(String, String, String)>,
     /// Until when something that happened excuses what a telephone misses.
     shaken: Instant,
     clock_was_set: bool,
@@ -118,8 +119,6 @@ pub struct World {
     fault: Option<Fault>,
     /// Requests of a flood.
     flood: BTreeSet<RequestId>,
-    /// Calls that [`World::check`] found in a client's picture as the switch holds them.
-    calls_compared: usize,
     trace: Trace,
     stops: usize,
 }
@@ -197,15 +196,13 @@ impl World {
             wire: Wire::default(),
             orders: rules.to_vec(),
             hearing: Hearing::new(),
-            listened: 0,
-            transfers: 0,
-            reached: 0,
+            walked: Walked::default(),
+            parks_told: BTreeSet::new(),
             shaken: now.mono,
             clock_was_set: false,
             started: now.mono,
             fault: None,
             flood: BTreeSet::new(),
-            calls_compared: 0,
             trace: Trace::new(now.mono),
             stops: 0,
         };

@@ -2,29 +2,14 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::process::{Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::json;
 use tests::baresip::{Baresip, Model, Transport};
 use tests::curl::{Client, rows};
+use tests::office::{hear_each_other, heard_without_a_gap, office, office_with_music, talking, telephones, turn};
 use tests::process::{Switch, ports, until};
 use tests::wav;
 use tests::wire::{Capture, Trace};
-
-/// One scenario at a time: each has telephones with clocks to keep and a capture, and the machine may be small.
-fn turn() -> MutexGuard<'static, ()> {
-    static TURN: Mutex<()> = Mutex::new(());
-    TURN.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn office() -> Switch {
-    Switch::with_users(&[("501", "Vanessa Kensington"), ("502", "Austin Powers")])
-}
-
-/// The two users' telephones: hers speaks 440 Hz, his 1000 Hz.
-fn telephones(switch: &Switch, model: impl Fn(&'static str, u32) -> Model) -> (Baresip, Baresip) {
-    (Baresip::start(switch, model("501", 440)), Baresip::start(switch, model("502", 1_000)))
-}
 
 /// Vanessa's CAS client, told of her calls.
 fn watcher(switch: &Switch) -> Client {
@@ -45,14 +30,12 @@ fn two_telephones_talk_at(switch: &Switch, model: impl Fn(&'static str, u32) -> 
     let (mut vanessa, mut austin) = telephones(switch, model);
 
     vanessa.call(&mut austin);
-    vanessa.hears(1_000);
-    austin.hears(440);
+    hear_each_other(&vanessa, 440, &austin, 1_000);
     austin.hang_up();
     vanessa.closed();
 
     austin.call(&mut vanessa);
-    austin.hears(440);
-    vanessa.hears(1_000);
+    hear_each_other(&vanessa, 440, &austin, 1_000);
     austin.hang_up();
     vanessa.closed();
 
@@ -108,8 +91,7 @@ fn s59_two_telephones_talk_through_two_media_threads() {
     let (mut vanessa, mut austin) = telephones(&switch, Model::new);
     for _ in 0..2 {
         vanessa.call(&mut austin);
-        vanessa.hears(1_000);
-        austin.hears(440);
+        hear_each_other(&vanessa, 440, &austin, 1_000);
         austin.command("sndcode", Some("7"));
         assert_eq!(vanessa.digits(1), "7");
         vanessa.hang_up();
@@ -123,11 +105,8 @@ fn s63_a_telephone_holds_and_resumes() {
     let _turn = turn();
     let switch = office();
     let capture = Capture::start(&switch);
-    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
     let mut client = watcher(&switch);
-
-    vanessa.call(&mut austin);
-    vanessa.hears(1_000);
+    let (mut vanessa, mut austin) = talking(&switch);
     client.call_is("connected");
     vanessa.command("hold", None);
     client.call_is("held");
@@ -160,10 +139,8 @@ fn s69_digits_reach_the_other_telephone() {
     let _turn = turn();
     let switch = office();
     let capture = Capture::start(&switch);
-    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
-    vanessa.call(&mut austin);
     // No digit before the stream has begun, or its first packets may be lost.
-    austin.hears(440);
+    let (mut vanessa, mut austin) = talking(&switch);
     let mut told = String::new();
     for digit in ["1", "5", "*", "0", "#"] {
         vanessa.command("sndcode", Some(digit));
@@ -195,8 +172,7 @@ fn s77_curl_makes_a_call() {
     austin.answer();
     assert_eq!(client.call_is("connected")["call-id"], call);
     assert_eq!(client.completion(&reply)["call-id"], call);
-    vanessa.hears(1_000);
-    austin.hears(440);
+    hear_each_other(&vanessa, 440, &austin, 1_000);
 
     let calls = client.calls();
     let [row] = &calls[..] else { panic!("not one call: {calls:?}") };
@@ -252,9 +228,7 @@ fn s65_a_telephone_that_is_called_anew_rings_on_in_the_same_call() {
 fn s112_calls_are_in_both_users_histories() {
     let _turn = turn();
     let switch = office();
-    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
-    vanessa.call(&mut austin);
-    vanessa.hears(1_000);
+    let (mut vanessa, mut austin) = talking(&switch);
     vanessa.hang_up();
     austin.closed();
     austin.dial("501");
@@ -354,19 +328,9 @@ fn gateway_calls_the_echo(switch: &Switch) {
 #[test]
 fn s63_who_is_held_hears_the_site_s_music() {
     let _turn = turn();
-    let folder = tempfile::tempdir().unwrap();
-    let music = folder.path().join("music.wav");
-    wav::write_tone(&music, 700, 8_000, 2);
-    let mut switch = Switch::new();
-    switch.set("sound", &format!("music = \"{}\"", music.display()));
-    switch.run();
-    switch.add_user("501", "Vanessa Kensington");
-    switch.add_user("502", "Austin Powers");
+    let switch = office_with_music(700);
     let capture = Capture::start(&switch);
-    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
-
-    vanessa.call(&mut austin);
-    austin.hears(440);
+    let (mut vanessa, mut austin) = talking(&switch);
     for _ in 0..2 {
         vanessa.command("hold", None);
         austin.hears(700);
@@ -378,14 +342,7 @@ fn s63_who_is_held_hears_the_site_s_music() {
 
     let trace = capture.stop();
     trace.is_well_formed();
-    let heard = trace.rtp(&austin.rtp);
-    assert!(heard.len() > 100, "{} packets", heard.len());
-    let tones = heard.windows(2).map(|pair| (pair[1].ssrc == pair[0].ssrc, pair[1].sequence, pair[1].timestamp));
-    for ((same_ssrc, sequence, timestamp), before) in tones.zip(&heard) {
-        assert!(same_ssrc && sequence == before.sequence.wrapping_add(1), "{before:?}, then {sequence}");
-        let step = timestamp.wrapping_sub(before.timestamp);
-        assert!((1..=480).contains(&step), "a gap of {} ms after {before:?}", step / 8);
-    }
+    heard_without_a_gap(&trace, &austin);
 }
 
 /// S63: the music that comes with the switch is there without any setting.
@@ -394,9 +351,7 @@ fn s63_the_music_that_comes_with_the_switch_is_heard() {
     let _turn = turn();
     let switch = office();
     let capture = Capture::start(&switch);
-    let (mut vanessa, mut austin) = telephones(&switch, Model::new);
-    vanessa.call(&mut austin);
-    austin.hears(440);
+    let (mut vanessa, mut austin) = talking(&switch);
     vanessa.command("hold", None);
     until("some music to be heard", || {
         austin.heard_for(2.0).filter(|heard| loudness(heard) > 100.0 && !is_tone(heard))

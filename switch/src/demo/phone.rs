@@ -9,11 +9,14 @@ mod ask;
 mod audio;
 mod call;
 mod change;
+mod dispatch;
+mod display;
 mod ear;
 mod early;
 mod fork;
 mod incoming;
 mod keys;
+mod lamps;
 mod manners;
 mod message;
 mod registration;
@@ -30,9 +33,11 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{Rng, SeedableRng};
-use rsip::{Method, SipMessage};
+use rsip::Method;
 
+pub use self::display::Shown;
 pub use self::ear::Ear;
+pub use self::lamps::Lit;
 pub use self::manners::{Answers, Ask, Deaf, Digits, Hold, Manners, Reliable, SessionTimer};
 pub use self::sdp::{Codec, Direction};
 pub use self::stream::Talk;
@@ -40,9 +45,10 @@ pub use self::transfer::DialogName;
 
 use self::call::{Agreement, Call, Change};
 use self::fork::Ghost;
+use self::lamps::Lamp;
 use self::message::{Body, Essentials, Framer};
 use self::registration::Registration;
-use self::transaction::{Client, Elapsed, Purpose, Server, Verdict};
+use self::transaction::{Client, Purpose, Server};
 
 /// What a telephone is told once.
 #[derive(Clone, Debug)]
@@ -208,6 +214,8 @@ pub struct Phone {
     /// INVITEs to which nothing is said yet.
     unheard: Vec<(Instant, (String, MethodName))>,
     ghosts: Vec<Ghost>,
+    /// By number.
+    lamps: BTreeMap<String, Lamp>,
     framer: Framer,
     outputs: VecDeque<PhoneOutput>,
 }
@@ -230,6 +238,7 @@ impl Phone {
             asked: Vec::new(),
             unheard: Vec::new(),
             ghosts: Vec::new(),
+            lamps: BTreeMap::new(),
             framer: Framer::default(),
             outputs: VecDeque::new(),
         }
@@ -330,6 +339,7 @@ impl Phone {
         self.asked.clear();
         self.unheard.clear();
         self.ghosts.clear();
+        self.lamps.clear();
         self.framer = Framer::default();
         self.outputs.clear();
     }
@@ -361,6 +371,7 @@ impl Phone {
             PhoneInput::Disconnected => {
                 self.framer = Framer::default();
                 self.registration.try_again(now);
+                self.renew_lamps(now);
             }
             PhoneInput::Tick => {}
         }
@@ -385,6 +396,7 @@ impl Phone {
             .chain(self.call.as_ref().and_then(Call::next_timeout))
             .chain(self.asked.iter().chain(&self.unheard).map(|(at, _)| *at))
             .chain(self.ghosts.iter().map(Ghost::next_timeout))
+            .chain(self.lamps_due())
             .min()
     }
 
@@ -392,147 +404,6 @@ impl Phone {
         let Some(call) = self.call.as_ref().filter(|call| call.stream.source() == Some(from)) else { return };
         if let Some(digit) = self.ear.hear(packet, |format| call.stream.codec(format)) {
             self.tell(Event::Digit(digit));
-        }
-    }
-
-    fn receive(&mut self, now: Instant, bytes: &[u8], from: SocketAddr) {
-        if bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n')) {
-            return;
-        }
-        let message = match SipMessage::try_from(bytes) {
-            Ok(message) => message,
-            Err(error) => return self.tell(Event::Malformed(error.to_string())),
-        };
-        if !message::length_is_right(&message, message.body()) {
-            return self.tell(Event::Malformed("Content-Length is not the length of the body".into()));
-        }
-        let essentials = match &message {
-            SipMessage::Request(request) => Essentials::of(request),
-            SipMessage::Response(response) => Essentials::of(response),
-        };
-        match (essentials, message) {
-            (Err(error), _) => self.tell(Event::Malformed(error)),
-            (Ok(essentials), SipMessage::Request(request)) => self.receive_request(now, request, &essentials, from),
-            (Ok(essentials), SipMessage::Response(response)) => self.receive_response(now, &response, &essentials),
-        }
-    }
-
-    fn receive_response(&mut self, now: Instant, response: &rsip::Response, essentials: &Essentials) {
-        let status = response.status_code.code();
-        let key = match essentials.method {
-            Method::Cancel => call::cancel_key(&essentials.branch),
-            _ => essentials.branch.clone(),
-        };
-        let Some(client) = self.clients.get_mut(&key).filter(|client| client.request.method == essentials.method)
-        else {
-            return;
-        };
-        if let (Method::Invite, 200..300, Some(tag)) = (essentials.method, status, &essentials.to_tag)
-            && client.is_fork(tag)
-        {
-            return self.answered_by_another(now, &key, response, tag.clone());
-        }
-        match client.receive(now, status) {
-            Verdict::Repeated => return,
-            Verdict::Acknowledge(ack) => return self.send(ack, self.config.registrar),
-            Verdict::New => {}
-        }
-        let (purpose, authorised, request) = (client.purpose, client.authorised, client.request.clone());
-        if request.method == Method::Invite && status >= 300 {
-            self.acknowledge_failure(&essentials.branch, &request, response);
-        }
-        if matches!(status, 401 | 407) && !authorised && self.answer_challenge(now, &request, purpose, response) {
-            return;
-        }
-        match purpose {
-            Purpose::Register { expires } => self.register_answered(now, expires, response),
-            Purpose::Invite => self.invite_answered(now, &essentials.branch, response),
-            Purpose::Reinvite => self.change_answered(now, &essentials.branch, response, true),
-            Purpose::Update => self.change_answered(now, &essentials.branch, response, false),
-            Purpose::Ask(ask) if status >= 200 => self.tell(Event::Answer(ask, status)),
-            Purpose::Refer if status >= 200 => self.refer_answered(&request, status),
-            Purpose::Digit if status >= 200 => self.digit_answered(now, status),
-            Purpose::Ask(_) | Purpose::Refer | Purpose::Digit | Purpose::Within | Purpose::Bye | Purpose::Cancel => {}
-        }
-    }
-
-    /// RFC 3261 §17.1.1.3.
-    fn acknowledge_failure(&mut self, branch: &str, request: &rsip::Request, response: &rsip::Response) {
-        use rsip::message::HeadersExt;
-        let ack = message::encode(message::companion(request, Method::Ack, response.to_header().ok(), None));
-        if let Some(client) = self.clients.get_mut(branch) {
-            client.acknowledge_with(ack.clone());
-        }
-        self.send(ack, self.config.registrar);
-    }
-
-    /// Sends the request again with credentials; false where the challenge cannot be answered.
-    fn answer_challenge(
-        &mut self,
-        now: Instant,
-        request: &rsip::Request,
-        purpose: Purpose,
-        response: &rsip::Response,
-    ) -> bool {
-        let Some(challenge) = message::Challenge::of(response, self.config.manners.sha256) else { return false };
-        let (branch, cnonce) = (self.branch(), self.token());
-        let number = Essentials::of(request).map_or(1, |essentials| essentials.cseq + 1);
-        let number = match (purpose, &mut self.call) {
-            (Purpose::Register { .. }, _) => {
-                self.registration.cseq += 1;
-                self.registration.cseq
-            }
-            (_, Some(call)) if message::is_of(request, &call.dialog.call_id) => {
-                call.dialog.cseq = number.max(call.dialog.cseq + 1);
-                let old = Essentials::of(request).map_or_else(|_| String::new(), |essentials| essentials.branch);
-                call.challenged(&old, &branch);
-                call.dialog.cseq
-            }
-            _ => number,
-        };
-        let (user, secret) = (self.config.user.as_str(), self.config.secret.as_str());
-        let again = challenge.answered(request, (user, secret), number, (&branch, &cnonce));
-        self.send_request(now, again, purpose, true);
-        true
-    }
-
-    fn elapse(&mut self, now: Instant) {
-        let branches: Vec<String> = self.clients.keys().cloned().collect();
-        for branch in branches {
-            match self.clients.get_mut(&branch).map_or(Elapsed::Nothing, |client| client.elapse(now)) {
-                Elapsed::Nothing => {}
-                Elapsed::Resend(bytes) => self.send(bytes, self.config.registrar),
-                Elapsed::Over => drop(self.clients.remove(&branch)),
-                Elapsed::TimedOut => self.unanswered(now, &branch),
-            }
-        }
-        let keys: Vec<_> = self.servers.keys().cloned().collect();
-        for key in keys {
-            let Some(server) = self.servers.get_mut(&key) else { continue };
-            let to = server.to();
-            match server.elapse(now) {
-                Elapsed::Nothing => {}
-                Elapsed::Resend(bytes) => self.send(bytes, to),
-                Elapsed::Over | Elapsed::TimedOut => drop(self.servers.remove(&key)),
-            }
-        }
-        self.elapse_registration(now);
-        self.elapse_asked(now);
-        self.elapse_unheard(now);
-        self.elapse_ghosts(now);
-        self.elapse_call(now);
-    }
-
-    fn unanswered(&mut self, now: Instant, branch: &str) {
-        let Some(client) = self.clients.remove(branch) else { return };
-        match client.purpose {
-            Purpose::Register { .. } => self.register_failed(now, 408),
-            Purpose::Invite => self.invite_unanswered(branch),
-            Purpose::Reinvite | Purpose::Update => self.change_fails(now, branch, End::Lost),
-            Purpose::Ask(ask) => self.tell(Event::Answer(ask, 408)),
-            Purpose::Refer => self.refer_answered(&client.request, 408),
-            Purpose::Digit => self.digit_answered(now, 408),
-            Purpose::Bye | Purpose::Cancel | Purpose::Within => {}
         }
     }
 

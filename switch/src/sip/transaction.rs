@@ -176,6 +176,13 @@ pub struct Limits {
     pub per_source: usize,
 }
 
+impl<O: Copy + Default + PartialEq> Transactions<O> {
+    /// Whether a request of this owner's has no final answer yet.
+    pub fn is_asking(&self, owner: O) -> bool {
+        self.clients.values().any(|client| client.owner == owner && client.is_unanswered())
+    }
+}
+
 impl<O: Copy + Default> Transactions<O> {
     /// None yet, and at most so many.
     pub fn new(limits: Limits) -> Transactions<O> {

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use super::watch::{DialogState, End, Progress};
+use super::watch::{DialogState, End};
 use super::xml::{DECLARATION, Text};
 use crate::sip::header::Address;
 
@@ -35,12 +35,7 @@ impl<A: Fn(&End) -> Address> Document<'_, A> {
             self.version
         )?;
         for dialog in self.now {
-            let state = match dialog.progress {
-                Progress::Trying => "trying",
-                Progress::Early => "early",
-                Progress::Confirmed => "confirmed",
-            };
-            self.write_dialog(out, dialog, state)?;
+            self.write_dialog(out, dialog, dialog.progress.name())?;
         }
         let is_over = |dialog: &&DialogState| !self.now.iter().any(|now| now.id == dialog.id);
         for dialog in self.told.iter().filter(is_over) {

@@ -75,6 +75,17 @@ pub(crate) enum Progress {
     Confirmed,
 }
 
+impl Progress {
+    /// As documents have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Progress::Trying => "trying",
+            Progress::Early => "early",
+            Progress::Confirmed => "confirmed",
+        }
+    }
+}
+
 /// One end of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct End {

@@ -10,6 +10,7 @@ use switch::demo::phone::{Ask, Config, End, Event, PhoneInput, PhoneOutput, Stat
 use switch::node::{Channel, Flow, Input, Output, StreamId};
 
 use super::cast::Line;
+use super::deed::Deed;
 use super::network::below;
 use super::{Due, PhoneId, World, site, switch_address, trace};
 
@@ -171,9 +172,13 @@ impl World {
         if lost && !line.stale && !of_stale && self.is_unshaken() {
             self.fail(&format!("{name} was left alone in calm weather: {event:?}"));
         }
+        let dialled = line.phone.far().and_then(Deed::of_number);
+        let by_lamp = line.phone.has_pressed_a_lamp();
         match event {
-            Event::Answer(Ask::Refer, 202) => self.transfers += 1,
-            Event::Transferred(200) => self.reached += 1,
+            Event::Answer(Ask::Refer, 202) => self.saw(Deed::Transferred),
+            Event::Transferred(200) => self.saw(Deed::Reached),
+            Event::Connected if by_lamp => self.saw(Deed::GotByLamp),
+            Event::Connected => dialled.into_iter().for_each(|deed| self.saw(deed)),
             _ => {}
         }
         self.phones[id.0].take_event(event);

@@ -7,11 +7,12 @@ use std::time::Duration;
 use cas::control::CallControl;
 use cas::store::{Directory, History, HistoryKind, HistoryQuery, HistoryRecord, Registrations};
 use cas::time::Wall;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use switch::demo::phone::{Behaviour, Status};
 
 use super::cast::Line;
-use super::client::ClientId;
+use super::client::{ClientId, rows};
+use super::deed::Deed;
 use super::{PhoneId, World};
 
 /// After this a BYE or CANCEL has been sent as often as it may be.
@@ -43,6 +44,7 @@ impl World {
                 self.fail(&format!("{} heard a timestamp that did not advance", line.name()));
             }
         }
+        self.check_what_is_shown();
         self.check_phones_are_known();
         self.check_transferors_are_told();
     }
@@ -111,7 +113,33 @@ impl World {
             let user = self.clients[client.0].user;
             self.fail(&format!("{user} was told\n  {told:?}\nand get-calls says\n  {held:?}"));
         }
-        self.calls_compared += held.len();
+        for _ in 0..held.len() {
+            self.saw(Deed::Compared);
+        }
+        self.check_parked(client);
+    }
+
+    /// So is what it was told of parked calls.
+    fn check_parked(&mut self, client: ClientId) {
+        let Some(told) = &self.clients[client.0].view.parked else { return };
+        if told.is_empty() && self.parked().is_empty() {
+            return;
+        }
+        let reply = self.execute_at_once(client, json!({"topic": "tel", "message": "get-parked"}));
+        let Ok(rows) = rows(&reply["parked"]) else { self.fail(&format!("no rows: {reply}")) };
+        let shown = |call: &Map<String, Value>| {
+            ["orbit", "addr", "name", "by", "since", "state"].map(|member| call.get(member).cloned())
+        };
+        let told: Vec<_> = self.clients[client.0].view.parked.iter().flatten().map(|(_, call)| shown(call)).collect();
+        let mut held: Vec<_> = rows.iter().map(shown).collect();
+        held.sort_by_key(|row| format!("{:?}", row[0]));
+        if told != held {
+            let user = self.clients[client.0].user;
+            self.fail(&format!("{user} was told\n  {told:?}\nand get-parked says\n  {held:?}"));
+        }
+        for _ in 0..held.len() {
+            self.saw(Deed::ComparedParked);
+        }
     }
 
     /// What a telephone was confirmed survives (invariant 7): what it registered is there, what it took back is not, or has ended. That it has
@@ -195,6 +223,7 @@ impl World {
                 self.fail(&format!("{} is not at rest: {:?}", line.name(), line.phone.status()));
             }
         }
+        self.check_lamps_are_dark();
         self.check_clients_are_owed_nothing();
         self.check_records();
         self.check_no_timer_is_left();
@@ -254,6 +283,7 @@ impl World {
     }
 
     fn check_no_timer_is_left(&mut self) {
+        self.put_out_lamps();
         for index in 0..self.phones.len() {
             self.unregister(PhoneId(index));
         }

@@ -10,6 +10,7 @@ use cas::cas::{Endpoint, Format, Reply, Request, RequestId, Source};
 use serde_json::{Map, Value, json};
 use switch::node::Input;
 
+use super::deed::Deed;
 use super::{World, site};
 use crate::schema::Schema;
 
@@ -43,6 +44,8 @@ pub(super) struct View {
     pub(super) complete: bool,
     /// By call-id, the last that was told.
     pub(super) calls: BTreeMap<String, Map<String, Value>>,
+    /// What is parked, by orbit, once a snapshot of that came.
+    pub(super) parked: Option<BTreeMap<String, Map<String, Value>>>,
     pub(super) ended: BTreeSet<String>,
     /// Those of them that were answered elsewhere: where he has picked up what rang for himself, the record is that of the end he did it with.
     pub(super) elsewhere: BTreeSet<String>,
@@ -53,11 +56,11 @@ pub(super) struct View {
 }
 
 impl View {
-    /// Whether an event tells that a transfer of this client's has reached somebody.
-    fn is_told_of_transfer(&self, event: &Value) -> bool {
-        let asked = event["response"].as_u64().and_then(|response| self.pending.get(&response));
-        let is_transfer = asked.is_some_and(|name| matches!(name.as_str(), "blind-transfer" | "complete-transfer"));
-        is_transfer && text(event, "message") == "tel-completion-evt" && event["error"] == 0
+    /// What this client asked for that has come to a good end, as this event tells.
+    fn is_done(&self, event: &Value) -> Option<&str> {
+        let done = text(event, "message") == "tel-completion-evt" && event["error"] == 0;
+        let response = event["response"].as_u64().filter(|_| done)?;
+        self.pending.get(&response).map(String::as_str)
     }
 
     /// Takes an event. `Err`: it does not fit what was told before.
@@ -68,6 +71,19 @@ impl View {
             "tel/snapshot-evt" if event["kind"] == "device" => {
                 self.calls = rows(&event["calls"])?.into_iter().map(|call| (id(&call), call)).collect();
                 self.complete = true;
+            }
+            "tel/snapshot-evt" if event["kind"] == "park" => {
+                self.parked = Some(rows(&event["parked"])?.into_iter().map(|call| (orbit(&call), call)).collect());
+            }
+            "tel/parked-evt" => {
+                let call = event.as_object().cloned().unwrap_or_default();
+                let Some(parked) = &mut self.parked else { return Ok(()) };
+                let is_over = matches!(text(event, "state"), "retrieved" | "ended");
+                let before = if is_over { parked.remove(&orbit(&call)) } else { parked.insert(orbit(&call), call) };
+                let is_new = before.is_none_or(|before| before["since"] != event["since"]);
+                if is_new && text(event, "state") != "parked" {
+                    return Err(format!("a parked-evt of a call never told of: {event}"));
+                }
             }
             "tel/call-evt" => {
                 let call = event.as_object().cloned().unwrap_or_default();
@@ -95,7 +111,7 @@ impl View {
                 }
                 self.completed.insert(response, event.clone());
             }
-            "session/resync-evt" => self.complete = false,
+            "session/resync-evt" => (self.complete, self.parked) = (false, None),
             _ => {}
         }
         if self.log.len() < 1000 {
@@ -308,13 +324,32 @@ impl World {
                 self.fail(&breach);
             }
             state.after = number;
-            self.reached += usize::from(state.view.is_told_of_transfer(event));
+            let done = state.view.is_done(event).map(str::to_owned);
             let taken = state.view.take(event);
             let user = state.user;
             self.note(|| format!("         event {user}  {event}"));
+            self.count(done.as_deref(), event);
             if let Err(breach) = taken {
                 self.fail(&breach);
             }
+        }
+    }
+
+    /// What an event tells that was done.
+    fn count(&mut self, done: Option<&str>, event: &Value) {
+        done.and_then(Deed::of_message).into_iter().for_each(|deed| self.saw(deed));
+        if matches!(done, Some("blind-transfer" | "complete-transfer")) {
+            self.saw(Deed::Reached);
+        }
+        let deed = match text(event, "state") {
+            "parked" => Deed::Parked,
+            "recalling" => Deed::Recalled,
+            "retrieved" => Deed::Retrieved,
+            _ => return,
+        };
+        let told = ["orbit", "since", "state"].map(|member| event[member].to_string());
+        if text(event, "message") == "parked-evt" && self.parks_told.insert(told.into()) {
+            self.saw(deed);
         }
     }
 
@@ -432,6 +467,10 @@ pub(super) fn rows(value: &Value) -> Result<Vec<Map<String, Value>>, String> {
 
 fn id(call: &Map<String, Value>) -> String {
     call.get("call-id").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn orbit(call: &Map<String, Value>) -> String {
+    call.get("orbit").and_then(Value::as_str).unwrap_or_default().to_owned()
 }
 
 fn text<'a>(value: &'a Value, member: &str) -> &'a str {

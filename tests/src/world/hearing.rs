@@ -9,8 +9,10 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use media::{LegId, SoundId};
 use switch::demo::phone::{Phone, Status};
+use switch::engine::Waits;
 use switch::sounds::{MUSIC, MUSIC_OF_USERS, RINGBACK};
 
+use super::deed::Deed;
 use super::{PhoneId, Weather, World, sounds};
 
 /// An RTP header without extensions.
@@ -43,7 +45,7 @@ struct Pair {
     over: Option<Instant>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Mouth {
     Phone(PhoneId),
     Switch(SoundId),
@@ -72,8 +74,8 @@ pub(super) struct Talked {
     /// Whether it is, or may be, on hold by its own telephone or by its user's client, and when it last was.
     holds: bool,
     holding: Option<Instant>,
-    /// When music was last heard.
-    music: Option<Instant>,
+    /// Which sound of the switch was heard last.
+    sound: Option<(SoundId, Instant)>,
     over: Option<Instant>,
 }
 
@@ -100,7 +102,7 @@ impl World {
                 held: None,
                 holds: false,
                 holding: None,
-                music: None,
+                sound: None,
                 over: None,
             });
         }
@@ -201,24 +203,23 @@ impl World {
         let Some(call) = line.call.as_ref().filter(|_| !line.stale) else { return };
         let Some(tag) = &call.tag else { return };
         let mut wrong = None;
-        for (other, theirs) in self.phones.iter().filter_map(|other| Some((other, other.call.as_ref()?))) {
+        for (at, other) in self.phones.iter().enumerate() {
+            let Some(theirs) = &other.call else { continue };
             let pair = theirs.tag.as_ref().and_then(|theirs| self.hearing.pairs.get(&[tag.clone(), theirs.clone()]));
             let lasts = pair.is_some_and(|pair| pair.over.is_none() && now - pair.since > LATE);
             if !lasts || other.stale || !other.phone.is_on() || other.phone.tag() == line.phone.tag() {
                 continue;
             }
             let holds = theirs.holds || theirs.holding.is_some_and(|at| now - at < LATE);
-            let own = if other.phone.config().user == OTHER_MUSIC { MUSIC_OF_USERS } else { MUSIC };
-            if sound == RINGBACK || !holds || sound != own {
+            if sound == RINGBACK || !holds || sound != self.music_of(at) {
                 wrong = Some(format!("{} hears {sound:?} in its call with {}", line.name(), other.name()));
             }
         }
         if let Some(wrong) = wrong.filter(|_| self.is_unshaken()) {
             self.fail(&wrong);
         }
-        let is_music = [MUSIC, MUSIC_OF_USERS].contains(&sound);
-        if let Some(call) = self.phones[ear.0].call.as_mut().filter(|_| is_music) {
-            call.music = Some(now);
+        if let Some(call) = &mut self.phones[ear.0].call {
+            call.sound = Some((sound, now));
         }
     }
 
@@ -241,84 +242,97 @@ impl World {
         pair.is_some_and(|pair| pair.over.is_none_or(|over| self.now.mono - over < LATE))
     }
 
-    /// In calm weather everybody says something: whoever is in a call with somebody, neither on hold, hears it.
+    /// In calm weather everybody says something: whoever is in a call with somebody, neither on hold, hears it. Who is held, parked or sent on hears the sound for that.
     pub(super) fn listen_in(&mut self) {
         if self.weather != Weather::CALM {
             return;
         }
-        let (began, before, waited) = (self.now.mono, self.those_who_should_hear(), self.those_who_wait());
+        let (began, before) = (self.now.mono, self.those_who_should_hear());
         self.run_for(LATE);
         for index in 0..self.phones.len() {
             self.press(PhoneId(index), Phone::speak_up);
         }
         let spoken = self.now.mono;
         self.run_for(Duration::from_millis(400));
+        let mut due = self.those_who_should_hear();
+        due.retain(|should| before.contains(should) && self.were_together(should, began) && !self.met_a_stray(should));
+        for should in due {
+            let line = &self.phones[should.ear.0];
+            let (voice, sound) = line.call.as_ref().map_or((None, None), |call| (call.last, call.sound));
+            let hears = match should.what {
+                Mouth::Phone(mouth) => voice.is_some_and(|(whom, at)| whom == mouth && at >= spoken),
+                Mouth::Switch(what) => sound.is_some_and(|(which, at)| which == what && at >= spoken),
+            };
+            if !hears {
+                let name = line.name();
+                self.fail(&format!(
+                    "{name} does not hear {:?} ({:?}) in its call {}",
+                    should.what, should.why, should.call_id
+                ));
+            }
+            self.saw(should.why);
+        }
+    }
+
+    /// Who was silent while a stray one spoke to his port has lost it (`media/src/latch.rs`).
+    fn met_a_stray(&self, should: &Should) -> bool {
         let stray = |phone: PhoneId| {
             let port = self.phones[phone.0].call.as_ref().and_then(|call| call.to).map(|(to, _)| to.port());
             let (since, last) =
                 (port.and_then(|port| self.plane.opened(port)), port.and_then(|port| self.hearing.strays.get(&port)));
             last.is_some_and(|last| since.is_none_or(|since| *last >= since))
         };
-        let mut due = self.those_who_should_hear();
-        // Who was silent while a stray one spoke to his port has lost it (`media/src/latch.rs`).
-        due.retain(|should| {
-            before.contains(should) && self.were_together(should, began) && !stray(should.mouth) && !stray(should.ear)
-        });
-        for should in due {
-            let (line, mouth) = (&self.phones[should.ear.0], &self.phones[should.mouth.0]);
-            let hears = |call: &Talked| call.last.is_some_and(|(whom, at)| whom == should.mouth && at >= spoken);
-            if !line.call.as_ref().is_some_and(hears) {
-                self.fail(&format!("{} does not hear {} in its call {}", line.name(), mouth.name(), should.call_id));
-            }
-            self.listened += 1;
-        }
-        let mut waiting = self.those_who_wait();
-        waiting.retain(|should| {
-            waited.contains(should) && self.were_together(should, began) && !stray(should.mouth) && !stray(should.ear)
-        });
-        for should in waiting {
-            let line = &self.phones[should.ear.0];
-            if line.call.as_ref().is_none_or(|call| call.music.is_none_or(|at| at < spoken)) {
-                self.fail(&format!("{} is on hold and hears no music in its call {}", line.name(), should.call_id));
-            }
-            self.listened += 1;
-        }
+        stray(should.ear) || should.partner.is_some_and(stray)
     }
 
     /// Whether the two have had each other all the time since then: a transfer may have parted them for a moment.
     fn were_together(&self, should: &Should, since: Instant) -> bool {
+        let Some(partner) = should.partner else { return true };
         let tag = |phone: PhoneId| self.phones[phone.0].call.as_ref().and_then(|call| call.tag.clone());
-        let pair =
-            tag(should.ear).zip(tag(should.mouth)).and_then(|(ear, mouth)| self.hearing.pairs.get(&[ear, mouth]));
+        let pair = tag(should.ear).zip(tag(partner)).and_then(|(ear, mouth)| self.hearing.pairs.get(&[ear, mouth]));
         pair.is_some_and(|pair| pair.since <= since && pair.over.is_none())
     }
 
-    /// Telephones in a call with another that knows of it too, or with themselves.
+    /// Telephones in a call with another that knows of it too, or with themselves, or with one that has put them on hold; those that are parked, and those that wait
+    /// for one that is rung.
     fn those_who_should_hear(&self) -> BTreeSet<Should> {
-        let pairs = self.talking().into_iter().filter(|(a, b)| self.is_free(*a) && self.is_free(*b));
-        pairs.flat_map(|(a, b)| [(a, b), (b, a)]).filter_map(|pair| self.should(pair)).collect()
-    }
-
-    /// Telephones whose partner has put them on hold.
-    fn those_who_wait(&self) -> BTreeSet<Should> {
-        let holds = |at: usize| {
-            let line = &self.phones[at];
-            let holds = line.phone.status() == Status::Talking { held: true } || line.phone.is_held();
-            holds && line.phone.is_settled() && line.phone.is_on() && !line.stale
-        };
-        let pairs = self.talking().into_iter().flat_map(|(a, b)| [(a, b), (b, a)]);
-        pairs.filter(|(a, b)| self.is_free(*a) && holds(*b)).filter_map(|pair| self.should(pair)).collect()
-    }
-
-    /// The telephones of each two that talk.
-    fn talking(&self) -> Vec<(usize, usize)> {
         let whose = |tag: &str| (0..self.phones.len()).find(|at| self.phones[*at].phone.tag() == Some(tag));
-        self.node.engine().talking().into_iter().filter_map(|(a, b)| whose(&a).zip(whose(&b))).collect()
+        let engine = self.node.engine();
+        let pairs = engine.talking().into_iter().filter_map(|(a, b)| whose(&a).zip(whose(&b)));
+        let talking = pairs.flat_map(|(a, b)| [(a, b), (b, a)]).filter_map(|(ear, mouth)| {
+            let what = match (self.is_free(mouth), self.holds(mouth)) {
+                (true, _) => (Mouth::Phone(PhoneId(mouth)), Deed::Heard),
+                (_, true) => (Mouth::Switch(self.music_of(mouth)), Deed::HeardMusic),
+                _ => return None,
+            };
+            self.should(ear, Some(PhoneId(mouth)), what)
+        });
+        let waiting = engine.waiting().into_iter().filter_map(|(tag, waits)| {
+            let what = match waits {
+                Waits::Parked => (Mouth::Switch(MUSIC), Deed::HeardMusicParked),
+                Waits::Sent => (Mouth::Switch(MUSIC), Deed::HeardMusic),
+                Waits::Rung => (Mouth::Switch(RINGBACK), Deed::HeardRingback),
+            };
+            self.should(whose(&tag)?, None, what)
+        });
+        talking.chain(waiting).collect()
     }
 
-    fn should(&self, (ear, mouth): (usize, usize)) -> Option<Should> {
-        let call = self.phones[ear].call.as_ref()?;
-        Some(Should { ear: PhoneId(ear), mouth: PhoneId(mouth), call_id: call.call_id.clone() })
+    fn should(&self, ear: usize, partner: Option<PhoneId>, (what, why): (Mouth, Deed)) -> Option<Should> {
+        let call = self.phones[ear].call.as_ref().filter(|_| self.is_free(ear))?;
+        Some(Should { ear: PhoneId(ear), partner, what, why, call_id: call.call_id.clone() })
+    }
+
+    /// Whether a telephone, or its user's client, has put the other on hold.
+    fn holds(&self, at: usize) -> bool {
+        let line = &self.phones[at];
+        let holds = line.phone.status() == Status::Talking { held: true } || line.phone.is_held();
+        holds && line.phone.is_settled() && line.phone.is_on() && !line.stale
+    }
+
+    /// The music of those whom a telephone puts on hold.
+    fn music_of(&self, at: usize) -> SoundId {
+        if self.phones[at].phone.config().user == OTHER_MUSIC { MUSIC_OF_USERS } else { MUSIC }
     }
 
     /// Whether a telephone talks and nobody has put its call on hold, by it or by its user's client.
@@ -333,7 +347,10 @@ impl World {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Should {
     ear: PhoneId,
-    mouth: PhoneId,
+    /// Who is at the other end.
+    partner: Option<PhoneId>,
+    what: Mouth,
+    why: Deed,
     call_id: String,
 }
 

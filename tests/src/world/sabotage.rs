@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use cas::cas::Reply;
 use cas::store::{self, Change, Request};
 use media::Command;
@@ -84,6 +85,10 @@ pub enum Fault {
     PermissionInvented,
     /// A telephone is not told what came of its transfer.
     NotifyNotSent,
+    /// Telephones are told of somebody that he is another.
+    DisplayWrong,
+    /// Lamps show that he has called who was called.
+    LampWrong,
     /// Timers do not fire.
     TimersStand,
     /// What a timer was for is over, and the timer is not cancelled.
@@ -106,7 +111,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 42] = [
+    pub const ALL: [Fault; 44] = [
         Fault::AckNotSent,
         Fault::ByeNotSent,
         Fault::CancelNotSent,
@@ -140,6 +145,8 @@ impl Fault {
         Fault::PermissionHidden,
         Fault::PermissionInvented,
         Fault::NotifyNotSent,
+        Fault::DisplayWrong,
+        Fault::LampWrong,
         Fault::TimersStand,
         Fault::TimerNotCancelled,
         Fault::TimerNotArmed,
@@ -205,6 +212,19 @@ impl World {
                     }
                     Fault::RequestSentTwice if is("BYE ") => {
                         return vec![Output::Send(flow, bytes.clone()), Output::Send(flow, bytes)];
+                    }
+                    // As long as the right one.
+                    Fault::DisplayWrong => {
+                        return vec![Output::Send(
+                            flow,
+                            replaced(&bytes, "Identity: \"First501", "Identity: \"First503"),
+                        )];
+                    }
+                    Fault::LampWrong if is("NOTIFY ") => {
+                        return vec![Output::Send(
+                            flow,
+                            replaced(&bytes, "direction=\"initiator", "direction=\"recipient"),
+                        )];
                     }
                     Fault::WrongPeer if is_final && of("BYE") => flow.peer.set_ip([10, 0, 7, 7].into()),
                     _ => {}
@@ -297,6 +317,10 @@ impl World {
         }
         Some(packet)
     }
+}
+
+fn replaced(message: &[u8], right: &str, wrong: &str) -> Bytes {
+    String::from_utf8_lossy(message).replace(right, wrong).into()
 }
 
 fn spoil_reply(fault: Fault, mut reply: Reply) -> Reply {

@@ -1,91 +1,49 @@
 //! The random walk: each step somebody does something, or time passes.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
-use switch::sounds::announcement::Audience;
-
-use cas::control::CallControl;
-use serde_json::{Map, Value, json};
 use switch::demo::phone::{
     Answers, Ask, Behaviour, Codec, Deaf, Digits, Hold, Manners, Phone, Reliable, SessionTimer, Status, Talk, Transport,
 };
+use switch::engine::Waits;
+use switch::sounds::announcement::Audience;
 
-use super::client::{ClientId, rows};
+use super::cast::Line;
+use super::client::ClientId;
+use super::deed::Walked;
 use super::disk::Disk;
 use super::network::{Weather, below};
 use super::{Handset, PhoneId, World, orders, ports, site};
 
-/// What may be dialled: users, one who is not there, nobody's number, the echo, an orbit.
-const NUMBERS: [&str; 8] = ["501", "502", "503", "504", "502", "999", "*43", "700"];
+/// What may be called: users, one who is not there, nobody's number, the echo.
+const NUMBERS: [&str; 7] = ["501", "502", "503", "504", "502", "999", "*43"];
+/// What may be dialled besides, whether or not it does anything now.
+const CODES: [&str; 14] = [
+    "*68", "*68701", "*68502", "*68999", "700", "701", "*88502", "*88503", "**501", "**502", "**503", "*8", "*80501",
+    "*80502",
+];
 /// Codes that know who has called whom.
-const CODES: [&str; 7] = ["*66", "*66501", "*66502", "*66503", "*86", "*69", "*07"];
+const LAST: [&str; 7] = ["*66", "*66501", "*66502", "*66503", "*86", "*69", "*07"];
+/// Where those are parked who are sent there.
+const ORBITS: [&str; 5] = ["*68", "*68701", "*68502", "700", "701"];
+/// What lamps may be for.
+const LAMPS: [&str; 6] = ["501", "502", "503", "504", "700", "701"];
 /// Two for each user.
 const MOST_PHONES: usize = 8;
-/// The telephony actions of a call.
-const ACTIONS: [&str; 10] = [
-    "drop",
-    "answer",
-    "hold",
-    "unhold",
-    "send-digits",
-    "blind-transfer",
-    "redirect",
-    "consult",
-    "complete-transfer",
-    "park",
-];
-/// Errors of the protocol that an offered action may meet because of its destination (`cas/REFERENCE.md`).
-const BAD_VALUE: u64 = 5;
-const OVERLOADED: u64 = 20;
-const NO_ROUTE: u64 = 21;
-const NOT_REGISTERED: u64 = 22;
-const BUSY: u64 = 24;
-
-/// What a walk has seen, so that one that sees nothing is found out.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Walked {
-    /// Calls that were found as their clients had been told.
-    pub compared: usize,
-    /// Telephones that were found to hear their partner.
-    pub listened: usize,
-    /// Transfers that were accepted, of telephones and of clients.
-    pub transfers: usize,
-    /// Those that reached somebody, as far as he who had asked was told.
-    pub reached: usize,
-}
-
-impl Walked {
-    /// That of another walk besides.
-    pub fn add(&mut self, other: Walked) {
-        self.compared += other.compared;
-        self.listened += other.listened;
-        self.transfers += other.transfers;
-        self.reached += other.reached;
-    }
-}
-
-impl fmt::Display for Walked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} calls were as their clients knew them, {} telephones heard their partner, {} transfers were accepted, {} reached somebody",
-            self.compared, self.listened, self.transfers, self.reached
-        )
-    }
-}
-
 impl World {
     /// A world of its own for this seed: cast, clients and weather.
     pub fn random(seed: u64) -> World {
         // One media worker, two, or so many that most legs that talk have to be brought together.
         let workers = [1, 2, 12, 24][seed as usize % 4];
+        // Whoever parks a call is rung for it never, soon, or after the usual time.
+        let recall = [Some(10), Some(20), Some(60), None][seed as usize / 4 % 4];
         let mut world = World::furnished(
             seed,
             |settings| {
                 settings.ports = ports(workers);
                 // None is left at the end.
                 settings.plan.call_back = Duration::from_secs(100);
+                settings.plan.recall = recall.map(Duration::from_secs);
                 settings.hold_reminder = Some(Duration::from_secs(5));
                 settings.announcements = [Audience::Everybody, Audience::Connected][seed as usize / 4 % 2];
             },
@@ -95,9 +53,13 @@ impl World {
             let handset = world.handset(site::USERS[at % site::USERS.len()]);
             let phone = world.add_phone(handset);
             world.register(phone);
+            if world.chance(60) {
+                world.watch_something(phone);
+            }
         }
         for user in site::USERS.into_iter().take(3) {
-            world.log_in(user);
+            let client = world.log_in(user);
+            world.subscribe(client);
         }
         let weather = Weather::random(&mut world.random);
         world.set_weather(weather);
@@ -173,19 +135,14 @@ impl World {
             self.check();
         }
         self.quiesce();
-        Walked {
-            compared: self.calls_compared,
-            listened: self.listened,
-            transfers: self.transfers,
-            reached: self.reached,
-        }
+        std::mem::take(&mut self.walked)
     }
 
-    fn chance(&mut self, percent: u32) -> bool {
+    pub(super) fn chance(&mut self, percent: u32) -> bool {
         below(&mut self.random, 100) < percent
     }
 
-    fn choose<T: Copy>(&mut self, from: &[T]) -> T {
+    pub(super) fn choose<T: Copy>(&mut self, from: &[T]) -> T {
         from[below(&mut self.random, from.len() as u32) as usize]
     }
 
@@ -213,12 +170,15 @@ impl World {
 
     fn act(&mut self) {
         match below(&mut self.random, 100) {
+            // Somebody waits for one who rings, or is parked: what do they hear?
+            0..40 if self.node.engine().waiting().iter().any(|(_, waits)| *waits == Waits::Rung) => self.listen_in(),
+            0..10 if !self.node.engine().waiting().is_empty() => self.listen_in(),
             0..52 => self.act_at_a_phone(),
-            52..88 => {
+            52..86 => {
                 let client = ClientId(below(&mut self.random, self.clients.len() as u32) as usize);
                 self.act_as_client(client);
             }
-            88..90 => {
+            86..88 => {
                 let phone = self.some_phone();
                 if self.phone(phone).is_on() {
                     self.vanish(phone);
@@ -226,7 +186,7 @@ impl World {
                     self.come_back(phone);
                 }
             }
-            90..94 => self.listen_in(),
+            88..94 => self.listen_in(),
             _ => self.befall(),
         }
     }
@@ -248,10 +208,12 @@ impl World {
     fn act_at_a_phone(&mut self) {
         let phone = self.some_phone();
         match (self.phone(phone).status(), below(&mut self.random, 20)) {
-            (Status::Idle, 0..12) => {
-                let number = self.choose(&NUMBERS);
-                self.call(phone, number);
+            (Status::Idle, 0..9) => {
+                let number = self.something_to_dial(Some(phone));
+                self.call(phone, &number);
             }
+            (Status::Idle, 9..11) => self.press_some_lamp(phone),
+            (Status::Idle, 11) => self.watch_something(phone),
             (Status::Idle, 12) => {
                 let behaviour = self.behaviour();
                 self.behave(phone, behaviour);
@@ -264,7 +226,7 @@ impl World {
             (Status::Idle, 14 | 15) => self.unregister(phone),
             (Status::Idle, 16 | 17) => self.ask_something(phone, false),
             (Status::Idle, 18) => {
-                let code = self.choose(&CODES);
+                let code = self.choose(&LAST);
                 self.call(phone, code);
             }
             (Status::Idle, _) => self.register(phone),
@@ -284,6 +246,59 @@ impl World {
                 self.hang_up(phone);
             }
         }
+    }
+
+    /// What somebody would dial as things are: mostly another user, often a code that does something now, at times one that does nothing.
+    pub(super) fn something_to_dial(&mut self, phone: Option<PhoneId>) -> String {
+        let user = phone.map(|phone| self.user_of(phone).to_owned());
+        let is_on = |line: &Line, status| line.phone.status() == status && line.phone.is_on();
+        let holds = |line: &&Line| user.as_ref().is_some_and(|user| *user == line.phone.config().user);
+        // Both of his telephones are one device: the call that one of them holds is parked from the other.
+        let parks = self.phones.iter().filter(holds).any(|line| is_on(line, Status::Talking { held: true }));
+        let rings =
+            self.phones.iter().find(|line| is_on(line, Status::Ringing)).map(|line| line.phone.config().user.clone());
+        let parked = self.parked();
+        match (below(&mut self.random, 20), rings, parked.first()) {
+            (0..8, ..) if parks => self.choose(&["*68", "*68", "*68", "*68700", "*68502"]).to_owned(),
+            (8..12, Some(user), _) => format!("**{user}"),
+            (12..14, Some(_), _) => "*8".to_owned(),
+            (4..8, _, Some(orbit)) if orbit.starts_with('7') => orbit.clone(),
+            (4..8, _, Some(user)) => format!("*88{user}"),
+            (14, ..) => format!("*80{}", self.choose(&site::USERS)),
+            (15..17, ..) => self.choose(&CODES).to_owned(),
+            _ => self.choose(&NUMBERS).to_owned(),
+        }
+    }
+
+    /// Presses the key of a lamp that is lit, if there is one.
+    fn press_some_lamp(&mut self, phone: PhoneId) {
+        let telephone = self.phone(phone);
+        let is_lit = |number: &&str| telephone.lamp(number).is_some_and(|(_, lit)| !lit.is_empty());
+        let lit: Vec<String> = telephone.watched().filter(is_lit).map(str::to_owned).collect();
+        if !lit.is_empty() {
+            let number = lit[below(&mut self.random, lit.len() as u32) as usize].clone();
+            self.press_lamp(phone, &number);
+        }
+    }
+
+    /// Somebody gives his telephone another lamp, or takes one away.
+    fn watch_something(&mut self, phone: PhoneId) {
+        let number = self.choose(&LAMPS);
+        let has_it = self.phone(phone).watched().any(|watched| watched == number);
+        match has_it && self.chance(30) {
+            true => self.unwatch(phone, number),
+            false => drop(self.watch(phone, number)),
+        }
+    }
+
+    /// Where somebody would send one he talks to: to another, or to where he is parked.
+    pub(super) fn somewhere_to_send(&mut self) -> String {
+        match below(&mut self.random, 10) {
+            0..4 => self.choose(&ORBITS),
+            4 => self.choose(&CODES),
+            _ => self.choose(&NUMBERS),
+        }
+        .to_owned()
     }
 
     fn act_in_a_call(&mut self, phone: PhoneId, at: u32) {
@@ -337,174 +352,12 @@ impl World {
         let has_call = |other: &PhoneId| self.phone(*other).dialog_name().is_some();
         let others: Vec<_> = (0..self.phones.len()).map(PhoneId).filter(is_his).filter(has_call).collect();
         if others.is_empty() || self.chance(25) {
-            let number = self.choose(&NUMBERS);
-            self.transfer(phone, number, None, told);
+            let number = self.somewhere_to_send();
+            self.transfer(phone, &number, None, told);
         } else {
             let with = self.choose(&others);
             let number = self.phone(with).far().unwrap_or_default().to_owned();
             self.transfer(phone, &number, Some(with), told);
         }
     }
-
-    fn act_as_client(&mut self, client: ClientId) {
-        let state = &self.clients[client.0];
-        if state.session.is_none() {
-            if state.login.is_none() {
-                self.begin_login(client);
-            }
-            return;
-        }
-        if !state.view.complete {
-            return self.subscribe(client);
-        }
-        match below(&mut self.random, 20) {
-            0..6 => self.make_call(client),
-            6..14 => self.act_on_a_call(client),
-            14..16 => {
-                if self.clients[client.0].poll.is_none() {
-                    let timeout = u64::from(below(&mut self.random, 20));
-                    self.begin_poll(client, timeout);
-                }
-            }
-            16 => self.break_poll(client),
-            17 => self.log_out(client),
-            18 => self.unpark(client),
-            _ => self.subscribe(client),
-        }
-    }
-
-    fn subscribe(&mut self, client: ClientId) {
-        let message = json!({"topic": "subscribe", "message": "subscribe-events", "subscribe": [["tel", "device"]]});
-        self.execute(client, message);
-    }
-
-    fn make_call(&mut self, client: ClientId) {
-        let dest = self.choose(&NUMBERS);
-        let asked = self.dress(client, json!({"topic": "tel", "message": "make-call", "dest": dest}));
-        let reply = self.execute_as_is(client, &asked);
-        if self.chance(20) {
-            self.repeat(client, &asked, &reply);
-        }
-    }
-
-    /// What is parked is offered to whoever can have it, and he gets it (invariant 6).
-    fn unpark(&mut self, client: ClientId) {
-        let reply = self.execute_at_once(client, json!({"topic": "tel", "message": "get-parked"}));
-        let Ok(rows) = rows(&reply["parked"]) else { self.fail(&format!("no rows: {reply}")) };
-        let orbit = rows.first().map_or(json!("700"), |row| row["orbit"].clone());
-        let offered = rows.first().is_some_and(|row| row["actions"] == json!(["unpark"]));
-        let reply = self.execute_at_once(client, json!({"topic": "tel", "message": "unpark", "orbit": orbit}));
-        if (reply["error"] == 0) != offered {
-            self.fail(&format!("unpark was offered: {offered}; it was answered {reply} for {rows:?}"));
-        }
-    }
-
-    /// A request that comes again gets the first one's reply, and nothing is done twice.
-    fn repeat(&mut self, client: ClientId, asked: &Value, first: &Value) {
-        let legs = self.open_legs();
-        let pending = self.clients[client.0].view.pending.clone();
-        let again = self.execute_as_is(client, asked);
-        if again["response"] != first["response"] || again["call-id"] != first["call-id"] || legs != self.open_legs() {
-            self.fail(&format!("a repetition of {asked} was answered {again}, not {first}"));
-        }
-        self.clients[client.0].view.pending = pending;
-    }
-
-    /// An action offered is accepted, one not offered is refused (invariant 6).
-    fn act_on_a_call(&mut self, client: ClientId) {
-        let calls = self.calls(client);
-        if calls.is_empty() {
-            return;
-        }
-        let call = &calls[below(&mut self.random, calls.len() as u32) as usize];
-        let action = self.choose(&ACTIONS);
-        let offered = call["actions"].as_array().is_some_and(|actions| actions.iter().any(|name| name == action));
-        if action == "complete-transfer" {
-            return self.complete_a_transfer(client, call, &calls, offered);
-        }
-        let mut message = json!({"topic": "tel", "message": action, "call-id": call["call-id"]});
-        let mut excuses = Vec::new();
-        match action {
-            "send-digits" => message["digits"] = "12#".into(),
-            "blind-transfer" | "redirect" | "consult" => {
-                let dest = self.choose(&NUMBERS);
-                message["dest"] = dest.into();
-                excuses = self.excuses(client, action, dest, call);
-            }
-            _ => {}
-        }
-        let reply = self.execute_at_once(client, message);
-        let error = reply["error"].as_u64().unwrap_or_default();
-        let right = match (offered, excuses.as_slice()) {
-            (false, _) => error != 0,
-            (true, []) => error == 0,
-            (true, [Excuse::Must(code)]) => error == *code,
-            (true, excuses) => error == 0 || excuses.contains(&Excuse::May(error)),
-        };
-        if !right {
-            self.fail(&format!("{action} was offered: {offered}; it was answered {reply} for {call:?}"));
-        }
-        self.transfers += usize::from(action == "blind-transfer" && error == 0);
-    }
-
-    /// Why an action that is offered may be refused, or must be, because of where the call is to go.
-    fn excuses(&self, client: ClientId, action: &str, dest: &str, call: &Map<String, Value>) -> Vec<Excuse> {
-        let is_full = self.node.engine().status().calls >= self.settings.max_calls;
-        if is_full && action != "redirect" {
-            return vec![Excuse::Must(OVERLOADED)];
-        }
-        let own = self.clients[client.0].user;
-        let far = call["parties"][1][0].as_str();
-        match (action, dest) {
-            (_, "999") => vec![Excuse::Must(NO_ROUTE)],
-            (_, "*43") => Vec::new(),
-            // Another call is parked there.
-            ("blind-transfer", "700") => vec![Excuse::May(BUSY)],
-            ("blind-transfer", user) if user == own || Some(user) == far => vec![Excuse::Must(BAD_VALUE)],
-            // It may have been there already.
-            ("redirect", user) if user == own => vec![Excuse::Must(BAD_VALUE)],
-            ("redirect", _) => vec![Excuse::May(BAD_VALUE)],
-            // The user's telephones are all one device.
-            ("consult", user) if user == own => vec![Excuse::Must(BAD_VALUE)],
-            // Nothing is parked there.
-            ("consult", "700") => vec![Excuse::May(NO_ROUTE)],
-            ("consult", _) => vec![Excuse::May(NOT_REGISTERED)],
-            _ => Vec::new(),
-        }
-    }
-
-    /// That it is offered says that it can be completed with one of the user's other calls.
-    fn complete_a_transfer(
-        &mut self,
-        client: ClientId,
-        call: &Map<String, Value>,
-        calls: &[Map<String, Value>],
-        offered: bool,
-    ) {
-        let first = below(&mut self.random, calls.len() as u32) as usize;
-        let mut replies = Vec::new();
-        for with in calls.iter().cycle().skip(first).take(calls.len()) {
-            let (call, with) = (&call["call-id"], &with["call-id"]);
-            let message = json!({"topic": "tel", "message": "complete-transfer", "call-id": call, "with": with});
-            let reply = self.execute_at_once(client, message);
-            let accepted = reply["error"] == 0;
-            replies.push(reply);
-            if accepted {
-                self.transfers += 1;
-                break;
-            }
-        }
-        if replies.iter().any(|reply| reply["error"] == 0) != offered {
-            self.fail(&format!("complete-transfer was offered: {offered}; it was answered {replies:?} for {call:?}"));
-        }
-    }
-}
-
-/// A refusal of what was offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Excuse {
-    /// With this error it may be refused.
-    May(u64),
-    /// With this error it has to be.
-    Must(u64),
 }

@@ -35,8 +35,8 @@ pub(super) struct Wire {
     finals: BTreeMap<String, Final>,
     /// Dialogs that the switch has hung up: what is answered within them later needs no ACK.
     hung_up: BTreeMap<(String, String), Instant>,
-    /// Reliable provisional responses that wait for their PRACK, by Call-ID.
-    unpracked: BTreeMap<String, Instant>,
+    /// Reliable provisional responses (RFC 3262).
+    reliable: BTreeMap<Rseq, Reliable>,
     watched: u32,
 }
 
@@ -77,6 +77,16 @@ impl Sent {
     }
 }
 
+/// Names a reliable provisional response: Call-ID, the tag of who sent it, its RSeq.
+type Rseq = (String, String, u32);
+
+#[derive(Debug)]
+struct Reliable {
+    stream: Option<StreamId>,
+    at: Instant,
+    pracked: bool,
+}
+
 #[derive(Debug)]
 struct Final {
     stream: Option<StreamId>,
@@ -97,8 +107,8 @@ struct Seen {
     dialog: String,
     call_id: String,
     tag: String,
-    /// A provisional response that wants a PRACK (RFC 3262).
-    reliable: bool,
+    /// The RSeq of a provisional response that wants a PRACK, or of the one that a PRACK is for.
+    rseq: Option<u32>,
 }
 
 impl Wire {
@@ -122,11 +132,13 @@ impl Wire {
                 });
                 asked.arrivals += 1;
             }
-            Some(100..200) if seen.reliable => {
+            Some(100..200) => {
                 let over = self.hung_up.contains_key(&(seen.call_id.clone(), String::new()));
+                let rseq = seen.rseq();
                 let invite = self.sent.get(&(seen.branch, seen.method));
-                if !over && invite.is_some_and(|invite| now - invite.first < AWAITED) {
-                    self.unpracked.entry(seen.call_id).or_insert(now);
+                if let Some(rseq) = rseq.filter(|_| !over && invite.is_some_and(|invite| now - invite.first < AWAITED))
+                {
+                    self.reliable.entry(rseq).or_insert(Reliable { stream, at: now, pracked: false });
                 }
             }
             Some(200..) if seen.method == "INVITE" => {
@@ -164,8 +176,9 @@ impl Wire {
         if self.watched.is_multiple_of(256) {
             self.forget_before(now)?;
         }
-        if let Some((call_id, _)) = self.unpracked.iter().find(|(_, at)| now - **at > AT_ONCE) {
-            return Err(format!("the reliable answer in {call_id} was not acknowledged"));
+        let is_late = |(_, sent): &(&Rseq, &Reliable)| !sent.pracked && now - sent.at > AT_ONCE;
+        if let Some(((call_id, _, rseq), _)) = self.reliable.iter().find(is_late) {
+            return Err(format!("the reliable answer {rseq} in {call_id} was not acknowledged"));
         }
         let Some(seen) = Seen::of(bytes) else { return Ok(()) };
         match seen.status {
@@ -176,9 +189,9 @@ impl Wire {
         }
     }
 
-    /// What still comes of a reliable answer comes again, or too late.
+    /// It is answered for good, or given up: what still comes of a reliable answer comes too late.
     fn ringing_ends(&mut self, now: Instant, call_id: &str) {
-        self.unpracked.remove(call_id);
+        self.reliable.retain(|(its, ..), sent| its != call_id || sent.pracked);
         self.hung_up.insert((call_id.to_owned(), String::new()), now);
     }
 
@@ -215,7 +228,12 @@ impl Wire {
 
     fn requested(&mut self, now: Instant, seen: Seen, stream: Option<StreamId>) -> Result<(), String> {
         match seen.method.as_str() {
-            "PRACK" | "CANCEL" => self.ringing_ends(now, &seen.call_id),
+            "PRACK" => {
+                if let Some(sent) = seen.rseq().and_then(|rseq| self.reliable.get_mut(&rseq)) {
+                    sent.pracked = true;
+                }
+            }
+            "CANCEL" => self.ringing_ends(now, &seen.call_id),
             _ => {}
         }
         if seen.method == "BYE" {
@@ -254,7 +272,7 @@ impl Wire {
         // Who is asked on it is given up: an answer by another connection finds nobody.
         self.sent.retain(|_, sent| sent.stream != Some(stream));
         self.finals.retain(|_, arrived| arrived.stream != Some(stream));
-        self.unpracked.clear();
+        self.reliable.retain(|_, sent| sent.stream != Some(stream));
     }
 
     /// What is over is forgotten. `Err`: something is owed for too long. An INVITE may ring.
@@ -277,6 +295,7 @@ impl Wire {
         self.sent.retain(|(_, method), sent| now - sent.last < if method == "INVITE" { 2 * MEMORY } else { MEMORY });
         self.finals.retain(|_, arrived| now - arrived.at < MEMORY);
         self.hung_up.retain(|_, at| now - *at < MEMORY);
+        self.reliable.retain(|_, sent| now - sent.at < MEMORY);
         Ok(())
     }
 
@@ -306,7 +325,7 @@ impl Wire {
         self.sent.clear();
         self.finals.clear();
         self.hung_up.clear();
-        self.unpracked.clear();
+        self.reliable.clear();
     }
 }
 
@@ -327,8 +346,16 @@ impl Seen {
             dialog: format!("{call_id} {number} {tag}"),
             call_id: call_id.to_owned(),
             tag: tag.to_owned(),
-            reliable: header(text, "RSeq").is_some() && header(text, "Require").is_some(),
+            rseq: header(text, "RSeq")
+                .filter(|_| header(text, "Require").is_some())
+                .or_else(|| header(text, "RAck")?.split(' ').next())
+                .and_then(|number| number.trim().parse().ok()),
         })
+    }
+
+    /// The reliable provisional response that this is, or that this PRACK is for.
+    fn rseq(&self) -> Option<Rseq> {
+        Some((self.call_id.clone(), self.tag.clone(), self.rseq?))
     }
 
     /// What its ACK is known by.

@@ -91,6 +91,7 @@ impl Phone {
             (Agreement::Settled, _) => true,
             _ => false,
         };
+        self.show(response);
         self.session_agreed(now, response);
         self.acknowledge(branch, response, answer);
         let complete = established && described;

@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use bytes::Bytes;
-use rsip::Request;
 use rsip::headers::{Header, UntypedHeader};
-use rsip::message::HasHeaders;
+use rsip::message::{HasHeaders, HeadersExt};
+use rsip::{Request, Response};
 
 use super::early::Provisional;
 use super::message;
@@ -16,13 +16,17 @@ use super::session::Session;
 use super::stream::Stream;
 use super::transaction::Resend;
 use super::transfer::Referral;
-use super::{Head, Status};
+use super::{DialogName, Head, Shown, Status};
 
 /// A call, from the first INVITE to the last word about it.
 #[derive(Debug)]
 pub(super) struct Call {
     /// The number dialled, or the caller's.
     pub(super) far: String,
+    /// What stands on the display.
+    pub(super) shown: Shown,
+    /// Whose place it is to have, where it is called for that.
+    pub(super) replaces: Option<DialogName>,
     pub(super) dialog: Dialog,
     pub(super) phase: Phase,
     pub(super) stream: Stream,
@@ -159,6 +163,18 @@ pub(super) enum Change {
         at: Instant,
         want: Want,
     },
+}
+
+impl Dialog {
+    /// The other side has taken what began it, or what goes on with it.
+    pub(super) fn confirm(&mut self, response: &Response, tag: String, target: rsip::Uri) {
+        if let Ok(to) = response.to_header() {
+            to.value().clone_into(&mut self.remote);
+        }
+        self.remote_tag = Some(tag);
+        self.target = target;
+        self.route = record_route(response).rev().collect();
+    }
 }
 
 impl Call {

@@ -326,6 +326,7 @@ impl Phone {
         };
         let Some(body) = body else { return self.refuse(now, key, 488) };
         self.follow_target(request);
+        self.show(request);
         extra.extend(self.abilities_of_answer());
         self.accept(now, key, request, extra, Some(body), offered, false);
     }
@@ -355,6 +356,7 @@ impl Phone {
             None => None,
         };
         self.follow_target(request);
+        self.show(request);
         extra.extend(self.abilities_of_answer());
         self.respond(now, key, 200, extra, body);
     }

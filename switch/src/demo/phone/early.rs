@@ -5,11 +5,10 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use rand_chacha::rand_core::Rng;
-use rsip::headers::{Header, UntypedHeader};
-use rsip::message::HeadersExt;
+use rsip::headers::Header;
 use rsip::{Method, Request, Response};
 
-use super::call::{Agreement, Phase, head, record_route};
+use super::call::{Agreement, Phase, head};
 use super::manners::Reliable;
 use super::message::{self, Body, Essentials};
 use super::transaction::{PATIENCE, Purpose, Resend};
@@ -213,17 +212,10 @@ impl Phone {
     /// A response with a To tag makes the dialog, early or for good (RFC 3261 §12.1.2). Whether all is there that it takes.
     pub(super) fn establish(&mut self, response: &Response) -> bool {
         let Some(call) = &mut self.call else { return false };
-        let dialog = &mut call.dialog;
         let Some(tag) = Essentials::of(response).ok().and_then(|essentials| essentials.to_tag) else { return false };
-        if let Ok(to) = response.to_header() {
-            to.value().clone_into(&mut dialog.remote);
-        }
-        dialog.remote_tag = Some(tag);
-        dialog.route = record_route(response).rev().collect();
-        match message::contact(response) {
-            Some(target) => dialog.target = target,
-            None => return false,
-        }
-        true
+        let target = message::contact(response);
+        let is_complete = target.is_some();
+        call.dialog.confirm(response, tag, target.unwrap_or_else(|| call.dialog.target.clone()));
+        is_complete
     }
 }

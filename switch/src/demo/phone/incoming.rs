@@ -12,7 +12,7 @@ use super::call::{Agreement, Dialog, Phase, record_route};
 use super::manners::{Digits, Reliable};
 use super::message::{self, Body, Essentials};
 use super::transaction::Server;
-use super::{Behaviour, End, Event, Phone};
+use super::{Behaviour, End, Event, Phone, Shown};
 
 /// A server transaction's key.
 type Key = (String, String);
@@ -36,6 +36,9 @@ impl Phone {
             return;
         }
         self.servers.insert(key.clone(), Server::begin(request.clone(), from, self.is_reliable()));
+        if request.method == Method::Notify && self.receive_lamp(now, &key, &request, essentials) {
+            return;
+        }
         if essentials.to_tag.is_some() && request.method != Method::Cancel {
             return match self.place(essentials) {
                 _ if self.is_for_ghost(now, request.method, essentials) => {}
@@ -270,13 +273,13 @@ impl Phone {
             cseq: 0,
             remote_cseq: essentials.cseq,
         };
-        let caller = caller(&request);
+        let caller = Shown::of_caller(&request);
         let answer_at = match self.config.behaviour {
             _ if self.config.auto_answer && asks_for_auto_answer(&request) => Some(now),
             Behaviour::Answer(after) => Some(now + after),
             Behaviour::Ring | Behaviour::Reject(_) => None,
         };
-        let mut call = self.new_call(dialog, &caller);
+        let mut call = self.new_call(dialog, caller.clone());
         call.peer.learn(&request);
         self.call = Some(call);
         let offer = self.read(&request.body);
@@ -285,7 +288,7 @@ impl Phone {
         call.phase = Phase::Ringing { key: key.clone(), request: Box::new(request), answer_at };
         self.announce(now, key, essentials.cseq);
         if self.call.is_some() {
-            self.tell(Event::Incoming(caller));
+            self.tell(Event::Incoming(caller.number));
         }
     }
 }
@@ -297,14 +300,6 @@ enum Place {
     /// To the call; its number is lower than one before.
     Late,
     Ours,
-}
-
-/// Who calls: the asserted identity (RFC 3325), else From.
-fn caller(request: &Request) -> String {
-    let asserted = message::other(request, "P-Asserted-Identity").map(str::to_owned);
-    let value = asserted.or_else(|| request.from_header().ok().map(|from| from.value().to_owned())).unwrap_or_default();
-    let user = value.split_once("sip:").map_or("", |(_, rest)| rest);
-    user.split(['@', '>', ';']).next().unwrap_or_default().to_owned()
 }
 
 /// The headers by which phones are asked to answer at once.

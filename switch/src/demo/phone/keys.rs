@@ -14,17 +14,35 @@ use super::message::{self, Body};
 use super::sdp::Origin;
 use super::stream::Stream;
 use super::transaction::{Client, PATIENCE, Purpose, Resend};
-use super::{Ear, End, Event, Phone};
+use super::{DialogName, Ear, End, Event, Phone, Shown};
 
 impl Phone {
     /// Dials. False where the line is in use.
     pub fn call(&mut self, now: Instant, number: &str) -> bool {
+        self.call_in_place_of(now, number, None)
+    }
+
+    /// The same, to have the place of that dialog's telephone.
+    pub(super) fn call_in_place_of(&mut self, now: Instant, number: &str, replaces: Option<DialogName>) -> bool {
         if self.call.is_some() || !self.on {
             return false;
         }
+        let dialog = self.dialog_with(number);
+        let mut call = self.new_call(dialog, Shown::dialled(number));
+        call.replaces = replaces;
+        let offer = (!self.config.manners.late_offer).then(|| self.offer(false));
+        call.agreement = if offer.is_some() { Agreement::Offered } else { Agreement::Open };
+        let body = offer.map(|offer| call.write(offer));
+        self.call = Some(call);
+        self.invite(now, body);
+        true
+    }
+
+    /// A dialog that is to begin, with whoever has this number.
+    pub(super) fn dialog_with(&mut self, number: &str) -> Dialog {
         let target = message::uri(Some(number), rsip::Host::from(self.config.domain.as_str()).into());
         let (call_id, local_tag) = (self.token(), self.token());
-        let dialog = Dialog {
+        Dialog {
             local: self.identity(&local_tag),
             remote: format!("<{target}>"),
             call_id,
@@ -34,14 +52,7 @@ impl Phone {
             route: Vec::new(),
             cseq: 1,
             remote_cseq: 0,
-        };
-        let mut call = self.new_call(dialog, number);
-        let offer = (!self.config.manners.late_offer).then(|| self.offer(false));
-        call.agreement = if offer.is_some() { Agreement::Offered } else { Agreement::Open };
-        let body = offer.map(|offer| call.write(offer));
-        self.call = Some(call);
-        self.invite(now, body);
-        true
+        }
     }
 
     /// Sends the INVITE of the call that begins, or sends it again under the next number.
@@ -52,6 +63,7 @@ impl Phone {
         if self.config.manners.reliable == Reliable::Required {
             extra.push(Header::Require("100rel".into()));
         }
+        extra.extend(call.replaces.as_ref().map(|dialog| message::extra("Replaces", &dialog.replaces())));
         let request = self.request(Method::Invite, head, extra, body.map(Body::sdp));
         let branch = self.send_request(now, request, Purpose::Invite, false);
         if let Some(call) = &mut self.call {
@@ -60,13 +72,15 @@ impl Phone {
     }
 
     /// A call with everything of its own.
-    pub(super) fn new_call(&mut self, dialog: Dialog, far: &str) -> Call {
+    pub(super) fn new_call(&mut self, dialog: Dialog, shown: Shown) -> Call {
         self.ear = Ear::default();
         let (ssrc, start) = (self.random.next_u32(), self.random.next_u32());
         let stream = Stream::new(self.config.talk, self.config.tone_hz, ssrc, start as u16, self.random.next_u32());
         let session = u64::from(self.random.next_u32());
         Call {
-            far: far.to_owned(),
+            far: shown.number.clone(),
+            shown,
+            replaces: None,
             dialog,
             phase: Phase::Talking(None),
             stream,

@@ -61,6 +61,8 @@ pub(super) enum Purpose {
     Ask(Ask),
     /// A transfer.
     Refer,
+    /// To be told what a lamp is to show.
+    Lamp,
 }
 
 /// A request of ours, until its last answer is past.

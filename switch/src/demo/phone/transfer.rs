@@ -12,7 +12,7 @@ use super::transaction::Purpose;
 use super::{Event, Phone};
 
 /// A dialog as another telephone may name it (RFC 3891).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DialogName {
     call_id: String,
     local_tag: String,
@@ -28,6 +28,18 @@ pub(super) enum Referral {
     Accepted,
     /// The last NOTIFY overtook the 2xx.
     Settled,
+}
+
+impl DialogName {
+    /// By its Call-ID, and the tags of its telephone and of that one's peer.
+    pub(super) fn new(call_id: String, local_tag: String, remote_tag: String) -> DialogName {
+        DialogName { call_id, local_tag, remote_tag }
+    }
+
+    /// To be named in an INVITE to that telephone, which is to have its place (RFC 3891 §6.1).
+    pub(super) fn replaces(&self) -> String {
+        format!("{};to-tag={};from-tag={}", self.call_id, self.local_tag, self.remote_tag)
+    }
 }
 
 impl Phone {
