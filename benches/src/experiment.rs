@@ -2,6 +2,7 @@
 
 mod calls;
 mod clients;
+mod music;
 mod open_calls;
 mod phones;
 mod register;
@@ -27,6 +28,8 @@ pub enum Experiment {
     Register,
     /// Sound over open calls
     Relay,
+    /// Music for those who are held
+    Music,
     /// A small request of a CAS client
     Request,
     /// make-call until the telephone rings
@@ -43,6 +46,7 @@ impl Experiment {
         Experiment::Call,
         Experiment::Register,
         Experiment::Relay,
+        Experiment::Music,
         Experiment::Request,
         Experiment::MakeCall,
         Experiment::OpenCalls,
@@ -179,6 +183,7 @@ pub fn run(experiment: Experiment, programs: &Programs, scale: &Scale, report: &
         }
         Experiment::Register => report.comparisons.push(register::register(programs, scale)?),
         Experiment::Relay => report.comparisons.extend(relay::relay(programs, scale)?),
+        Experiment::Music => report.comparisons.extend(music::music(programs, scale)?),
         Experiment::Request => report.comparisons.push(clients::request(programs, scale)?),
         Experiment::MakeCall => report.comparisons.push(clients::make_call(programs, scale)?),
         Experiment::OpenCalls => report.comparisons.extend(open_calls::open_calls(programs, scale)?),

@@ -26,7 +26,7 @@ fn every_experiment_runs_and_its_report_can_be_read() {
     let read: Value = serde_json::from_str(&report.json().to_string()).unwrap();
     let comparisons = read["comparisons"].as_array().unwrap();
     let named = |name: &str| comparisons.iter().filter(|comparison| comparison["name"] == name).count();
-    for name in ["call", "register", "relay", "request", "make-call", "memory", "beside", "clean"] {
+    for name in ["call", "register", "relay", "music", "request", "make-call", "memory", "beside", "clean"] {
         assert_eq!(named(name), 1, "{name}");
     }
     for comparison in comparisons {

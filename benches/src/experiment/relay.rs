@@ -65,13 +65,13 @@ pub(super) fn relay(programs: &Programs, scale: &Scale) -> io::Result<Vec<Compar
 }
 
 /// Both ends of the sound, each with the port above free for reports.
-fn open() -> io::Result<(Sound, [SocketAddr; 2])> {
+pub(super) fn open() -> io::Result<(Sound, [SocketAddr; 2])> {
     let first = free_ports(4)?;
     let addresses = [loopback(first), loopback(first + 2)];
     Ok((Sound::open(addresses)?, addresses))
 }
 
-fn round(process: &Process, sound: &mut Sound, time: Duration) -> Round {
+pub(super) fn round(process: &Process, sound: &mut Sound, time: Duration) -> Round {
     let before = process.cpu();
     let mut heard = sound.run(time);
     let spent = process.cpu().saturating_sub(before);

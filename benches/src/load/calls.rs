@@ -108,6 +108,11 @@ impl<'a> Calls<'a> {
         }
     }
 
+    /// From now on whoever is called puts the caller on hold as he answers.
+    pub fn hold_callers(&mut self) {
+        self.sessions[1] = self.sessions[1].replace("a=sendrecv", "a=sendonly");
+    }
+
     /// From now on calls are not kept.
     pub fn set_hold(&mut self, hold: Hold) {
         self.hold = hold;

@@ -8,7 +8,7 @@ use crate::sample::Times;
 use crate::sockets::{self, Received, Receiver, Sender};
 
 /// Packets of a stream follow each other so.
-const PERIOD: Duration = Duration::from_millis(20);
+pub const PERIOD: Duration = Duration::from_millis(20);
 /// Streams are spread over the period in so many parts, as telephones are.
 const PARTS: usize = 20;
 /// An RTP header and 160 samples.
@@ -74,6 +74,14 @@ impl Sound {
         }
         self.listen(start, Instant::now() + REST, &mut receiver, &mut heard);
         heard
+    }
+
+    /// Says nothing for so long, and counts the packets that come.
+    pub fn hear(&mut self, time: Duration) -> usize {
+        let start = Instant::now();
+        let mut heard = Heard::default();
+        self.listen(start, start + time, &mut Receiver::new(), &mut heard);
+        heard.received
     }
 
     /// What is due of one side's streams.
