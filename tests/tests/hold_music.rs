@@ -196,3 +196,36 @@ fn whoever_called_by_a_client_hears_ringback_until_the_other_answers() {
     heard_one_stream(&world, &[a]);
     world.quiesce();
 }
+
+/// S67: from the voice of the one who transfers, through music or ringback, to that of the third, without a gap over 60 ms; the third hears none either.
+#[test]
+fn a_transfer_leaves_no_gap_in_what_either_hears() {
+    const LONGEST: Duration = Duration::from_millis(60);
+    for (attended, held) in [(true, false), (true, true), (false, false), (false, true)] {
+        let mut world = World::new(1);
+        let [first, second, b, c] = world.add_phones(["501", "501", "502", "503"]);
+        world.connect_call(first, b);
+        match attended {
+            true => world.connect_call(second, c),
+            false => world.behave(c, Behaviour::Ring),
+        }
+        if held {
+            assert!(world.hold(first));
+            world.run_for(secs(1));
+        }
+        world.listen();
+        assert!(world.transfer(first, "503", attended.then_some(second), true));
+        world.run_for(secs(2));
+        if !attended {
+            assert!(world.answer(c));
+            world.run_for(secs(2));
+        }
+        for phone in [b, c] {
+            let gap = world.ear(phone).longest_gap;
+            assert!(gap > Duration::ZERO && gap <= LONGEST, "{phone:?}, attended: {attended}, held: {held}: {gap:?}");
+        }
+        assert!(world.hear_each_other(b, c));
+        heard_one_stream(&world, &[b, c]);
+        world.quiesce();
+    }
+}

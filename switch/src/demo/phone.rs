@@ -367,7 +367,7 @@ impl Phone {
                 }
             }
             PhoneInput::Sip(bytes, from) => self.receive(now, &bytes, from),
-            PhoneInput::Rtp(bytes, from) => self.hear(&bytes, from),
+            PhoneInput::Rtp(bytes, from) => self.hear(now, &bytes, from),
             PhoneInput::Disconnected => {
                 self.framer = Framer::default();
                 self.registration.try_again(now);
@@ -400,9 +400,9 @@ impl Phone {
             .min()
     }
 
-    fn hear(&mut self, packet: &[u8], from: SocketAddr) {
+    fn hear(&mut self, now: Instant, packet: &[u8], from: SocketAddr) {
         let Some(call) = self.call.as_ref().filter(|call| call.stream.source() == Some(from)) else { return };
-        if let Some(digit) = self.ear.hear(packet, |format| call.stream.codec(format)) {
+        if let Some(digit) = self.ear.hear(now, packet, |format| call.stream.codec(format)) {
             self.tell(Event::Digit(digit));
         }
     }

@@ -1,6 +1,7 @@
 //! What a telephone hears: the last of the sound, the digits, and whether the stream to it ever broke.
 
 use std::collections::{BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
 
 use rtp_rs::RtpReader;
 
@@ -23,6 +24,10 @@ pub struct Ear {
     last_digit: Option<u32>,
     sources: BTreeSet<u32>,
     highest: Option<Highest>,
+    /// When the last packet came.
+    last: Option<Instant>,
+    /// The longest time between two packets, since the sound heard was forgotten.
+    pub longest_gap: Duration,
     /// RTP packets heard.
     pub packets: u64,
     /// Sequence numbers that were skipped; one that came late counts too.
@@ -69,6 +74,7 @@ impl Ear {
     /// Forgets the sound heard so far: the next judgement is of what comes now.
     pub fn forget_sound(&mut self) {
         self.samples.clear();
+        (self.last, self.longest_gap) = (None, Duration::ZERO);
     }
 
     /// A digit came by INFO.
@@ -79,7 +85,7 @@ impl Ear {
     }
 
     /// Takes a packet; tells the digit that began with it, if one did.
-    pub(super) fn hear(&mut self, packet: &[u8], codec_of: impl Fn(u8) -> Option<Codec>) -> Option<char> {
+    pub(super) fn hear(&mut self, now: Instant, packet: &[u8], codec_of: impl Fn(u8) -> Option<Codec>) -> Option<char> {
         let Some((reader, codec)) =
             RtpReader::new(packet).ok().and_then(|reader| codec_of(reader.payload_type()).map(|codec| (reader, codec)))
         else {
@@ -87,6 +93,8 @@ impl Ear {
             return None;
         };
         self.packets += 1;
+        let since = self.last.replace(now);
+        self.longest_gap = self.longest_gap.max(since.map_or(Duration::ZERO, |since| now - since));
         if self.sources.len() < MOST {
             self.sources.insert(reader.ssrc());
         }
