@@ -82,6 +82,8 @@ pub(super) struct Line {
     pub(super) orphaned: Option<Instant>,
     /// Since when it waits for the outcome of a transfer that is settled.
     pub(super) untold: Option<Instant>,
+    /// Since when it waits for what a lamp is to show.
+    pub(super) dark: Option<Instant>,
     index: usize,
     events: Vec<Event>,
 }
@@ -150,6 +152,7 @@ impl World {
             call_before: None,
             orphaned: None,
             untold: None,
+            dark: None,
             index,
             events: Vec::new(),
         });

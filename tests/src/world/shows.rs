@@ -1,8 +1,13 @@
 //! What telephones show: whom they have, on their displays, and how others stand, by their lamps. Both have to be as the engine has it whenever nothing is under way
 //! that would tell them otherwise.
 
+use std::time::Duration;
+
 use super::deed::Deed;
 use super::{PhoneId, World};
+
+/// In calm weather a lamp is told within this.
+const TOLD: Duration = Duration::from_secs(5);
 
 impl World {
     /// No display lies, and no lamp.
@@ -13,7 +18,19 @@ impl World {
                 self.check_display(id);
             }
             self.check_lamps(id);
+            self.check_lamps_are_told(id);
         }
+    }
+
+    /// RFC 6665 §4.2.1.4: a NOTIFY follows every SUBSCRIBE that is accepted, at once.
+    fn check_lamps_are_told(&mut self, id: PhoneId) {
+        let (now, line) = (self.now.mono, &self.phones[id.0]);
+        let waits = line.phone.is_on() && line.phone.awaits_lamp() && self.is_unshaken();
+        let since = waits.then(|| line.dark.unwrap_or(now));
+        if since.is_some_and(|since| now - since > TOLD) {
+            self.fail(&format!("{} has subscribed to a lamp and was told nothing", line.name()));
+        }
+        self.phones[id.0].dark = since;
     }
 
     fn check_display(&mut self, id: PhoneId) {

@@ -260,8 +260,8 @@ impl World {
         let parked = self.parked();
         match (below(&mut self.random, 20), rings, parked.first()) {
             (0..8, ..) if parks => self.choose(&["*68", "*68", "*68", "*68700", "*68502"]).to_owned(),
-            (8..12, Some(user), _) => format!("**{user}"),
-            (12..14, Some(_), _) => "*8".to_owned(),
+            (8..11, Some(user), _) => format!("**{user}"),
+            (11..14, Some(_), _) => "*8".to_owned(),
             (4..8, _, Some(orbit)) if orbit.starts_with('7') => orbit.clone(),
             (4..8, _, Some(user)) => format!("*88{user}"),
             (14, ..) => format!("*80{}", self.choose(&site::USERS)),

@@ -22,7 +22,7 @@ impl Shown {
     }
 
     /// Who calls: the asserted identity, else From.
-    pub(super) fn of_caller(invite: &(impl HasHeaders + HeadersExt)) -> Shown {
+    pub(super) fn of_caller(invite: &impl HeadersExt) -> Shown {
         let from = || invite.from_header().ok().map(|from| Shown::read(from.value()));
         Shown::asserted(invite).or_else(from).unwrap_or_default()
     }

@@ -93,6 +93,11 @@ impl Phone {
         Some((lamp.dialog.remote_tag.as_deref()?, &lamp.lit))
     }
 
+    /// Whether a subscription of its was taken, and it was told nothing of it yet.
+    pub fn awaits_lamp(&self) -> bool {
+        self.lamps.values().any(|lamp| lamp.due.is_some() && lamp.dialog.remote_tag.is_some() && lamp.version.is_none())
+    }
+
     /// Whether it has called, or calls, by the key beside a lamp.
     pub fn has_pressed_a_lamp(&self) -> bool {
         self.call.as_ref().is_some_and(|call| call.replaces.is_some())
