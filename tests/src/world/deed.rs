@@ -60,11 +60,13 @@ pub enum Deed {
     GotByLamp,
     /// An intercom call was answered.
     Intercom,
+    /// So was one to who had called last, or to whom its telephone's user had.
+    CalledAgain,
 }
 
 impl Deed {
     /// All of them.
-    pub const ALL: [Deed; 26] = [
+    pub const ALL: [Deed; 27] = [
         Deed::Compared,
         Deed::ComparedParked,
         Deed::Heard,
@@ -91,12 +93,14 @@ impl Deed {
         Deed::PickedUpByClient,
         Deed::GotByLamp,
         Deed::Intercom,
+        Deed::CalledAgain,
     ];
 
     /// What a telephone has done that is in the call it has dialled.
     pub(super) fn of_number(dialled: &str) -> Option<Deed> {
         Some(match dialled {
             "*8" => Deed::PickedUpInGroup,
+            "*69" | "*07" => Deed::CalledAgain,
             _ if dialled.starts_with("*68") => Deed::ParkedByCode,
             _ if dialled.starts_with("*88") || dialled.starts_with('7') => Deed::Fetched,
             _ if dialled.starts_with("**") => Deed::PickedUp,

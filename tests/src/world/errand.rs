@@ -9,8 +9,18 @@ use super::network::below;
 use super::{World, site};
 
 /// The telephony actions of a call.
-const ACTIONS: [&str; 9] =
-    ["drop", "hold", "unhold", "send-digits", "blind-transfer", "redirect", "consult", "complete-transfer", "park"];
+const ACTIONS: [&str; 10] = [
+    "drop",
+    "answer",
+    "hold",
+    "unhold",
+    "send-digits",
+    "blind-transfer",
+    "redirect",
+    "consult",
+    "complete-transfer",
+    "park",
+];
 /// Errors of the protocol that an offered action may meet because of its destination (`cas/REFERENCE.md`).
 const BAD_VALUE: u64 = 5;
 const NOT_FOUND: u64 = 11;
@@ -197,7 +207,12 @@ impl World {
             ("redirect", _) => vec![Excuse::May(BAD_VALUE)],
             // The user's telephones are all one device.
             ("consult", user) if user.trim_start_matches("*80") == own => vec![Excuse::Must(BAD_VALUE)],
-            ("consult", user) if !is_code || user.starts_with("*80") => vec![Excuse::May(NOT_REGISTERED)],
+            ("consult", "*43") => Vec::new(),
+            // Nothing is there to be got, or to be parked.
+            ("consult", there) if there.starts_with('7') || (is_code && !there.starts_with("*80")) => {
+                vec![Excuse::May(NO_ROUTE)]
+            }
+            ("consult", _) => vec![Excuse::May(NOT_REGISTERED)],
             _ => Vec::new(),
         }
     }

@@ -18,12 +18,14 @@ use super::{Handset, PhoneId, World, orders, ports, site};
 /// What may be called: users, one who is not there, nobody's number, the echo.
 const NUMBERS: [&str; 7] = ["501", "502", "503", "504", "502", "999", "*43"];
 /// What may be dialled besides, whether or not it does anything now.
-const CODES: [&str; 14] = [
-    "*68", "*68701", "*68502", "*68999", "700", "701", "*88502", "*88503", "**501", "**502", "**503", "*8", "*80501",
-    "*80502",
+const CODES: [&str; 16] = [
+    "*69", "*07", "*68", "*68701", "*68502", "*68999", "700", "701", "*88502", "*88503", "**501", "**502", "**503",
+    "*8", "*80501", "*80502",
 ];
 /// Codes that know who has called whom.
 const LAST: [&str; 7] = ["*66", "*66501", "*66502", "*66503", "*86", "*69", "*07"];
+/// Those who answer each other's calls (`site.rs`).
+const GROUP: [&str; 2] = ["502", "503"];
 /// Where those are parked who are sent there.
 const ORBITS: [&str; 5] = ["*68", "*68701", "*68502", "700", "701"];
 /// What lamps may be for.
@@ -257,11 +259,16 @@ impl World {
         let parks = self.phones.iter().filter(holds).any(|line| is_on(line, Status::Talking { held: true }));
         let rings =
             self.phones.iter().find(|line| is_on(line, Status::Ringing)).map(|line| line.phone.config().user.clone());
+        let is_mate = |number: &String| GROUP.contains(&number.as_str());
+        let in_group = rings
+            .as_ref()
+            .is_some_and(|rings| is_mate(rings) && user.as_ref().is_some_and(|own| is_mate(own) && own != rings));
         let parked = self.parked();
         match (below(&mut self.random, 20), rings, parked.first()) {
             (0..8, ..) if parks => self.choose(&["*68", "*68", "*68", "*68700", "*68502"]).to_owned(),
-            (8..11, Some(user), _) => format!("**{user}"),
-            (11..14, Some(_), _) => "*8".to_owned(),
+            (8..14, ..) if in_group => "*8".to_owned(),
+            (8..12, Some(user), _) => format!("**{user}"),
+            (12..14, Some(_), _) => "*8".to_owned(),
             (4..8, _, Some(orbit)) if orbit.starts_with('7') => orbit.clone(),
             (4..8, _, Some(user)) => format!("*88{user}"),
             (14, ..) => format!("*80{}", self.choose(&site::USERS)),
