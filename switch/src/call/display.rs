@@ -32,10 +32,12 @@ impl Engine {
         Some(&self.table.call(leg.call)?.party(leg.side.other()).identity)
     }
 
-    /// Says in a request within the dialog who is there.
-    pub(crate) fn assert_identity(&self, id: LegId, request: &mut Request) {
-        if let Some(other) = self.other_of(id) {
-            request.headers.push(Name::PAssertedIdentity, self.address(other).encode());
+    /// Says in a request within the dialog who is there: that is what the phone shows from then on.
+    pub(crate) fn assert_identity(&mut self, id: LegId, request: &mut Request) {
+        let Some(other) = self.other_of(id).cloned() else { return };
+        request.headers.push(Name::PAssertedIdentity, self.address(&other).encode());
+        if let Some(leg) = self.table.leg_mut(id) {
+            leg.shown = other;
         }
     }
 

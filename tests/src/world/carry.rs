@@ -240,6 +240,7 @@ impl World {
         // A call that rings has lost its way to be cancelled.
         let line = &mut self.phones[state.phone.0];
         line.stale |= line.phone.status() == Status::Ringing;
+        line.was_cut = true;
         // And what is under way to tell of a transfer is lost.
         line.phone.forget_transfers();
         self.schedule_at(state.to_phone.max(self.now.mono), Due::Cut(state.phone, stream));

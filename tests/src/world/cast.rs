@@ -82,6 +82,8 @@ pub(super) struct Line {
     pub(super) orphaned: Option<Instant>,
     /// Since when it waits for the outcome of a transfer that is settled.
     pub(super) untold: Option<Instant>,
+    /// The connection broke during its call: what it was to show may have been lost with that.
+    pub(super) was_cut: bool,
     /// Since when it waits for what a lamp is to show.
     pub(super) dark: Option<Instant>,
     index: usize,
@@ -95,6 +97,7 @@ impl Line {
 
     /// Another call begins.
     pub(super) fn renew(&mut self, now: Instant, stale: bool) {
+        self.was_cut = false;
         if std::mem::replace(&mut self.stale, stale) {
             self.was_stale = Some(now);
         }
@@ -152,6 +155,7 @@ impl World {
             call_before: None,
             orphaned: None,
             untold: None,
+            was_cut: false,
             dark: None,
             index,
             events: Vec::new(),

@@ -215,8 +215,8 @@ impl World {
             self.fail(&breach);
         }
         if self.phones.iter().any(|line| !line.phone.is_quiet()) {
-            // A registration may be renewed at this very instant.
-            self.run_for(Duration::from_secs(1));
+            // A registration or a lamp may be renewed at this very instant, and some telephones are slow to answer.
+            self.run_for(Duration::from_secs(5));
         }
         for line in &self.phones {
             if !line.phone.is_quiet() {

@@ -14,7 +14,7 @@ impl World {
     pub(super) fn check_what_is_shown(&mut self) {
         for id in (0..self.phones.len()).map(PhoneId) {
             let line = &self.phones[id.0];
-            if line.phone.is_on() && !line.stale {
+            if line.phone.is_on() && !line.stale && !line.was_cut {
                 self.check_display(id);
             }
             self.check_lamps(id);
