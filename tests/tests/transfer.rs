@@ -426,29 +426,53 @@ fn who_was_sent_on_may_be_joined_with_others_once_nobody_waits_for_him() {
     nothing_is_left(&mut world);
 }
 
+/// 501, who takes PCMU and PCMA, comes back to 502, who has taken G.722 and PCMU meanwhile: the offer that 501 gets, which says who is there.
+fn comes_back(world: &mut World, a: &mut Phone, b: &mut Phone, c: &mut Template) -> Sip {
+    assert_eq!(b.refer(world, &format!("sip:503@{DOMAIN}")).status(), 202);
+    let rung = c.wait_request(world, "INVITE");
+    a.is_shown(world, "503");
+    // With nobody at the other end, 502 may have whatever it likes.
+    let lines = "Contact: <sip:502@10.0.2.2:5060>\r\n";
+    let taken = b.ask(world, "INVITE", lines, &sdp(b.template.address(), 4000, "9 0"));
+    assert!(taken.body().contains("RTP/AVP 9 0\r\n"), "{}", taken.0);
+    let number = b.number;
+    b.template.say_within(world, &b.dialog, "ACK", number, "");
+    c.respond(world, &rung, 486, "c", "");
+    let offer = b.template.wait_request(world, "INVITE");
+    assert!(offer.body().contains("RTP/AVP 0\r\n"), "501 does not know G.722: {}", offer.0);
+    b.template.respond(world, &offer, 200, "", &sdp(b.template.address(), 4000, "0"));
+    b.template.wait_request(world, "ACK");
+    let offer = a.template.wait_request(world, "INVITE");
+    assert!(!offer.body().contains(" PCMA/"), "502 has not taken it: {}", offer.0);
+    assert!(offer.header("P-Asserted-Identity").contains("<sip:502@"), "{}", offer.0);
+    offer
+}
+
 #[test]
 fn who_comes_back_is_offered_what_the_other_understands() {
     let (mut world, mut a, mut b, mut c) = two_talk();
-    assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
-    let rung = c.wait_request(&mut world, "INVITE");
-    a.is_shown(&mut world, "503");
-    // With nobody at the other end, 502 may have whatever it likes.
-    let lines = "Contact: <sip:502@10.0.2.2:5060>\r\n";
-    let taken = b.ask(&mut world, "INVITE", lines, &sdp(b.template.address(), 4000, "9 0"));
-    assert!(taken.body().contains("RTP/AVP 9 0\r\n"), "{}", taken.0);
-    let number = b.number;
-    b.template.say_within(&mut world, &b.dialog, "ACK", number, "");
-    c.respond(&mut world, &rung, 486, "c", "");
-    a.is_shown(&mut world, "502");
-    let offer = b.template.wait_request(&mut world, "INVITE");
-    assert!(offer.body().contains("RTP/AVP 0\r\n"), "501 does not know G.722: {}", offer.0);
-    b.template.respond(&mut world, &offer, 200, "", &sdp(b.template.address(), 4000, "0"));
-    b.template.wait_request(&mut world, "ACK");
-    // And 501, who knows PCMA too, what 502 has taken.
-    let offer = a.template.wait_request(&mut world, "INVITE");
-    assert!(offer.body().contains("RTP/AVP 0\r\n"), "{}", offer.0);
+    let offer = comes_back(&mut world, &mut a, &mut b, &mut c);
     a.template.respond(&mut world, &offer, 200, "", &sdp(a.template.address(), 4000, "0"));
     a.template.wait_request(&mut world, "ACK");
+    world.run_for(secs(1));
+    world.check();
+    b.hangs_up(&mut world);
+    a.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
+/// Whom the offer names that waits for its answer is what the display shows by then, and no more whom it showed before.
+#[test]
+fn who_is_another_again_before_an_offer_is_answered_is_shown_after_it() {
+    let (mut world, mut a, mut b, mut c) = two_talk();
+    let offer = comes_back(&mut world, &mut a, &mut b, &mut c);
+    assert_eq!(b.refer(&mut world, &format!("sip:503@{DOMAIN}")).status(), 202);
+    let rung = c.wait_request(&mut world, "INVITE");
+    a.template.respond(&mut world, &offer, 200, "", &sdp(a.template.address(), 4000, "0"));
+    a.template.wait_request(&mut world, "ACK");
+    a.is_shown(&mut world, "503");
+    c.respond(&mut world, &rung, 486, "c", "");
+    a.is_shown(&mut world, "502");
     world.run_for(secs(1));
     world.check();
     b.hangs_up(&mut world);
