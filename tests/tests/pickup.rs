@@ -254,6 +254,30 @@ fn a_conversation_goes_on_at_another_telephone_of_its_user() {
     nothing_is_left(&mut world);
 }
 
+/// The telephone that had somebody on hold is out of the call: it is not reminded of him.
+#[test]
+fn a_conversation_on_hold_goes_on_at_another_telephone_and_nobody_is_reminded() {
+    let mut world = World::with(1, |settings| settings.hold_reminder = Some(secs(5)));
+    let [a, b, _c] = registered(&mut world, ["501", "502", "503"]);
+    let (mut a, mut b) = talking(&mut world, a, b, "502");
+    let held = format!("{}a=sendonly\r\n", b.template.sdp());
+    assert_eq!(b.ask(&mut world, "INVITE", "Contact: <sip:502@10.0.2.2:5060>\r\n", &held).status(), 200);
+    let number = b.number;
+    b.template.say_within(&mut world, &b.dialog, "ACK", number, "");
+    let key = lamp_key(&mut world, "502");
+    let mut second = Template::new("502", 7);
+    replaces(&mut world, &mut second, &key);
+    let mut second = is_answered(&mut world, second, "501");
+    b.is_hung_up(&mut world);
+    // Who is reminded of nobody is found after each step.
+    world.run_for(secs(12));
+    world.check();
+    assert!(!b.template.hear(&mut world).iter().any(|sip| sip.is("INVITE")), "it rings");
+    second.hangs_up(&mut world);
+    a.is_hung_up(&mut world);
+    nothing_is_left(&mut world);
+}
+
 #[test]
 fn the_key_of_an_orbits_lamp_gets_who_is_parked() {
     let mut world = World::new(1);

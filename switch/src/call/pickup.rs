@@ -203,6 +203,7 @@ impl Engine {
     /// Who is in no call any more: his phones, his clients and his history are told. `unanswered`: what a call that came to him, and that he has not
     /// answered, was for him; `None`: it is in his history already.
     pub(crate) fn dismiss(&mut self, at: At<'_>, party: &Party, cause: Cause, unanswered: Option<HistoryKind>) {
+        self.forget_reminder(at, party.id);
         let talked = party.talked_msec(at.now.mono);
         let mut record = super::record::history(party, cause, talked, unanswered);
         for leg in party.legs() {

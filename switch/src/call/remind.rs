@@ -54,7 +54,8 @@ impl Engine {
         self.endpoint.timers.set(Timer::Reminder(id), at.now.mono + wait);
     }
 
-    fn forget_reminder(&mut self, at: At<'_>, id: CallId) {
+    /// Who was to be reminded is not any more.
+    pub(crate) fn forget_reminder(&mut self, at: At<'_>, id: CallId) {
         match self.reminders.remove(&id) {
             Some(Reminder::Later) => self.endpoint.timers.cancel(Timer::Reminder(id)),
             Some(Reminder::Ringing(no)) => self.end_call(at, no, Failure::new(Cause::Cancelled), None),

@@ -173,7 +173,8 @@ impl World {
         let right = match (offered, excuses.as_slice()) {
             (false, _) => error != 0,
             (true, []) => error == 0,
-            (true, [Excuse::Must(code)]) => error == *code,
+            (true, excuses) if excuses.contains(&Excuse::Must(error)) => true,
+            (true, [Excuse::Must(_), ..]) => false,
             (true, excuses) => error == 0 || excuses.contains(&Excuse::May(error)),
         };
         if !right {
@@ -198,13 +199,17 @@ impl World {
             ("blind-transfer", orbit) if orbit.starts_with("*68") || orbit.starts_with('7') => vec![Excuse::May(BUSY)],
             ("blind-transfer", _) if is_code => vec![Excuse::Must(NO_ROUTE)],
             ("blind-transfer", _) if full => vec![Excuse::Must(OVERLOADED)],
-            ("blind-transfer", user) if user == own || Some(user) == far => vec![Excuse::Must(BAD_VALUE)],
+            ("blind-transfer", user) if user == own || Some(user) == far => {
+                vec![Excuse::Must(BAD_VALUE), Excuse::Must(NOT_REGISTERED)]
+            }
+            ("blind-transfer", "*43") => Vec::new(),
+            ("blind-transfer", _) => vec![Excuse::May(NOT_REGISTERED)],
             // What is not answered yet can be sent to people only.
             ("redirect", orbit) if is_code || orbit.starts_with('7') => vec![Excuse::Must(BAD_VALUE)],
             // It may have been there already.
-            ("redirect", user) if user == own => vec![Excuse::Must(BAD_VALUE)],
+            ("redirect", user) if user == own => vec![Excuse::Must(BAD_VALUE), Excuse::Must(NOT_REGISTERED)],
             ("redirect", "*43") => Vec::new(),
-            ("redirect", _) => vec![Excuse::May(BAD_VALUE)],
+            ("redirect", _) => vec![Excuse::May(BAD_VALUE), Excuse::May(NOT_REGISTERED)],
             // The user's telephones are all one device.
             ("consult", user) if user.trim_start_matches("*80") == own => vec![Excuse::Must(BAD_VALUE)],
             ("consult", "*43") => Vec::new(),
