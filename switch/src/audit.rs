@@ -12,7 +12,7 @@ use crate::call::leg::{Exchange, Leg, LegState, Said, Session, Up};
 use crate::call::party::{Party, PartyState};
 use crate::call::remind::Reminder;
 use crate::call::transfer::Asked;
-use crate::call::{Call, CallNo, Side, Stage};
+use crate::call::{Call, CallNo, Manner, Side, Stage};
 use crate::endpoint::{Owner, Timer};
 use crate::engine::{Engine, Life};
 use crate::service::Service;
@@ -112,7 +112,9 @@ impl Engine {
     pub fn waiting(&self) -> Vec<(String, Waits)> {
         let waits = |call: &Call| match (&call.stage, &call.callee.state) {
             (Stage::Talking, PartyState::Service(Service::Park(_))) => Some(Waits::Parked),
-            (Stage::Ringing { ticket: None, .. }, PartyState::Ringing { heard: None, rung: false, .. }) => {
+            (Stage::Ringing { ticket: None, .. }, PartyState::Ringing { heard: None, rung: false, .. })
+                // A call-back begins with silence.
+                if call.manner != Manner::CallBack => {
                 Some(Waits::Sent)
             }
             (Stage::Ringing { .. }, PartyState::Ringing { heard: None, rung: true, .. }) => Some(Waits::Rung),
