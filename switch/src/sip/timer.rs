@@ -127,11 +127,11 @@ mod tests {
         let after = |micros| start + Duration::from_micros(micros);
         let mut timers = Timers::default();
         timers.set('z', after(3_600_000_000));
-        for (key, micros) in [('c', 2000), ('a', 300), ('b', 1500)] {
+        for (key, micros) in [('c', 2500), ('a', 300), ('b', 1500)] {
             timers.set(key, after(micros));
         }
         assert_eq!(timers.slots.len(), 4);
-        let fired: String = std::iter::from_fn(|| timers.pop(after(2000))).collect();
+        let fired: String = std::iter::from_fn(|| timers.pop(after(2500))).collect();
         assert_eq!((fired.as_str(), timers.next()), ("abc", Some(after(3_600_000_000))));
     }
 
