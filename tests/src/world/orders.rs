@@ -70,7 +70,7 @@ impl World {
         rules.is_some_and(|rules| rules.dnd || rules.always == Some(Forward::Voicemail))
     }
 
-    /// Such a one's telephone rings for what is his already alone: a call that his client makes, or that he has parked or on hold.
+    /// Such a one's telephone rings for what is his already alone: a call that his client makes, that he has booked, parked or on hold.
     pub(super) fn check_orders(&mut self, phone: PhoneId, message: &[u8]) {
         if !message.starts_with(b"INVITE ") || !self.is_quiet_user(self.user_of(phone)) {
             return;
@@ -79,7 +79,7 @@ impl World {
         let line = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default();
         let is_within = line("To: ").contains(";tag=");
         let is_own = line("Call-Info: ").contains("answer-after=0")
-            || ["Recall", "On hold"].iter().any(|own| line("From: ").contains(own));
+            || ["Recall", "On hold", "Call back"].iter().any(|own| line("From: ").contains(own));
         if !is_within && !is_own {
             self.fail(&format!("{} is not to be disturbed, and rings", self.phones[phone.0].name()));
         }
