@@ -214,9 +214,11 @@ impl World {
         if let Err(breach) = self.wire.settle(self.now.mono) {
             self.fail(&breach);
         }
-        if self.phones.iter().any(|line| !line.phone.is_quiet()) {
-            // A registration or a lamp may be renewed at this very instant, and some telephones are slow to answer.
-            self.run_for(Duration::from_secs(5));
+        // A registration or a lamp may be renewed at this very instant, and some telephones are slow to answer.
+        for _ in 0..10 {
+            if self.phones.iter().any(|line| !line.phone.is_quiet()) {
+                self.run_for(Duration::from_secs(1));
+            }
         }
         for line in &self.phones {
             if !line.phone.is_quiet() {

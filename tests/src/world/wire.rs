@@ -315,7 +315,10 @@ impl Wire {
             return Err(format!("the {method} {branch} was never answered"));
         }
         self.owes_no_ack(now)?;
+        // A NOTIFY may wait for the answer of a slow telephone: how often it is sent counts on.
+        let sent = std::mem::take(&mut self.sent);
         self.forget();
+        self.sent = sent;
         Ok(())
     }
 
