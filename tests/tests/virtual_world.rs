@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use tests::world::{Walked, World};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 200;
 const STEPS: u64 = 500;
 /// In a soak.
 const MANY: u64 = 10_000;
